@@ -6,7 +6,6 @@
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -121,7 +120,7 @@ Cache& cache() {
 }
 
 bool fence_intact(const std::byte* fence) {
-  return std::all_of(fence, fence + kFence, [](std::byte b) { return std::to_integer<int>(b) == kCanary; });
+  return std::all_of(fence, fence + kFence, [](std::byte b) { return b == std::byte{kCanary}; });
 }
 
 }  // namespace
@@ -131,9 +130,9 @@ Storage::Storage(std::size_t bytes, Device device) : bytes_(bytes), device_(devi
   std::byte* block = cache().take(bytes);
   data_ = block + kFence;
   if (kPoison) {
-    std::memset(block, kCanary, kFence);
-    std::memset(data_, kFresh, bytes);
-    std::memset(data_ + bytes, kCanary, kFence);
+    std::fill_n(block, kFence, std::byte{kCanary});
+    std::fill_n(data_, bytes, std::byte{kFresh});
+    std::fill_n(data_ + bytes, kFence, std::byte{kCanary});
   }
 }
 
