@@ -1,0 +1,50 @@
+// Adam (Kingma & Ba, ICLR 2015) with decoupled weight decay (Loshchilov & Hutter, ICLR 2019), over all parameters in
+// one pass, and clipping by the global norm. Bit-identical for any thread count. f32 and f64.
+#pragma once
+
+#include <span>
+
+#include "kernels/tensor.h"
+
+namespace earmark::kernels {
+
+/// One parameter and its moments; four tensors of one shape, type and device.
+struct AdamParameter {
+  Tensor value;    // updated
+  Tensor grad;     // read; empty: this parameter got no gradient and is left alone
+  Tensor moment1;  // updated: running mean of the gradient, zero at first
+  Tensor moment2;  // updated: running mean of its square, zero at first
+};
+
+struct AdamOptions {
+  std::int64_t step = 1;  ///< 1 at the first update: corrects the moments' bias.
+  double learning_rate = 1e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;    ///< value -= learning_rate * weight_decay * value, beside the gradient's step.
+  double gradient_scale = 1;  ///< Every gradient is read times this: clip_factor() goes here.
+};
+
+/// value -= learning_rate * m^ / (sqrt(v^) + epsilon), as torch.optim.Adam / AdamW do.
+void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options);
+
+/// Euclidean norm of all gradients together, summed in double. NaN or infinity in any of them comes through. Empty
+/// tensors count as zero.
+double grad_norm(std::span<const Tensor> gradients);
+/// What gradients of norm `norm` are multiplied by so that it becomes at most `maximum`: 1 where it is already (as
+/// torch.nn.utils.clip_grad_norm_, with its 1e-6).
+double clip_factor(double norm, double maximum);
+/// Scales all gradients in place so that their norm is at most `maximum`; returns the norm before.
+double clip_grad_norm(std::span<const Tensor> gradients, double maximum);
+
+namespace cpu {
+void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options);
+double grad_square_sum(std::span<const Tensor> gradients);
+}  // namespace cpu
+namespace cuda {
+void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options);
+double grad_square_sum(std::span<const Tensor> gradients);
+}  // namespace cuda
+
+}  // namespace earmark::kernels
