@@ -1,0 +1,73 @@
+// An encoder maps log-mel segments to fingerprints. Training goes through forward(), which records a graph; inference
+// through embed(), which folds batch normalisation into the convolutions and records nothing.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "autograd/variable.h"
+#include "nn/encoder_options.h"
+
+namespace earmark::nn {
+
+/// A trained quantity. The name is stable and readable: "block3.attention2.spectral.weight".
+struct NamedParameter {
+  std::string name;
+  Variable variable;
+};
+
+/// State that is not trained by gradient: "block3.norm1.running_mean".
+struct NamedBuffer {
+  std::string name;
+  Tensor tensor;
+};
+
+class Encoder {
+ public:
+  virtual ~Encoder() = default;
+  Encoder(const Encoder&) = delete;
+  Encoder& operator=(const Encoder&) = delete;
+
+  const EncoderOptions& options() const { return options_; }
+  /// Log-mel segments (N, F, T, 1) to unit rows (N, D), recorded. In training mode batch normalisation uses the batch's
+  /// statistics and updates the running ones. Throws Error on another shape.
+  virtual Variable forward(const Variable& x) = 0;
+  /// Inference: (N, F, T, 1) to unit rows (N, D) with the running statistics, whatever the mode. Nothing is recorded.
+  /// Safe to call from several threads while nobody trains. Throws Error on another shape.
+  virtual Tensor embed(const Tensor& x) const = 0;
+
+  /// In a fixed order: the order of checkpoints and of the optimiser.
+  const std::vector<NamedParameter>& parameters() const { return parameters_; }
+  const std::vector<NamedBuffer>& buffers() const { return buffers_; }
+  std::int64_t parameter_count() const;
+
+  bool training() const { return training_; }
+  void set_training(bool training) { training_ = training; }
+  /// To be called after parameters or buffers were written: embed() folds again.
+  void weights_changed() { ++weights_version_; }
+
+ protected:
+  explicit Encoder(EncoderOptions options) : options_(std::move(options)) {}
+  Variable add_parameter(std::string name, Tensor value);
+  Tensor add_buffer(std::string name, Tensor value);
+  std::uint64_t weights_version() const { return weights_version_; }
+
+ private:
+  EncoderOptions options_;
+  std::vector<NamedParameter> parameters_;
+  std::vector<NamedBuffer> buffers_;
+  bool training_ = true;
+  std::atomic<std::uint64_t> weights_version_{1};
+};
+
+/// A fresh encoder, initialised from `seed`: each parameter draws from its own Philox stream, keyed by its name, so
+/// options that add parameters leave the others as they were. `dtype` f64 serves gradient checks.
+/// Throws Error on options that validate() refuses or a type that does not exist.
+std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options, std::uint64_t seed = 1, DType dtype = DType::f32);
+
+}  // namespace earmark::nn
