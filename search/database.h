@@ -1,0 +1,51 @@
+// What a search runs over: stored fingerprints, in memory or mapped from files, and which rows belong to which track.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/inner_product.h"
+
+namespace earmark::search {
+
+/// Consecutive rows of the database; row 0 of the block is row `first` of the whole.
+struct Block {
+  kernels::StoredRows stored;  // (n, d)
+  std::int64_t first = 0;
+};
+
+/// Rows [first, first + count) are one track, inside one block.
+struct TrackRows {
+  std::int64_t track_id = 0;
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+};
+
+class Database {
+ public:
+  Database() = default;
+  /// Throws Error unless blocks and tracks cover the same rows 0, 1, ... without gap, and no track straddles a block.
+  Database(std::int64_t dimension, std::vector<Block> blocks, std::vector<TrackRows> tracks);
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t dimension() const { return dimension_; }
+  const std::vector<Block>& blocks() const { return blocks_; }
+  const std::vector<TrackRows>& tracks() const { return tracks_; }
+  /// Position in tracks() of the track that holds `row`.
+  std::size_t track_of(std::int64_t row) const;
+  /// Position in blocks() of the block that holds `row`.
+  std::size_t block_of(std::int64_t row) const;
+  /// First row of every track, and the number of rows at the end: (tracks + 1) i64.
+  const Tensor& track_rows() const { return track_rows_; }
+  /// Rows [begin, end) as f32 (end - begin, d), copied.
+  Tensor widened(std::int64_t begin, std::int64_t end) const;
+
+ private:
+  std::int64_t dimension_ = 0;
+  std::int64_t rows_ = 0;
+  std::vector<Block> blocks_;
+  std::vector<TrackRows> tracks_;
+  Tensor track_rows_;
+};
+
+}  // namespace earmark::search

@@ -1,0 +1,18 @@
+// Exact inner-product search over a whole database: the reference that LSH recall is measured against.
+#pragma once
+
+#include "kernels/tensor.h"
+#include "search/database.h"
+
+namespace earmark::search {
+
+/// The k nearest stored rows of every query row, best first; ties go to the lower row.
+struct Neighbours {
+  Tensor indices;  // (m, k) i64; -1 where the database has fewer rows
+  Tensor scores;   // (m, k) f32; -infinity there
+};
+
+/// Queries (m, d) f32. Throws Error on another dimension than the database's.
+Neighbours exact_search(const Database& database, const Tensor& queries, int k);
+
+}  // namespace earmark::search

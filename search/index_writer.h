@@ -1,0 +1,54 @@
+// Changes an index. One writer at a time: the lock file is held from open to destruction, and a second process waits.
+// A change is committed by writing new segment files, making them durable, and then one SQLite transaction that names
+// them; files that no transaction names (a crash came between) are removed by the next writer.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/tensor.h"
+#include "search/index_store.h"
+
+namespace earmark::search {
+
+/// Called once when another process holds the lock, before waiting for it.
+using WaitMessage = std::function<void(const std::string&)>;
+
+class IndexWriter {
+ public:
+  /// Makes a new index, or opens the one that is there if it has the same format and model. Throws Error on a
+  /// mismatch, and on a folder with other things in it.
+  static IndexWriter create(const std::filesystem::path& folder, const std::filesystem::path& model_file,
+                            const IndexFormat& format, const WaitMessage& waiting = {});
+  /// Opens an existing index for writing.
+  static IndexWriter open(const std::filesystem::path& folder, const WaitMessage& waiting = {});
+  ~IndexWriter();
+  IndexWriter(IndexWriter&&) noexcept;
+  IndexWriter& operator=(IndexWriter&&) noexcept;
+
+  const IndexFormat& format() const;
+  const std::filesystem::path& folder() const;
+  std::vector<Track> tracks() const;  ///< What is committed.
+
+  /// Adds a track with its fingerprints (n, d) f32 unit rows; visible after commit(). Id and rows are assigned here.
+  void add(Track track, const Tensor& fingerprints);
+  /// Removes tracks and rewrites the segments that held them; committed when it returns.
+  void remove(const std::vector<std::int64_t>& ids);
+  /// Another path for the same content; committed when it returns.
+  void rename(std::int64_t id, const std::string& folder, const std::string& path);
+  /// Copies all tracks of another index of the same format and model whose content is not here yet; returns how many.
+  int merge(const IndexStore& other);
+  void set_calibration(const Calibration& calibration);
+  /// Makes everything added so far durable and visible. Nothing to do where nothing was added.
+  void commit();
+
+ private:
+  struct State;
+  explicit IndexWriter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace earmark::search

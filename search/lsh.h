@@ -1,0 +1,48 @@
+// Cross-polytope LSH with multi-probe: L hash tables over all fingerprints; a query looks into a fixed number of
+// buckets in order of promise, and what it finds there is compared exactly. Tables are compact: one bit per bucket says
+// whether it is occupied, and only occupied buckets have an offset, so that most probes of empty buckets never leave
+// the cache.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+
+#include "kernels/hash.h"
+#include "search/database.h"
+#include "search/exact.h"
+
+namespace earmark::search {
+
+struct LshOptions {
+  int tables = 50;
+  int bits = 18;
+  int rotations = 1;  // rounds of the pseudo-rotation, 1 to 3
+  int probes = 1000;  // buckets looked into per query row, over all tables; at least `tables` are
+  std::uint64_t seed = 1;
+};
+
+class LshIndex {
+ public:
+  /// Hashes every row of `database`, in parallel; the result depends on nothing but the rows and the options.
+  static LshIndex build(const Database& database, const LshOptions& options);
+  /// Maps tables saved by save(). Throws Error where the file is damaged or belongs to other rows or options:
+  /// `key` identifies the rows (IndexStore::content_key()).
+  static LshIndex load(const std::filesystem::path& file, const LshOptions& options, std::uint64_t key);
+  void save(const std::filesystem::path& file, std::uint64_t key) const;
+
+  /// The k nearest rows among those in the probed buckets. `candidates`, where given, is set to the mean number of
+  /// distinct rows compared per query row.
+  Neighbours search(const Database& database, const Tensor& queries, int k, double* candidates = nullptr) const;
+  /// Rows in a bucket, ascending.
+  std::span<const std::uint32_t> bucket(int table, std::int32_t number) const;
+  const LshOptions& options() const;
+  const kernels::HashFamily& family() const;
+  std::size_t bytes() const;
+
+ private:
+  struct Tables;
+  std::shared_ptr<const Tables> tables_;
+};
+
+}  // namespace earmark::search

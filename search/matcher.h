@@ -1,0 +1,77 @@
+// From a query's fingerprints to a track and a place in it. Every query row finds its nearest stored rows (exact.h or
+// lsh.h); hits agree on where the query starts (method.md 6); two rankings:
+//   vote    track with most hits, start with most agreement; ties: higher summed similarity, then lower index;
+//           time refined by the centroid of the votes within 0.1 s of the start
+//   scored  every proposed start and its neighbours, ranked by the mean inner product of the whole sequences;
+//           time refined by a parabola through the scores around the best
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/tensor.h"
+#include "search/calibration.h"
+#include "search/database.h"
+#include "search/exact.h"
+#include "search/index_store.h"
+#include "search/lsh.h"
+
+namespace earmark::search {
+
+enum class Method { exact, lsh };
+enum class Ranking { vote, scored };
+
+struct MatcherOptions {
+  Method method = Method::exact;
+  Ranking ranking = Ranking::scored;
+  int neighbours = 5;                      // stored rows per query row
+  int top = 1;                             // matches returned; at most one per track
+  bool refine = true;                      // sub-hop timestamps
+  int query_ratio = 1;                     // query rows per database hop: 2 = a query hop half as long
+  double hop_seconds = 0.1;                // of the database; taken from the index where there is one
+  double min_overlap = 0.5;                // share of the query that must lie inside the track (scored)
+  std::optional<double> threshold;         // on the confidence; else the calibration's
+  std::optional<Calibration> calibration;  // taken from the index where there is one
+  std::int64_t masked_track = -1;          // track id that no answer may come from: leave-one-out calibration
+  LshOptions lsh;
+};
+
+struct Match {
+  std::int64_t track_id = -1;
+  std::string track;      // path relative to the folder that was indexed; empty for a Database without a catalogue
+  double start_s = 0;     // where in the track the query's first sample lies; negative where the query began earlier
+  double score = 0;       // scored: mean inner product; vote: share of query rows that agree
+  double confidence = 0;  // how far the best answer stands out; compared with the threshold
+  bool matched = false;
+  int votes = 0;  // hits that agree with the start
+};
+
+class Matcher {
+ public:
+  /// The store, and the database, must outlive the matcher. LSH tables come from the store's cache or are built here.
+  explicit Matcher(const IndexStore& store, MatcherOptions options = {});
+  explicit Matcher(const Database& database, MatcherOptions options = {});
+
+  /// Matches of one query, best first; empty where the database is. Fingerprints (n, d) f32 unit rows, one per query
+  /// hop. Safe to call from several threads.
+  std::vector<Match> match(const Tensor& fingerprints) const;
+  /// The same from neighbours already found (several rankings of one search).
+  std::vector<Match> rank(const Tensor& fingerprints, const Neighbours& neighbours) const;
+  Neighbours neighbours(const Tensor& fingerprints) const;
+  const MatcherOptions& options() const { return options_; }
+
+ private:
+  const IndexStore* store_ = nullptr;
+  const Database* database_;
+  MatcherOptions options_;
+  std::optional<LshIndex> lsh_;
+};
+
+Method parse_method(std::string_view text);    ///< "exact", "lsh"; throws Error on anything else.
+Ranking parse_ranking(std::string_view text);  ///< "vote", "scored"; throws Error on anything else.
+
+}  // namespace earmark::search
