@@ -1,0 +1,17 @@
+// Spectral-temporal attention with gradients; formula in kernels/spectral_temporal_attention.h.
+#pragma once
+
+#include "autograd/variable.h"
+
+namespace earmark {
+
+struct AttentionOptions {
+  bool tanh_logits = true;
+  double scale = 1;  ///< S: 100 in the authors' code; F * T starts as the identity when the weights are zero.
+};
+
+/// x (N, F, T, C), w_spectral (C, T), w_temporal (C, F) -> (N, F, T, C).
+Variable spectral_temporal_attention(const Variable& x, const Variable& w_spectral, const Variable& w_temporal,
+                                     const AttentionOptions& options = {});
+
+}  // namespace earmark

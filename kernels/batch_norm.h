@@ -1,0 +1,72 @@
+// Batch normalisation over all but the channel axis (Ioffe & Szegedy 2015), optionally followed by ReLU:
+//   y = gamma * (x - mean) * inverse_deviation + beta, inverse_deviation = 1 / sqrt(variance + epsilon)
+// Training takes mean and variance of the batch and moves the running ones towards them (variance with n - 1, as PyTorch
+// does); inference takes the running ones, or folds everything into the convolution before.
+#pragma once
+
+#include "kernels/tensor.h"
+
+namespace earmark::kernels {
+
+struct BatchNormStatistics {
+  Tensor x;  // (..., C)
+  double epsilon = 1e-5;
+  double momentum = 0.1;     // running += momentum * (batch - running)
+  Tensor running_mean;       // (C), updated, or none
+  Tensor running_variance;   // (C), updated, or none
+  Tensor mean;               // written: (C)
+  Tensor inverse_deviation;  // written: (C)
+};
+/// Partial sums are taken per block of rows and merged in order (Chan et al. 1979): no cancellation, same bits for any
+/// number of threads.
+void batch_norm_statistics(const BatchNormStatistics& a);
+
+struct BatchNormForward {
+  Tensor x;                  // (..., C)
+  Tensor mean;               // (C)
+  Tensor inverse_deviation;  // (C)
+  Tensor gamma;              // (C)
+  Tensor beta;               // (C)
+  bool relu = false;
+  Tensor out;  // written: (..., C)
+};
+void batch_norm_forward(const BatchNormForward& a);
+
+struct BatchNormBackward {
+  BatchNormForward forward;
+  bool training = true;  // false: mean and deviation are constants
+  Tensor dout;           // (..., C)
+  Tensor dx;             // written: (..., C)
+  Tensor dgamma;         // written: (C)
+  Tensor dbeta;          // written: (C)
+};
+void batch_norm_backward(const BatchNormBackward& a);
+
+struct FoldBatchNorm {
+  Tensor weight;            // (O, Kf, Kt, I)
+  Tensor bias;              // (O), or none
+  Tensor gamma;             // (O)
+  Tensor beta;              // (O)
+  Tensor running_mean;      // (O)
+  Tensor running_variance;  // (O)
+  double epsilon = 1e-5;
+  Tensor folded_weight;  // written: (O, Kf, Kt, I)
+  Tensor folded_bias;    // written: (O)
+};
+/// The convolution that equals `weight`, `bias` followed by batch normalisation with running statistics.
+void fold_batch_norm(const FoldBatchNorm& a);
+
+namespace cpu {
+void batch_norm_statistics(const BatchNormStatistics& a);
+void batch_norm_forward(const BatchNormForward& a);
+void batch_norm_backward(const BatchNormBackward& a);
+void fold_batch_norm(const FoldBatchNorm& a);
+}  // namespace cpu
+namespace cuda {
+void batch_norm_statistics(const BatchNormStatistics& a);
+void batch_norm_forward(const BatchNormForward& a);
+void batch_norm_backward(const BatchNormBackward& a);
+void fold_batch_norm(const FoldBatchNorm& a);
+}  // namespace cuda
+
+}  // namespace earmark::kernels

@@ -1,0 +1,67 @@
+// Two-dimensional convolution (cross-correlation) of N x F x T x C activations and both of its gradients.
+//   out[n,f,t,o] = bias[o] + sum_{a,b,i} x[n, f*stride_f + a - pad_f, t*stride_t + b - pad_t, i] * weight[o,a,b,i]
+// Positions outside x count as zero and cost nothing: taps that fall there are skipped.
+#pragma once
+
+#include "kernels/tensor.h"
+
+namespace earmark {
+
+/// Rows or columns of zeros around the input.
+struct Padding {
+  int before = 0;
+  int after = 0;
+  bool operator==(const Padding&) const = default;
+};
+
+struct ConvOptions {
+  int stride_f = 1;
+  int stride_t = 1;
+  Padding pad_f;
+  Padding pad_t;
+  bool operator==(const ConvOptions&) const = default;
+
+  /// Odd kernels of equal padding on both sides, (kernel - 1) / 2: PyTorch's padding=1 for 3x3.
+  static ConvOptions centred(int kernel_f, int kernel_t, int stride_f, int stride_t);
+  /// TensorFlow's "same": ceil(extent / stride) outputs, the odd row of zeros at the end.
+  static ConvOptions same(const Shape& x, const Shape& weight, int stride_f, int stride_t);
+};
+
+/// Shape of the result, (N, F', T', O). Throws Error when the shapes do not fit each other.
+Shape conv_output_shape(const Shape& x, const Shape& weight, const ConvOptions& options);
+
+namespace kernels {
+
+struct ConvForward {
+  Tensor x;       // (N, F, T, I)
+  Tensor weight;  // (O, Kf, Kt, I)
+  Tensor bias;    // (O), or none
+  ConvOptions options;
+  Tensor add;         // (N, F', T', O) added before relu, or none: the residual
+  bool relu = false;  // max(0, .) of the sum
+  Tensor out;         // written: (N, F', T', O)
+};
+void conv_forward(const ConvForward& a);
+
+struct ConvBackward {
+  Tensor x;       // (N, F, T, I)
+  Tensor weight;  // (O, Kf, Kt, I)
+  ConvOptions options;
+  Tensor dout;     // (N, F', T', O)
+  Tensor dx;       // written, or none: not wanted
+  Tensor dweight;  // written, or none
+  Tensor dbias;    // written, or none
+};
+void conv_backward(const ConvBackward& a);
+
+namespace cpu {
+void conv_forward(const ConvForward& a);
+void conv_backward(const ConvBackward& a);
+}  // namespace cpu
+namespace cuda {
+void conv_forward(const ConvForward& a);
+void conv_backward(const ConvBackward& a);
+}  // namespace cuda
+
+}  // namespace kernels
+}  // namespace earmark
