@@ -1,0 +1,57 @@
+// How clean music becomes a recording in a noisy room: the one implementation behind training pairs and query sets.
+//   music and noise come with `context` samples before the part that is kept, so that tails of what sounded earlier
+//   are in the reverberation; both go through the same response; then they are mixed at the wanted ratio, measured
+//   between what is actually heard (reverberant music against reverberant noise) over the segment.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "data/rir.h"
+#include "kernels/random.h"
+
+namespace earmark::data {
+
+enum class DistortionKind { none, noise, reverb, noise_reverb };
+std::string_view name_of(DistortionKind kind);  ///< "none", "noise", "reverb", "noise_reverb"
+inline bool has_noise(DistortionKind kind) {
+  return kind == DistortionKind::noise || kind == DistortionKind::noise_reverb;
+}
+inline bool has_reverb(DistortionKind kind) {
+  return kind == DistortionKind::reverb || kind == DistortionKind::noise_reverb;
+}
+
+inline constexpr std::int64_t kReverbContextSamples = 16000;  ///< 1 s at 16 kHz, before the kept part.
+
+/// The parts of a waveform: context (dropped) | margin | segment | margin.
+struct DistortWindow {
+  std::int64_t context = kReverbContextSamples;
+  std::int64_t margin_before =
+      0;  ///< Kept, but outside the measured segment: what the spectrogram's windows reach into.
+  std::int64_t segment = 0;
+  std::int64_t margin_after = 0;
+  std::int64_t kept() const { return margin_before + segment + margin_after; }
+  std::int64_t total() const { return context + kept(); }
+};
+
+/// Convolves with a response, aligned to its direct path, and drops the context: (total) → (kept). `spectrum` may be
+/// given where it has been prepared for this length. The result's largest absolute sample is 1.
+void reverberate(std::span<const float> music, const Rir& rir, const DistortWindow& window, std::span<float> out,
+                 const Tensor* spectrum = nullptr);
+/// Adds `noise` to `signal` (both kept() long) at `snr_db` over the segment. Returns the gain the noise got.
+double mix_at_snr(std::span<float> signal, std::span<const float> noise, double snr_db, const DistortWindow& window);
+
+struct Distortion {
+  DistortionKind kind = DistortionKind::none;
+  double snr_db = 0;         ///< For kinds with noise.
+  const Rir* rir = nullptr;  ///< For kinds with reverb.
+  const Tensor* spectrum = nullptr;
+};
+/// The whole chain: `music` and, for kinds with noise, `noise` (total() each) to `out` (kept()).
+void distort(std::span<const float> music, std::span<const float> noise, const Distortion& distortion,
+             const DistortWindow& window, std::span<float> out);
+
+}  // namespace earmark::data

@@ -1,0 +1,93 @@
+// Training pairs (method: Singh et al., ISMIR 2022): a random segment of a track, and the same shifted by up to ±50 ms
+// and distorted by noise, reverberation or both. A batch is a pure function of (seed, step): workers and resuming do
+// not change it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/distort.h"
+#include "data/noise.h"
+#include "data/pcm_store.h"
+#include "data/rir.h"
+#include "kernels/spectrogram.h"
+#include "kernels/tensor.h"
+
+namespace earmark::data {
+
+struct PairOptions {
+  /// per_file: one random segment per file and epoch, files shuffled anew every epoch (the paper). uniform_time: every
+  /// moment of the collection equally likely.
+  enum class Draws { per_file, uniform_time };
+
+  int pairs = 64;  ///< N
+  std::uint64_t seed = 0;
+  Draws draws = Draws::per_file;
+  double shift_s = 0.05;              ///< The positive's shift is uniform within ± this.
+  double silence_mean_square = 1e-4;  ///< Anchors at or below are redrawn, at most `redraws` times.
+  int redraws = 20;
+  double noise_probability = 1.0 / 3;  ///< The three are normalised to sum 1; all 0: undistorted positives.
+  double reverb_probability = 1.0 / 3;
+  double both_probability = 1.0 / 3;
+  double snr_min_db = 0;
+  double snr_max_db = 20;
+  double gain_db = 0;                 ///< Positives: gain uniform within ± this.
+  double band_limit_probability = 0;  ///< Positives: a random low-pass, high-pass or telephone band.
+  int time_masks = 0;                 ///< SpecAugment on positives: masks of up to `time_mask_frames` frames.
+  int time_mask_frames = 10;
+  int frequency_masks = 0;
+  int frequency_mask_bands = 8;
+};
+
+/// Where a pair comes from.
+struct PairOrigin {
+  std::int64_t track = 0;
+  std::int64_t anchor_start = 0;  ///< Samples from the track's beginning.
+  std::int64_t positive_start = 0;
+  DistortionKind kind = DistortionKind::none;
+  double snr_db = 0;
+  NoiseBank::Cut noise;
+  std::int64_t rir = -1;
+};
+
+struct Batch {
+  std::int64_t step = 0;
+  Tensor clean;      ///< (N, F, T, 1) f32
+  Tensor distorted;  ///< (N, F, T, 1) f32
+  std::vector<PairOrigin> origins;
+};
+
+class PairSampler {
+ public:
+  /// Throws Error when the store is empty, or a probability asks for noise or reverb and there is none.
+  PairSampler(std::shared_ptr<const PcmStore> store, std::shared_ptr<const NoiseBank> noise, RirBank rirs,
+              FeatureOptions features, PairOptions options);
+
+  /// The batch of one step. Thread-safe.
+  Batch batch(std::int64_t step) const;
+  /// Steps in which every file is drawn about once.
+  std::int64_t steps_per_epoch() const;
+  /// "song.ogg at 12.34 s, noise_reverb 5.0 dB, room 17": for messages.
+  std::string describe(const PairOrigin& origin) const;
+  const PairOptions& options() const { return options_; }
+  const FeatureOptions& features() const { return features_; }
+  const PcmStore& store() const { return *store_; }
+
+ private:
+  std::vector<PairOrigin> plan(std::int64_t step) const;
+  PairOrigin draw(std::int64_t step, std::int64_t index, int attempt) const;
+  void anchor(const PairOrigin& origin, const Tensor& out) const;
+  void positive(const PairOrigin& origin, std::int64_t step, std::int64_t index, const Tensor& out) const;
+
+  std::shared_ptr<const PcmStore> store_;
+  std::shared_ptr<const NoiseBank> noise_;
+  RirBank rirs_;
+  FeatureOptions features_;
+  PairOptions options_;
+  DistortWindow window_;
+  std::vector<std::int64_t> ends_;  // cumulative numbers of possible anchor starts, for uniform_time
+};
+
+}  // namespace earmark::data

@@ -1,0 +1,34 @@
+// Reverberation: linear convolution with a room impulse response (RIR) through one FFT, aligned to the direct path.
+//   out[t] = Σ_k rir[k] · x[skip + delay + t - k]      x beyond its ends is 0
+// `skip` drops the beginning, which served as context whose tails reach into what is kept.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/tensor.h"
+
+namespace earmark::kernels {
+
+/// The FFT size that makes a circular convolution equal the linear one on the kept samples.
+std::int64_t reverb_fft_size(std::int64_t samples, std::int64_t skip, std::int64_t rir_length, std::int64_t delay);
+/// The spectrum of a response for one FFT size, (fft_size / 2 + 1, 2) f32, scaled by 1 / fft_size.
+Tensor rir_spectrum(std::span<const float> rir, std::int64_t fft_size);
+
+struct Reverb {
+  Tensor x;                ///< (N, samples) f32
+  Tensor spectrum;         ///< (fft_size / 2 + 1, 2) f32, from rir_spectrum
+  std::int64_t skip = 0;   ///< samples dropped at the beginning
+  std::int64_t delay = 0;  ///< of the direct path in the response, samples
+  Tensor out;              ///< (N, samples - skip) f32
+};
+void reverb(const Reverb& args);
+
+namespace cpu {
+void reverb(const Reverb& args);
+}
+namespace cuda {
+void reverb(const Reverb& args);
+}
+
+}  // namespace earmark::kernels
