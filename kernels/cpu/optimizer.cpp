@@ -1,0 +1,126 @@
+#include "kernels/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/dispatch.h"
+#include "kernels/parallel.h"
+
+namespace earmark::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kChunk = std::int64_t{1} << 14U;  // elements per task: four float arrays of it fit in level 2
+
+/// A piece of one of several tensors.
+struct Chunk {
+  std::size_t tensor;
+  std::int64_t begin;
+  std::int64_t end;
+};
+
+void add_chunks(std::size_t tensor, std::int64_t count, std::vector<Chunk>& chunks) {
+  for (std::int64_t begin = 0; begin < count; begin += kChunk) {
+    chunks.push_back({tensor, begin, std::min(count, begin + kChunk)});
+  }
+}
+
+/// The options as the inner loop uses them.
+template <class T>
+struct Coefficients {
+  T beta1, one_minus_beta1, beta2, one_minus_beta2, keep, step_size, root_correction, epsilon, gradient_scale;
+
+  explicit Coefficients(const AdamOptions& o)
+      : beta1(static_cast<T>(o.beta1)),
+        one_minus_beta1(static_cast<T>(1 - o.beta1)),
+        beta2(static_cast<T>(o.beta2)),
+        one_minus_beta2(static_cast<T>(1 - o.beta2)),
+        keep(static_cast<T>(1 - o.learning_rate * o.weight_decay)),
+        step_size(static_cast<T>(o.learning_rate / (1 - std::pow(o.beta1, static_cast<double>(o.step))))),
+        root_correction(static_cast<T>(1 / std::sqrt(1 - std::pow(o.beta2, static_cast<double>(o.step))))),
+        epsilon(static_cast<T>(o.epsilon)),
+        gradient_scale(static_cast<T>(o.gradient_scale)) {}
+};
+
+template <class T>
+void update(const AdamParameter& p, const Chunk& chunk, const Coefficients<T>& c) {
+  const T* __restrict grad = p.grad.data<T>();
+  T* __restrict value = p.value.mutable_data<T>();
+  T* __restrict moment1 = p.moment1.mutable_data<T>();
+  T* __restrict moment2 = p.moment2.mutable_data<T>();
+  for (std::int64_t i = chunk.begin; i < chunk.end; ++i) {
+    const T g = grad[i] * c.gradient_scale;
+    const T m = c.beta1 * moment1[i] + c.one_minus_beta1 * g;
+    const T v = c.beta2 * moment2[i] + c.one_minus_beta2 * g * g;
+    moment1[i] = m;
+    moment2[i] = v;
+    value[i] = c.keep * value[i] - c.step_size * m / (std::sqrt(v) * c.root_correction + c.epsilon);
+  }
+}
+
+/// Sum of squares in double, in as many independent sums as keep the additions vectorised.
+template <class T>
+double square_sum(const T* x, std::int64_t count) {
+  constexpr std::int64_t kSums = 32;
+  double sums[kSums] = {};
+  std::int64_t i = 0;
+  for (; i + kSums <= count; i += kSums) {
+    for (std::int64_t k = 0; k < kSums; ++k) {
+      const auto v = static_cast<double>(x[i + k]);
+      sums[k] += v * v;
+    }
+  }
+  double total = 0;
+  for (; i < count; ++i) {
+    total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  }
+  for (const double s : sums) {
+    total += s;
+  }
+  return total;
+}
+
+}  // namespace
+
+void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options) {
+  std::vector<Chunk> chunks;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i].grad) {
+      add_chunks(i, parameters[i].value.numel(), chunks);
+    }
+  }
+  const Coefficients<float> single(options);
+  const Coefficients<double> twice(options);
+  parallel_for(static_cast<std::int64_t>(chunks.size()), [&](std::int64_t task) {
+    const Chunk& chunk = chunks[static_cast<std::size_t>(task)];
+    const AdamParameter& p = parameters[chunk.tensor];
+    if (p.value.dtype() == DType::f32) {
+      update<float>(p, chunk, single);
+    } else {
+      update<double>(p, chunk, twice);
+    }
+  });
+}
+
+double grad_square_sum(std::span<const Tensor> gradients) {
+  std::vector<Chunk> chunks;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (gradients[i]) {
+      add_chunks(i, gradients[i].numel(), chunks);
+    }
+  }
+  std::vector<double> parts(chunks.size());
+  parallel_for(static_cast<std::int64_t>(chunks.size()), [&](std::int64_t task) {
+    const Chunk& chunk = chunks[static_cast<std::size_t>(task)];
+    parts[static_cast<std::size_t>(task)] = dispatch_float(gradients[chunk.tensor].dtype(), [&]<class T>() {
+      return square_sum(gradients[chunk.tensor].data<T>() + chunk.begin, chunk.end - chunk.begin);
+    });
+  });
+  double total = 0;
+  for (const double part : parts) {
+    total += part;
+  }
+  return total;
+}
+
+}  // namespace earmark::kernels::cpu

@@ -1,0 +1,132 @@
+#include "kernels/permute.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/parallel.h"
+
+namespace earmark::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kBlock = std::int64_t{1} << 15U;  // elements per task
+constexpr std::int64_t kTile = 32;                       // a tile's lines of both tensors stay in the first-level cache
+
+/// Walks the axes of a plan other than its last one and `moved`: the offsets of one transposition or row.
+struct Outer {
+  const PermutePlan& plan;
+  std::size_t moved;  // the plan's rank: none
+  std::array<std::int64_t, Shape::kMaxRank> out_stride{};
+
+  Outer(const PermutePlan& p, std::size_t axis) : plan(p), moved(axis) {
+    std::int64_t step = 1;
+    for (std::size_t i = p.rank; i-- > 0;) {
+      out_stride[i] = step;
+      step *= p.extent[i];
+    }
+  }
+  std::int64_t count() const {
+    std::int64_t n = 1;
+    for (std::size_t i = 0; i + 1 < plan.rank; ++i) {
+      n *= i == moved ? 1 : plan.extent[i];
+    }
+    return n;
+  }
+  struct Offsets {
+    std::int64_t x = 0;
+    std::int64_t out = 0;
+  };
+  Offsets at(std::int64_t index) const {
+    Offsets o;
+    for (std::size_t i = plan.rank - 1; i-- > 0;) {
+      if (i != moved) {
+        o.x += index % plan.extent[i] * plan.stride[i];
+        o.out += index % plan.extent[i] * out_stride[i];
+        index /= plan.extent[i];
+      }
+    }
+    return o;
+  }
+};
+
+/// The innermost axis stays: rows are copied whole.
+template <class T>
+void copy_rows(const T* x, const PermutePlan& plan, T* out) {
+  const Outer outer(plan, plan.rank);
+  const std::int64_t row = plan.extent[plan.rank - 1];
+  parallel_ranges(outer.count(), std::max<std::int64_t>(1, kBlock / row), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const auto o = outer.at(r);
+      std::copy_n(x + o.x, row, out + o.out);
+    }
+  });
+}
+
+/// out[i * out_stride + j] = x[i + j * x_stride] for i in [0, rows), j in [0, columns), tile by tile.
+template <class T>
+void transpose(const T* x, std::int64_t x_stride, T* out, std::int64_t out_stride, std::int64_t rows,
+               std::int64_t columns) {
+  for (std::int64_t j0 = 0; j0 < columns; j0 += kTile) {
+    const std::int64_t j1 = std::min(columns, j0 + kTile);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      for (std::int64_t j = j0; j < j1; ++j) {
+        out[i * out_stride + j] = x[i + j * x_stride];
+      }
+    }
+  }
+}
+
+/// x's innermost axis is out's axis `moved`: a batch of transpositions of it and out's innermost axis.
+template <class T>
+void transpose_all(const T* x, const PermutePlan& plan, std::size_t moved, T* out) {
+  const Outer outer(plan, moved);
+  const std::int64_t rows = plan.extent[moved];
+  const std::int64_t columns = plan.extent[plan.rank - 1];
+  const std::int64_t strips = (rows + kTile - 1) / kTile;
+  const std::int64_t grain = std::max<std::int64_t>(1, kBlock / (std::min(kTile, rows) * columns));
+  parallel_ranges(outer.count() * strips, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const auto o = outer.at(task / strips);
+      const std::int64_t first = task % strips * kTile;
+      transpose(x + o.x + first, plan.stride[plan.rank - 1], out + o.out + first * outer.out_stride[moved],
+                outer.out_stride[moved], std::min(kTile, rows - first), columns);
+    }
+  });
+}
+
+/// Elements are moved, not read as numbers: only their size matters.
+template <class T>
+void permute_as(const Tensor& x, const PermutePlan& plan, const Tensor& out) {
+  const auto* from = reinterpret_cast<const T*>(x.raw());
+  auto* to = reinterpret_cast<T*>(out.raw());
+  if (plan.rank <= 1) {
+    std::memcpy(to, from, x.bytes());
+    return;
+  }
+  const auto innermost = std::find(plan.stride.begin(), plan.stride.begin() + plan.rank, 1);
+  const auto moved = static_cast<std::size_t>(innermost - plan.stride.begin());
+  if (moved == plan.rank - 1) {
+    copy_rows(from, plan, to);
+  } else {
+    transpose_all(from, plan, moved, to);
+  }
+}
+
+}  // namespace
+
+void permute(const Tensor& x, const PermutePlan& plan, const Tensor& out) {
+  if (x.numel() == 0) {
+    return;
+  }
+  switch (size_of(x.dtype())) {
+    case 1:
+      return permute_as<std::uint8_t>(x, plan, out);
+    case 2:
+      return permute_as<std::uint16_t>(x, plan, out);
+    case 4:
+      return permute_as<std::uint32_t>(x, plan, out);
+    default:
+      return permute_as<std::uint64_t>(x, plan, out);
+  }
+}
+
+}  // namespace earmark::kernels::cpu

@@ -1,0 +1,69 @@
+#include "kernels/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/dispatch.h"
+#include "kernels/elementwise.h"
+
+namespace earmark::kernels {
+namespace {
+
+void check_like(const char* name, const Tensor& t, const Tensor& value) {
+  check(t.shape() == value.shape() && t.dtype() == value.dtype() && t.device() == value.device(),
+        "adam: the parameter is ", name_of(value.dtype()), value.shape(), ", its ", name, " ", name_of(t.dtype()),
+        t.shape());
+}
+
+void check_options(const AdamOptions& o) {
+  check(o.step >= 1, "adam: steps count from 1, got ", o.step);
+  check(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1, "adam: expected betas in [0, 1), got ", o.beta1,
+        " and ", o.beta2);
+  check(o.epsilon > 0, "adam: epsilon must be positive, got ", o.epsilon);
+}
+
+}  // namespace
+
+void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options) {
+  check_options(options);
+  for (const AdamParameter& p : parameters) {
+    check_like("first moment", p.moment1, p.value);
+    check_like("second moment", p.moment2, p.value);
+    if (p.grad) {
+      check_like("gradient", p.grad, p.value);
+    }
+  }
+  if (!parameters.empty()) {
+    run_on<cpu::adam_step, cuda::adam_step>(parameters.front().value.device(), parameters, options);
+  }
+}
+
+double grad_norm(std::span<const Tensor> gradients) {
+  const auto first = std::ranges::find_if(gradients, [](const Tensor& g) { return static_cast<bool>(g); });
+  if (first == gradients.end()) {
+    return 0;
+  }
+  return std::sqrt(run_on<cpu::grad_square_sum, cuda::grad_square_sum>(first->device(), gradients));
+}
+
+double clip_factor(double norm, double maximum) {
+  check(maximum > 0, "gradient clipping: the norm must be positive, got ", maximum);
+  const double factor = maximum / (norm + 1e-6);
+  return factor >= 1 ? 1.0 : factor;  // a NaN norm gives NaN: nobody must train on from there unnoticed
+}
+
+double clip_grad_norm(std::span<const Tensor> gradients, double maximum) {
+  const double norm = grad_norm(gradients);
+  const double factor = clip_factor(norm, maximum);
+  if (factor != 1) {
+    for (const Tensor& g : gradients) {
+      if (g) {
+        scale(g, factor, g);
+      }
+    }
+  }
+  return norm;
+}
+
+}  // namespace earmark::kernels
