@@ -1,13 +1,14 @@
-// The matrix product of one thread: tiles of 8 rows by two vectors kept in registers over packed panels (Goto & van de
-// Geijn, "Anatomy of high-performance matrix multiplication", 2008). Every element is summed in the order of the depth,
-// so results depend on neither threads nor the tile an element falls into.
+// The matrix product of one thread: tiles of a few rows by two vectors kept in registers over packed panels (Goto & van
+// de Geijn, "Anatomy of high-performance matrix multiplication", 2008). Every element is summed in the order of the
+// depth, so results depend on neither threads nor the tile an element falls into.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
-#include "kernels/cpu/vector_math.h"
+#include "kernels/cpu/lanes.h"
 
 namespace earmark::kernels::cpu {
 
@@ -19,14 +20,15 @@ struct MatrixView {
   std::int64_t column_stride;
 };
 
-namespace detail {
+namespace gemm {
 
-constexpr std::int64_t kTileRows = 8;
+// A tile's sums, one panel row and a broadcast fill the vector registers.
+constexpr std::int64_t kTileRows = kVectorRegisters >= 32 ? 8 : 6;
 constexpr std::int64_t kDepthBlock = 256;
-constexpr std::int64_t kRowBlock = 64;
+constexpr std::int64_t kRowBlock = 8 * kTileRows;
 constexpr std::int64_t kColumnBlock = 256;
 template <class T>
-constexpr std::int64_t kTileColumns = 2 * Lanes<T>::count;
+constexpr std::int64_t kTileColumns = 2 * kLanes<T>;
 
 /// Copies `count` of a matrix's rows (seen through strides) into panels of `width`: panel[k * width + i], zero-padded.
 template <class T>
@@ -48,11 +50,10 @@ void pack(const T* from, std::int64_t stride, std::int64_t depth_stride, std::in
 template <class T>
 void multiply_tile(const T* a, const T* b, std::int64_t depth, T* out, std::int64_t out_stride, std::int64_t rows,
                    std::int64_t columns, bool accumulate) {
-  constexpr int kLanes = Lanes<T>::count;
-  typename Lanes<T>::type sums[kTileRows][2] = {};
+  Vec<T> sums[kTileRows][2] = {};
   for (std::int64_t k = 0; k < depth; ++k) {
-    const auto left = load_lanes(b + k * kTileColumns<T>);
-    const auto right = load_lanes(b + k * kTileColumns<T> + kLanes);
+    const auto left = load(b + k * kTileColumns<T>);
+    const auto right = load(b + k * kTileColumns<T> + kLanes<T>);
     for (int i = 0; i < kTileRows; ++i) {
       sums[i][0] += a[k * kTileRows + i] * left;
       sums[i][1] += a[k * kTileRows + i] * right;
@@ -68,13 +69,13 @@ void multiply_tile(const T* a, const T* b, std::int64_t depth, T* out, std::int6
   }
 }
 
-}  // namespace detail
+}  // namespace gemm
 
 /// out (rows, columns) = a (rows, depth) b (depth, columns), or += if asked; out's rows are out_stride apart.
 template <class T>
 void multiply(MatrixView<T> a, MatrixView<T> b, T* out, std::int64_t out_stride, std::int64_t rows,
               std::int64_t columns, std::int64_t depth, bool accumulate = false) {
-  using namespace detail;
+  using namespace gemm;
   constexpr std::int64_t kWidth = kTileColumns<T>;
   thread_local std::vector<T> panel_a(kRowBlock * kDepthBlock);
   thread_local std::vector<T> panel_b(kColumnBlock * kDepthBlock);

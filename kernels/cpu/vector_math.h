@@ -5,7 +5,8 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
+
+#include "kernels/cpu/lanes.h"
 
 namespace earmark::kernels::cpu {
 
@@ -49,24 +50,10 @@ inline float exp_minus_1(float x) {
   return e.power * e.series + (e.power - 1);
 }
 
-/// Vectors of one cache line.
 template <class T>
-struct Lanes {
-  static constexpr int count = static_cast<int>(64 / sizeof(T));
-  typedef T type __attribute__((vector_size(64)));
-};
-
-template <class T>
-typename Lanes<T>::type load_lanes(const T* from) {
-  typename Lanes<T>::type v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-
-template <class T>
-T sum_of_lanes(const typename Lanes<T>::type& v) {
+T sum_of_lanes(Vec<T> v) {
   T total = 0;
-  for (int i = 0; i < Lanes<T>::count; ++i) {
+  for (int i = 0; i < kLanes<T>; ++i) {
     total += v[i];
   }
   return total;
@@ -75,13 +62,13 @@ T sum_of_lanes(const typename Lanes<T>::type& v) {
 /// Inner product of a (n) and b (n).
 template <class T>
 T dot(const T* a, const T* b, std::int64_t n) {
-  constexpr int kLanes = Lanes<T>::count;
-  typename Lanes<T>::type even{};
-  typename Lanes<T>::type odd{};
+  constexpr int kWidth = kLanes<T>;
+  Vec<T> even{};
+  Vec<T> odd{};
   std::int64_t i = 0;
-  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
-    even += load_lanes(a + i) * load_lanes(b + i);
-    odd += load_lanes(a + i + kLanes) * load_lanes(b + i + kLanes);
+  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
+    even += load(a + i) * load(b + i);
+    odd += load(a + i + kWidth) * load(b + i + kWidth);
   }
   T total = sum_of_lanes<T>(even + odd);
   for (; i < n; ++i) {
