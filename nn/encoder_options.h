@@ -1,11 +1,11 @@
-// Every choice of the encoder (docs: the paper is Singh, Demuynck, Arora, ISMIR 2022, arXiv 2210.08624).
+// Every choice of the encoder (the paper: Singh, Demuynck, Arora, ISMIR 2022, arXiv 2210.08624).
 // They travel with a model as JSON in its safetensors file.
 #pragma once
 
 #include <cstdint>
 #include <string>
-
-#include "kernels/shape.h"
+#include <utility>
+#include <vector>
 
 namespace earmark::nn {
 
@@ -31,6 +31,18 @@ struct EncoderOptions {
 
   bool operator==(const EncoderOptions&) const = default;
 };
+
+/// The names of an enumeration's values, as in configurations and in model files.
+template <class E>
+using Names = std::vector<std::pair<std::string, E>>;
+const Names<Attention>& attention_names();
+const Names<AttentionLogits>& attention_logits_names();
+const Names<AttentionScale>& attention_scale_names();
+const Names<AttentionInit>& attention_init_names();
+const Names<ConvolutionInit>& convolution_init_names();
+
+/// Elements of the last block's map, which the head divides among its groups: 6144 in the paper.
+std::int64_t flattened_size(const EncoderOptions& options);
 
 /// Throws Error unless every option is in range and the head's groups divide the flattened map evenly.
 void validate(const EncoderOptions& options);

@@ -22,7 +22,7 @@ struct SafetensorsFile {
   bool contains(const std::string& name) const;
 };
 
-/// Reads a whole file; tensors are views of one mapping of it. Everything is checked: header length, JSON, dtypes,
+/// Reads a whole file. Everything is checked: header length, JSON, dtypes,
 /// shapes against byte ranges, ranges against the file's size, gaps and overlaps. Throws Error naming the file and what
 /// is wrong with it.
 SafetensorsFile read_safetensors(const std::filesystem::path& path);

@@ -1,0 +1,56 @@
+#include "nn/encoder.h"
+
+#include <functional>
+#include <utility>
+
+#include "kernels/error.h"
+#include "nn/attention_encoder.h"
+
+namespace earmark::nn {
+
+namespace {
+
+using Factory = std::function<std::shared_ptr<Encoder>(const EncoderOptions& options, std::uint64_t seed, DType dtype)>;
+
+/// Every encoder there is, by the name that configurations and model files use.
+const std::vector<std::pair<std::string, Factory>>& factories() {
+  static const std::vector<std::pair<std::string, Factory>> table{
+      {"attention", [](const EncoderOptions& options, std::uint64_t seed,
+                       DType dtype) { return std::make_shared<AttentionEncoder>(options, seed, dtype); }},
+  };
+  return table;
+}
+
+}  // namespace
+
+std::int64_t Encoder::parameter_count() const {
+  std::int64_t count = 0;
+  for (const NamedParameter& parameter : parameters_) {
+    count += parameter.variable.value().numel();
+  }
+  return count;
+}
+
+Variable Encoder::add_parameter(std::string name, Tensor value) {
+  parameters_.push_back({std::move(name), Variable(std::move(value), true)});
+  return parameters_.back().variable;
+}
+
+Tensor Encoder::add_buffer(std::string name, Tensor value) {
+  buffers_.push_back({std::move(name), std::move(value)});
+  return buffers_.back().tensor;
+}
+
+std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options, std::uint64_t seed, DType dtype) {
+  std::string known;
+  for (const auto& [name, make] : factories()) {
+    if (name == options.type) {
+      validate(options);
+      return make(options, seed, dtype);
+    }
+    known += (known.empty() ? "" : ", ") + name;
+  }
+  fail("encoder type \"", options.type, "\" does not exist; known: ", known);
+}
+
+}  // namespace earmark::nn

@@ -1,0 +1,182 @@
+#include "nn/model.h"
+
+#include <array>
+#include <cstring>
+#include <set>
+
+#include "kernels/error.h"
+#include "nn/json_fields.h"
+
+namespace earmark::nn {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kFormat = "earmark-model";
+constexpr const char* kVersion = "1";
+
+template <class Fields>
+void visit(Fields& fields, FeatureOptions& options) {
+  using Normalization = FeatureOptions::Normalization;
+  fields.value("sample_rate", options.sample_rate);
+  fields.value("n_fft", options.n_fft);
+  fields.value("hop", options.hop);
+  fields.value("mel_bands", options.mel_bands);
+  fields.value("f_min", options.f_min);
+  fields.value("f_max", options.f_max);
+  fields.value("frames", options.frames);
+  fields.value("hop_frames", options.hop_frames);
+  fields.choice(
+      "normalization", options.normalization,
+      Names<Normalization>{
+          {"none", Normalization::none}, {"mean", Normalization::mean}, {"max_relative", Normalization::max_relative}});
+  fields.value("floor_db", options.floor_db);
+}
+
+/// A 64-bit content hash: eight bytes at a time, multiply and fold. Guards against mix-ups, not against attackers.
+class ContentHash {
+ public:
+  void add(std::span<const std::byte> bytes) {
+    std::size_t i = 0;
+    for (; i + 8 <= bytes.size(); i += 8) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, bytes.data() + i, 8);
+      mix(word);
+    }
+    std::uint64_t tail = 0;
+    if (i < bytes.size()) {
+      std::memcpy(&tail, bytes.data() + i, bytes.size() - i);
+    }
+    mix(tail);
+    mix(bytes.size());
+  }
+  void add(const std::string& text) { add(std::as_bytes(std::span<const char>(text.data(), text.size()))); }
+
+  std::string hexadecimal() const {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string out;
+    for (int shift = 60; shift >= 0; shift -= 4) {
+      out += kDigits[(state_ >> static_cast<unsigned>(shift)) & 15U];
+    }
+    return out;
+  }
+
+ private:
+  void mix(std::uint64_t word) {
+    state_ = (state_ ^ word) * 0x9e3779b97f4a7c15U;
+    state_ ^= state_ >> 32U;
+  }
+
+  std::uint64_t state_ = 0x2545f4914f6cdd1dU;
+};
+
+void copy_tensor(const SafetensorsFile& file, const std::string& name, const Tensor& target,
+                 const std::string& origin) {
+  check(file.contains(name), origin, ": tensor ", name, " is missing");
+  const Tensor& source = file.at(name);
+  check(source.shape() == target.shape(), origin, ": tensor ", name, " has shape ", source.shape(), ", expected ",
+        target.shape());
+  check(source.dtype() == DType::f32 || source.dtype() == DType::f64, origin, ": tensor ", name, " has type ",
+        name_of(source.dtype()), ", expected f32");
+  target.copy_from(source.to(target.dtype()));
+}
+
+const std::string& metadata(const SafetensorsFile& file, const std::string& key, const std::string& origin) {
+  const auto found = file.metadata.find(key);
+  check(found != file.metadata.end(), origin, ": not an Earmark model: it has no \"", key, "\" in its metadata");
+  return found->second;
+}
+
+}  // namespace
+
+std::string to_json(const FeatureOptions& features) {
+  FeatureOptions copy = features;
+  JsonWriter writer;
+  visit(writer, copy);
+  return writer.text();
+}
+
+FeatureOptions feature_options_from_json(const std::string& json) {
+  FeatureOptions features;
+  JsonReader reader(json, "feature options");
+  visit(reader, features);
+  reader.finish();
+  check_feature_options(features);
+  return features;
+}
+
+Model make_model(const FeatureOptions& features, EncoderOptions options, std::uint64_t seed) {
+  check_feature_options(features);
+  options.bands = features.mel_bands;
+  options.frames = features.frames;
+  return {features, options, make_encoder(options, seed)};
+}
+
+SafetensorsFile to_safetensors(const Model& model) {
+  SafetensorsFile file;
+  file.metadata = {{"format", kFormat},
+                   {"version", kVersion},
+                   {"features", to_json(model.features)},
+                   {"encoder", to_json(model.options)}};
+  for (const NamedParameter& parameter : model.encoder->parameters()) {
+    file.tensors.emplace_back(parameter.name, parameter.variable.value());
+  }
+  for (const NamedBuffer& buffer : model.encoder->buffers()) {
+    file.tensors.emplace_back(buffer.name, buffer.tensor);
+  }
+  return file;
+}
+
+void load_weights(const SafetensorsFile& file, Encoder& encoder, const std::string& origin) {
+  std::set<std::string> known;
+  for (const NamedParameter& parameter : encoder.parameters()) {
+    copy_tensor(file, parameter.name, parameter.variable.value(), origin);
+    known.insert(parameter.name);
+  }
+  for (const NamedBuffer& buffer : encoder.buffers()) {
+    copy_tensor(file, buffer.name, buffer.tensor, origin);
+    known.insert(buffer.name);
+  }
+  for (const auto& tensor : file.tensors) {
+    check(known.count(tensor.first) == 1, origin, ": tensor ", tensor.first, " is not part of this encoder");
+  }
+  encoder.weights_changed();
+}
+
+Model load_model(const fs::path& path) {
+  const SafetensorsFile file = read_safetensors(path);
+  const std::string origin = path.string();
+  check(metadata(file, "format", origin) == kFormat, origin, ": not an Earmark model");
+  check(metadata(file, "version", origin) == kVersion, origin, ": model version ", metadata(file, "version", origin),
+        ", this program reads version ", kVersion);
+  Model model;
+  try {
+    model = make_model(feature_options_from_json(metadata(file, "features", origin)),
+                       encoder_options_from_json(metadata(file, "encoder", origin)));
+  } catch (const Error& error) {
+    fail(origin, ": ", error.what());
+  }
+  load_weights(file, *model.encoder, origin);
+  model.encoder->set_training(false);
+  return model;
+}
+
+void save_model(const fs::path& path, const Model& model) { write_safetensors(path, to_safetensors(model)); }
+
+std::string model_hash(const Model& model) {
+  const SafetensorsFile file = to_safetensors(model);
+  ContentHash hash;
+  for (const auto& [key, text] : file.metadata) {
+    hash.add(key);
+    hash.add(text);
+  }
+  for (const auto& [name, tensor] : file.tensors) {
+    hash.add(name);
+    hash.add(str(name_of(tensor.dtype()), tensor.shape()));
+    hash.add(std::span<const std::byte>(tensor.raw(), tensor.bytes()));
+  }
+  return hash.hexadecimal();
+}
+
+}  // namespace earmark::nn
