@@ -12,10 +12,10 @@ namespace earmark::data {
 struct AudioFile {
   std::filesystem::path path;  ///< To open it.
   std::string name;            ///< Path relative to the folder or list it came from ('/' between parts).
-  std::string title;           ///< Known from a catalogue (FMA); otherwise empty.
-  std::string artist;
-  std::string licence;
-  std::string split;  ///< "training", "validation", "test" or empty.
+  std::string title{};         ///< Known from a catalogue (FMA); otherwise empty.
+  std::string artist{};
+  std::string licence{};
+  std::string split{};  ///< "training", "validation", "test" or empty.
 };
 
 /// A file that was left out, and why.

@@ -41,8 +41,7 @@ class AudioStream {
   AudioStream& operator=(AudioStream&&) noexcept;
 
   /// Raw little-endian 16-bit mono samples at `input_rate`.
-  static AudioStream raw_s16le(int descriptor, std::string name, int input_rate = 16000,
-                               const DecodeOptions& options = {});
+  static AudioStream raw_s16le(int descriptor, int input_rate = 16000, const DecodeOptions& options = {});
 
   /// Fills `out` from its beginning with samples at the wanted rate, waiting for input as needed. Returns how many:
   /// fewer than asked only at the end, 0 ever after. A damaged file ends where its damage begins: see problem().

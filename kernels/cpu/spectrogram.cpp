@@ -1,0 +1,266 @@
+#include "kernels/spectrogram.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <numbers>
+
+#include "kernels/fft.h"
+#include "kernels/parallel.h"
+
+namespace earmark::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kLanes = 16;  // frames that share one pass over the mel filters
+
+/// The constants of one set of options: window and sparse filters.
+struct Analysis {
+  struct Filter {
+    int first_bin = 0;
+    std::vector<float> weights;
+  };
+  FeatureOptions options;
+  std::vector<float> window;
+  std::vector<Filter> filters;
+
+  explicit Analysis(const FeatureOptions& o) : options(o), window(static_cast<std::size_t>(o.n_fft)) {
+    for (int i = 0; i < o.n_fft; ++i) {
+      window[static_cast<std::size_t>(i)] =
+          static_cast<float>(0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / o.n_fft));
+    }
+    const std::vector<double> bank = mel_filter_bank(o);
+    const auto bins = static_cast<std::size_t>(o.n_fft / 2 + 1);
+    for (std::size_t m = 0; m < static_cast<std::size_t>(o.mel_bands); ++m) {
+      filters.push_back(sparse(std::span(bank).subspan(m * bins, bins)));
+    }
+  }
+
+  static Filter sparse(std::span<const double> row) {
+    const auto used = [](double w) { return w > 0; };
+    const auto first = std::find_if(row.begin(), row.end(), used);
+    const auto last = std::find_if(row.rbegin(), row.rend(), used).base();
+    Filter filter;
+    if (first < last) {
+      filter.first_bin = static_cast<int>(first - row.begin());
+      filter.weights.assign(first, last);
+    }
+    return filter;
+  }
+};
+
+// The last used constants are kept: a program has one set of options, rarely two.
+std::shared_ptr<const Analysis> analysis_for(const FeatureOptions& options) {
+  static std::mutex mutex;
+  static std::shared_ptr<const Analysis> last;
+  const std::scoped_lock lock(mutex);
+  if (!last || last->options != options) {
+    last = std::make_shared<Analysis>(options);
+  }
+  return last;
+}
+
+struct alignas(64) Line {
+  std::array<float, 16> values;
+};
+
+/// 64-byte aligned floats, kept per thread.
+class Scratch {
+ public:
+  float* get(std::int64_t count) {
+    lines_.resize(std::max(lines_.size(), static_cast<std::size_t>((count + 15) / 16)));
+    return lines_.front().values.data();
+  }
+
+ private:
+  std::vector<Line> lines_;
+};
+
+// Index of sample i of a signal of n samples continued by reflection: (… 2 1 | 0 1 2 … n-1 | n-2 …).
+std::int64_t reflected(std::int64_t i, std::int64_t n) {
+  if (n == 1) {
+    return 0;
+  }
+  const std::int64_t period = 2 * (n - 1);
+  i = ((i % period) + period) % period;
+  return i < n ? i : period - i;
+}
+
+// Windowed samples around `centre`, every second float of `out`.
+void window_frame(std::span<const float> pcm, std::int64_t centre, const std::vector<float>& window, float* out) {
+  const auto n = static_cast<std::int64_t>(window.size());
+  const auto samples = static_cast<std::int64_t>(pcm.size());
+  const std::int64_t begin = centre - n / 2;
+  if (begin >= 0 && begin + n <= samples) {
+    const float* x = pcm.data() + begin;
+    for (std::int64_t i = 0; i < n; ++i) {
+      out[2 * i] = x[i] * window[static_cast<std::size_t>(i)];
+    }
+    return;
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    out[2 * i] = pcm[static_cast<std::size_t>(reflected(begin + i, samples))] * window[static_cast<std::size_t>(i)];
+  }
+}
+
+// Power of the two real frames a + i·b from their joint transform z: A[k] = (Z[k] + conj Z[n-k]) / 2, B[k] = (Z[k] -
+// conj Z[n-k]) / 2i. power (bins, kLanes): frame a goes to column 0, b to column 1.
+void split_power(const float* z, std::int64_t n, float* power) {
+  power[0] = z[0] * z[0];
+  power[1] = z[1] * z[1];
+  for (std::int64_t k = 1; k <= n / 2; ++k) {
+    const float sum_re = z[2 * k] + z[2 * (n - k)];
+    const float sum_im = z[2 * k + 1] + z[2 * (n - k) + 1];
+    const float difference_re = z[2 * k] - z[2 * (n - k)];
+    const float difference_im = z[2 * k + 1] - z[2 * (n - k) + 1];
+    power[k * kLanes] = 0.25F * (sum_re * sum_re + difference_im * difference_im);
+    power[k * kLanes + 1] = 0.25F * (sum_im * sum_im + difference_re * difference_re);
+  }
+}
+
+// 10·log10(x) for x >= 1e-10: exponent and a polynomial for the mantissa in [sqrt(1/2), sqrt(2)), error below 1e-5 dB.
+inline float decibels(float x) {
+  const auto bits = std::bit_cast<std::int32_t>(x);
+  const std::int32_t exponent = (bits - 0x3f3504f3) >> 23;
+  const float m = std::bit_cast<float>(bits - (exponent << 23)) - 1.0F;
+  // ln(1 + m), coefficients of Cephes' logf.
+  float p = 7.0376836292e-2F;
+  p = p * m - 1.1514610310e-1F;
+  p = p * m + 1.1676998740e-1F;
+  p = p * m - 1.2420140846e-1F;
+  p = p * m + 1.4249322787e-1F;
+  p = p * m - 1.6668057665e-1F;
+  p = p * m + 2.0000714765e-1F;
+  p = p * m - 2.4999993993e-1F;
+  p = p * m + 3.3333331174e-1F;
+  const float ln = m - 0.5F * m * m + m * m * m * p;
+  return 4.3429448190F * ln + 3.0102999566F * static_cast<float>(exponent);
+}
+
+void mel_decibels(const Analysis& analysis, const float* power, float* mel) {
+  for (std::size_t m = 0; m < analysis.filters.size(); ++m) {
+    const Analysis::Filter& filter = analysis.filters[m];
+    std::array<float, kLanes> sum{};
+    const float* p = power + filter.first_bin * kLanes;
+    for (const float weight : filter.weights) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        sum[lane] += weight * p[lane];
+      }
+      p += kLanes;
+    }
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      mel[m * kLanes + lane] = decibels(std::max(sum[lane], 1e-10F));
+    }
+  }
+}
+
+// Up to kLanes frames, `centre` the first one's, to out (count, mel_bands).
+void log_mel_tile(const Analysis& analysis, std::span<const float> pcm, std::int64_t centre, std::int64_t count,
+                  float* out) {
+  const std::int64_t n = analysis.options.n_fft;
+  const std::int64_t bands = analysis.options.mel_bands;
+  thread_local Scratch scratch;
+  float* in = scratch.get(4 * n + (n / 2 + 1 + bands) * kLanes);
+  float* z = in + 2 * n;
+  float* power = z + 2 * n;
+  float* mel = power + (n / 2 + 1) * kLanes;
+  const Fft& fft = thread_fft(n);
+  for (std::int64_t frame = 0; frame < kLanes; frame += 2) {
+    // Lanes past the end repeat the last frame: finite, and thrown away.
+    for (std::int64_t half = 0; half < 2; ++half) {
+      const std::int64_t mine = std::min(frame + half, count - 1);
+      window_frame(pcm, centre + mine * analysis.options.hop, analysis.window, in + half);
+    }
+    fft.forward(reinterpret_cast<std::complex<float>*>(in), reinterpret_cast<std::complex<float>*>(z));
+    split_power(z, n, power + frame);
+    if (frame + 2 >= count) {
+      break;
+    }
+  }
+  mel_decibels(analysis, power, mel);
+  for (std::int64_t frame = 0; frame < count; ++frame) {
+    for (std::int64_t m = 0; m < bands; ++m) {
+      out[frame * bands + m] = mel[m * kLanes + frame];
+    }
+  }
+}
+
+// (T, F) to (F, T).
+void transpose(const float* in, std::int64_t frames, std::int64_t bands, float* out) {
+  constexpr std::int64_t kBlock = 16;
+  for (std::int64_t f0 = 0; f0 < bands; f0 += kBlock) {
+    for (std::int64_t t = 0; t < frames; ++t) {
+      for (std::int64_t f = f0; f < std::min(bands, f0 + kBlock); ++f) {
+        out[f * frames + t] = in[t * bands + f];
+      }
+    }
+  }
+}
+
+void subtract_mean(std::span<float> x) {
+  double sum = 0;
+  for (const float v : x) {
+    sum += static_cast<double>(v);
+  }
+  const auto mean = static_cast<float>(sum / static_cast<double>(x.size()));
+  for (float& v : x) {
+    v -= mean;
+  }
+}
+
+void scale_below_maximum(std::span<float> x, float floor_db) {
+  std::array<float, kLanes> top{};
+  top.fill(-std::numeric_limits<float>::infinity());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    top[i % kLanes] = std::max(top[i % kLanes], x[i]);
+  }
+  const float maximum = *std::max_element(top.begin(), top.end());
+  for (float& v : x) {
+    v = 1.0F - 2.0F * std::max(v - maximum, floor_db) / floor_db;
+  }
+}
+
+}  // namespace
+
+void log_mel(const FeatureOptions& options, const LogMel& args) {
+  const auto analysis = analysis_for(options);
+  const std::int64_t samples = args.pcm.dim(1);
+  const std::int64_t frames = args.out.dim(1);
+  const std::int64_t tiles = (frames + kLanes - 1) / kLanes;
+  constexpr std::int64_t kTilesPerTask = 8;
+  parallel_ranges(args.pcm.dim(0) * tiles, kTilesPerTask, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t row = i / tiles;
+      const std::int64_t frame = i % tiles * kLanes;
+      log_mel_tile(
+          *analysis,
+          args.pcm.values<float>().subspan(static_cast<std::size_t>(row * samples), static_cast<std::size_t>(samples)),
+          args.first_centre + frame * options.hop, std::min(kLanes, frames - frame),
+          args.out.mutable_data<float>() + (row * frames + frame) * options.mel_bands);
+    }
+  });
+}
+
+void cut_segments(const FeatureOptions& options, const CutSegments& args) {
+  const std::int64_t bands = options.mel_bands;
+  const std::int64_t frames = options.frames;
+  const auto numel = static_cast<std::size_t>(bands * frames);
+  constexpr std::int64_t kSegmentsPerTask = 16;
+  parallel_ranges(args.out.dim(0), kSegmentsPerTask, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float* in = args.log_mel.data<float>() + (args.first_frame + i * args.hop_frames) * bands;
+      const std::span<float> out(args.out.mutable_data<float>() + i * bands * frames, numel);
+      transpose(in, frames, bands, out.data());
+      if (options.normalization == FeatureOptions::Normalization::mean) {
+        subtract_mean(out);
+      } else if (options.normalization == FeatureOptions::Normalization::max_relative) {
+        scale_below_maximum(out, static_cast<float>(options.floor_db));
+      }
+    }
+  });
+}
+
+}  // namespace earmark::kernels::cpu

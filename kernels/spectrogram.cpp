@@ -1,0 +1,122 @@
+#include "kernels/spectrogram.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/dispatch.h"
+#include "kernels/error.h"
+
+namespace earmark {
+
+void check_feature_options(const FeatureOptions& o) {
+  check(o.sample_rate >= 1000 && o.sample_rate <= 384000, "sample_rate: expected 1000 to 384000, got ", o.sample_rate);
+  check(o.n_fft >= 16 && o.n_fft <= 65536 && (o.n_fft & (o.n_fft - 1)) == 0,
+        "n_fft: expected a power of two from 16 to 65536, got ", o.n_fft);
+  check(o.hop >= 1 && o.hop <= o.n_fft, "hop: expected 1 to n_fft, got ", o.hop);
+  check(o.mel_bands >= 1 && o.mel_bands <= o.n_fft / 2, "mel_bands: expected 1 to n_fft / 2, got ", o.mel_bands);
+  check(o.f_min >= 0 && o.f_min < o.f_max && o.f_max <= o.sample_rate / 2.0,
+        "f_min, f_max: expected 0 <= f_min < f_max <= ", o.sample_rate / 2.0, ", got ", o.f_min, ", ", o.f_max);
+  check(o.frames >= 1 && o.frames <= 100000, "frames: expected 1 to 100000, got ", o.frames);
+  check(o.hop_frames >= 1, "hop_frames: expected at least 1, got ", o.hop_frames);
+  check(o.floor_db < 0, "floor_db: expected below 0, got ", o.floor_db);
+}
+
+std::string_view name_of(FeatureOptions::Normalization normalization) {
+  switch (normalization) {
+    case FeatureOptions::Normalization::none:
+      return "none";
+    case FeatureOptions::Normalization::mean:
+      return "mean";
+    case FeatureOptions::Normalization::max_relative:
+      return "max_relative";
+  }
+  return "?";
+}
+
+FeatureOptions::Normalization parse_normalization(std::string_view name) {
+  for (const auto value : {FeatureOptions::Normalization::none, FeatureOptions::Normalization::mean,
+                           FeatureOptions::Normalization::max_relative}) {
+    if (name == name_of(value)) {
+      return value;
+    }
+  }
+  fail("normalization: expected none, mean or max_relative, got ", name);
+}
+
+std::int64_t frame_count(std::int64_t samples, const FeatureOptions& options) {
+  return samples <= 0 ? 0 : std::max<std::int64_t>(1, samples / options.hop);
+}
+
+std::int64_t segment_count(std::int64_t frames, const FeatureOptions& options) {
+  return frames < options.frames ? 0 : (frames - options.frames) / options.hop_frames + 1;
+}
+
+namespace {
+double hz_to_mel(double hz) { return 2595 * std::log10(1 + hz / 700); }
+double mel_to_hz(double mel) { return 700 * (std::pow(10, mel / 2595) - 1); }
+}  // namespace
+
+std::vector<double> mel_filter_bank(const FeatureOptions& options) {
+  check_feature_options(options);
+  const int bins = options.n_fft / 2 + 1;
+  const double low = hz_to_mel(options.f_min);
+  const double step = (hz_to_mel(options.f_max) - low) / (options.mel_bands + 1);
+  std::vector<double> bank(static_cast<std::size_t>(options.mel_bands) * static_cast<std::size_t>(bins));
+  for (int m = 0; m < options.mel_bands; ++m) {
+    const double left = mel_to_hz(low + step * m);
+    const double centre = mel_to_hz(low + step * (m + 1));
+    const double right = mel_to_hz(low + step * (m + 2));
+    for (int k = 0; k < bins; ++k) {
+      const double hz = static_cast<double>(k) * options.sample_rate / options.n_fft;
+      const double weight = std::min((hz - left) / (centre - left), (right - hz) / (right - centre));
+      bank[static_cast<std::size_t>(m) * static_cast<std::size_t>(bins) + static_cast<std::size_t>(k)] =
+          std::max(0.0, weight);
+    }
+  }
+  return bank;
+}
+
+namespace kernels {
+
+void log_mel(const FeatureOptions& options, const LogMel& args) {
+  check_feature_options(options);
+  check(args.pcm && args.pcm.shape().rank() == 2 && args.pcm.dim(1) >= 1,
+        "log_mel: expected pcm (N, samples >= 1), got ", args.pcm.shape());
+  check(args.out && args.out.shape() == Shape({args.pcm.dim(0), args.out.dim(1), options.mel_bands}),
+        "log_mel: expected out (", args.pcm.dim(0), ", frames, ", options.mel_bands, "), got ", args.out.shape());
+  run_on<cpu::log_mel, cuda::log_mel>(args.pcm.device(), options, args);
+}
+
+void cut_segments(const FeatureOptions& options, const CutSegments& args) {
+  check(args.log_mel && args.log_mel.shape().rank() == 2 && args.log_mel.dim(1) == options.mel_bands,
+        "cut_segments: expected log_mel (frames, ", options.mel_bands, "), got ", args.log_mel.shape());
+  const std::int64_t count = args.out.shape().rank() == 0 ? 0 : args.out.dim(0);
+  check(args.out && args.out.shape() == Shape({count, options.mel_bands, options.frames, 1}),
+        "cut_segments: expected out (N, ", options.mel_bands, ", ", options.frames, ", 1), got ", args.out.shape());
+  const std::int64_t end = args.first_frame + (count - 1) * args.hop_frames + options.frames;
+  check(args.first_frame >= 0 && (count == 0 || end <= args.log_mel.dim(0)), "cut_segments: frames ", args.first_frame,
+        " to ", end, " of ", args.log_mel.dim(0));
+  run_on<cpu::cut_segments, cuda::cut_segments>(args.log_mel.device(), options, args);
+}
+
+}  // namespace kernels
+
+Tensor log_mel(std::span<const float> pcm, const FeatureOptions& options) {
+  check(!pcm.empty(), "log_mel: no samples");
+  const auto samples = static_cast<std::int64_t>(pcm.size());
+  const Tensor out({1, frame_count(samples, options), options.mel_bands});
+  // The kernel only reads: viewing constant memory as a tensor is safe.
+  const Tensor view({1, samples}, DType::f32, const_cast<float*>(pcm.data()), nullptr);  // NOLINT
+  kernels::log_mel(options, {view, out});
+  return out.reshape({out.dim(1), out.dim(2)});
+}
+
+Tensor segments_of(const Tensor& log_mel, const FeatureOptions& options, std::int64_t first, std::int64_t count,
+                   int hop_frames) {
+  const int hop = hop_frames > 0 ? hop_frames : options.hop_frames;
+  const Tensor out({count, options.mel_bands, options.frames, 1});
+  kernels::cut_segments(options, {log_mel, out, first * hop, hop});
+  return out;
+}
+
+}  // namespace earmark
