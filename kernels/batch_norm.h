@@ -1,7 +1,7 @@
 // Batch normalisation over all but the channel axis (Ioffe & Szegedy 2015), optionally followed by ReLU:
 //   y = gamma * (x - mean) * inverse_deviation + beta, inverse_deviation = 1 / sqrt(variance + epsilon)
-// Training takes mean and variance of the batch and moves the running ones towards them (variance with n - 1, as PyTorch
-// does); inference takes the running ones, or folds everything into the convolution before.
+// Training takes mean and variance of the batch and moves the running ones towards them (variance with n - 1, as
+// PyTorch does); inference takes the running ones, or folds everything into the convolution before.
 #pragma once
 
 #include "kernels/tensor.h"

@@ -1,0 +1,62 @@
+#include "autograd/batch_norm.h"
+
+#include <cmath>
+
+#include "kernels/batch_norm.h"
+#include "kernels/dispatch.h"
+
+namespace earmark {
+namespace {
+
+/// 1 / sqrt(variance + epsilon) of the running statistics.
+Tensor inverse_deviation(const Tensor& variance, double epsilon) {
+  const Tensor out = empty_like(variance);
+  dispatch_float(variance.dtype(), [&]<class T>() {
+    for (std::int64_t c = 0; c < variance.numel(); ++c) {
+      out.mutable_data<T>()[c] = static_cast<T>(1 / std::sqrt(static_cast<double>(variance.data<T>()[c]) + epsilon));
+    }
+  });
+  return out;
+}
+
+}  // namespace
+
+Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, const RunningStatistics& running,
+                    const BatchNormOptions& options) {
+  kernels::BatchNormForward f{.x = x.value(),
+                              .mean = running.mean,
+                              .inverse_deviation = {},
+                              .gamma = gamma.value(),
+                              .beta = beta.value(),
+                              .relu = options.relu,
+                              .out = empty_like(x.value())};
+  if (options.training) {
+    f.mean = empty_like(gamma.value());
+    f.inverse_deviation = empty_like(gamma.value());
+    kernels::batch_norm_statistics({.x = f.x,
+                                    .epsilon = options.epsilon,
+                                    .momentum = options.momentum,
+                                    .running_mean = running.mean,
+                                    .running_variance = running.variance,
+                                    .mean = f.mean,
+                                    .inverse_deviation = f.inverse_deviation});
+  } else {
+    f.inverse_deviation = inverse_deviation(running.variance, options.epsilon);
+  }
+  kernels::batch_norm_forward(f);
+  const Tensor out = f.out;
+  f.out = {};  // not needed by backward
+  return record("batch_norm", out, {x, gamma, beta},
+                [f, training = options.training](const Tensor& dout) -> std::vector<Tensor> {
+                  const kernels::BatchNormBackward b{.forward = f,
+                                                     .training = training,
+                                                     .dout = dout,
+                                                     .dx = empty_like(f.x),
+                                                     .dgamma = empty_like(f.gamma),
+                                                     .dbeta = empty_like(f.beta)};
+                  kernels::batch_norm_backward(b);
+                  return {b.dx, b.dgamma, b.dbeta};
+                });
+}
+
+}  // namespace earmark

@@ -1,0 +1,69 @@
+#include "kernels/batch_norm.h"
+
+#include <string_view>
+
+#include "kernels/dispatch.h"
+
+namespace earmark::kernels {
+namespace {
+
+void check_channels(const Tensor& t, const Tensor& x, std::int64_t channels, std::string_view name) {
+  check(t.shape() == Shape{channels} && t.dtype() == x.dtype(), "batch norm: ", name, " must be ", name_of(x.dtype()),
+        " (", channels, "), got ", name_of(t.dtype()), t.shape());
+}
+
+void check_forward(const BatchNormForward& a) {
+  check(a.x.shape().rank() >= 1, "batch norm: x must have a channel axis");
+  const std::int64_t channels = a.x.dim(-1);
+  check_channels(a.mean, a.x, channels, "mean");
+  check_channels(a.inverse_deviation, a.x, channels, "inverse_deviation");
+  check_channels(a.gamma, a.x, channels, "gamma");
+  check_channels(a.beta, a.x, channels, "beta");
+}
+
+}  // namespace
+
+void batch_norm_statistics(const BatchNormStatistics& a) {
+  check(a.x.shape().rank() >= 1 && a.x.numel() > 0, "batch norm: training needs at least one row, got ", a.x.shape());
+  const std::int64_t channels = a.x.dim(-1);
+  check_channels(a.mean, a.x, channels, "mean");
+  check_channels(a.inverse_deviation, a.x, channels, "inverse_deviation");
+  check(static_cast<bool>(a.running_mean) == static_cast<bool>(a.running_variance),
+        "batch norm: running mean and variance go together");
+  if (a.running_mean) {
+    check_channels(a.running_mean, a.x, channels, "running_mean");
+    check_channels(a.running_variance, a.x, channels, "running_variance");
+  }
+  run_on<cpu::batch_norm_statistics, cuda::batch_norm_statistics>(a.x.device(), a);
+}
+
+void batch_norm_forward(const BatchNormForward& a) {
+  check_forward(a);
+  check(a.out.shape() == a.x.shape(), "batch norm: out must be ", a.x.shape(), ", got ", a.out.shape());
+  run_on<cpu::batch_norm_forward, cuda::batch_norm_forward>(a.x.device(), a);
+}
+
+void batch_norm_backward(const BatchNormBackward& a) {
+  check_forward(a.forward);
+  const Tensor& x = a.forward.x;
+  check(a.dout.shape() == x.shape() && a.dx.shape() == x.shape(), "batch norm backward: dout and dx must be ",
+        x.shape(), ", got ", a.dout.shape(), " and ", a.dx.shape());
+  check_channels(a.dgamma, x, x.dim(-1), "dgamma");
+  check_channels(a.dbeta, x, x.dim(-1), "dbeta");
+  run_on<cpu::batch_norm_backward, cuda::batch_norm_backward>(x.device(), a);
+}
+
+void fold_batch_norm(const FoldBatchNorm& a) {
+  check(a.weight.shape().rank() == 4 && a.folded_weight.shape() == a.weight.shape(),
+        "fold batch norm: weights must be (O, Kf, Kt, I), got ", a.weight.shape());
+  const std::int64_t channels = a.weight.dim(0);
+  for (const Tensor& t : {a.gamma, a.beta, a.running_mean, a.running_variance, a.folded_bias}) {
+    check_channels(t, a.weight, channels, "every vector");
+  }
+  if (a.bias) {
+    check_channels(a.bias, a.weight, channels, "bias");
+  }
+  run_on<cpu::fold_batch_norm, cuda::fold_batch_norm>(a.weight.device(), a);
+}
+
+}  // namespace earmark::kernels

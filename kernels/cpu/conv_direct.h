@@ -1,0 +1,50 @@
+// Direct convolution over pixel classes: forward, gradient of the input (the same walk with source and target swapped)
+// and gradient of the weights. All in one thread-count independent order.
+#pragma once
+
+#include "kernels/conv.h"
+#include "kernels/cpu/conv_plan.h"
+
+namespace earmark::kernels::cpu {
+
+/// Weights as multiply_tile reads them: [column block][depth chunk][tap][k][column], columns padded with zeros.
+template <class T>
+struct Panels {
+  Tensor data;
+  std::int64_t taps = 0;
+  std::int64_t depth = 0;
+  std::int64_t columns = 0;  // valid ones
+  int vectors = 0;           // V of the tile: a block has V * lanes columns
+};
+
+/// For the forward pass: depth I, columns O.
+template <class T>
+Panels<T> pack_forward(const Tensor& weight);
+/// For the gradient of the input: depth O, columns I.
+template <class T>
+Panels<T> pack_backward(const Tensor& weight);
+
+/// target = walk(source): every pixel of every class of every sample. Overwrites the target.
+template <class T>
+struct Walk {
+  const T* source;
+  std::int64_t source_sample;  // elements per sample
+  T* target;
+  std::int64_t target_sample;
+  std::int64_t samples;
+  const T* bias;  // per column, or null
+  const T* add;   // like target, or null
+  bool relu;
+};
+template <class T>
+void run_walk(const Walk<T>& w, const std::vector<PixelClass>& classes, const Panels<T>& panels);
+
+/// dweight (O, Kf, Kt, I), overwritten.
+template <class T>
+void weight_gradient(const ConvExtents& e, const T* x, const T* dout, T* dweight);
+
+/// dbias (O), overwritten, from dout (rows, O).
+template <class T>
+void bias_gradient(const T* dout, std::int64_t rows, std::int64_t channels, T* dbias);
+
+}  // namespace earmark::kernels::cpu

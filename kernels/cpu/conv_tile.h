@@ -1,0 +1,134 @@
+// The two register tiles that every CPU convolution here is made of. Both keep R x V accumulator vectors in registers;
+// per step they load R + V operands for R * V fused multiply-adds, so from 6 x 4 on (24 of 32 AVX-512 registers) the
+// two multiply-add pipes, not the two load pipes, set the pace: floor = operations / (2 pipes * 2 * lanes) cycles.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/conv_plan.h"
+#include "kernels/cpu/lanes.h"
+
+namespace earmark::kernels::cpu {
+
+/// What happens to a tile between registers and memory.
+template <class T>
+struct TileStore {
+  T* out;           // base of the target
+  const T* bias;    // first column's bias, or null
+  const T* add;     // base of the tensor added, laid out like the target, or null
+  bool accumulate;  // start from what the target holds
+  bool relu;
+  int columns;  // valid columns of this panel, counted from the tile's first
+};
+
+/// target[r][0..V*L) (+)= sum over taps and k < depth of source[r][tap + k] * panel[tap][k][0..V*L), for R rows whose
+/// sources and targets are given as offsets.
+template <class T, int R, int V>
+void multiply_tile(const T* source, const std::int64_t* source_offsets, const std::vector<PixelClass::Tap>& taps,
+                   std::int64_t depth, const T* panel, const std::int64_t* target_offsets, const TileStore<T>& s) {
+  constexpr int kColumns = V * kLanes<T>;
+  Vec<T> acc[R][V];
+  for (int v = 0; v < V; ++v) {
+    const int valid = s.columns - v * kLanes<T>;
+    const Vec<T> start = s.bias != nullptr && valid > 0 ? load_first(s.bias + v * kLanes<T>, valid) : Vec<T>{};
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) {
+      acc[r][v] = start;
+    }
+  }
+  for (const PixelClass::Tap& tap : taps) {
+    const T* w = panel + tap.index * depth * kColumns;
+    const T* row[R];
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) {
+      row[r] = source + source_offsets[r] + tap.offset;
+    }
+    for (std::int64_t k = 0; k < depth; ++k, w += kColumns) {
+      Vec<T> b[V];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        b[v] = load(w + v * kLanes<T>);
+      }
+#pragma GCC unroll 32
+      for (int r = 0; r < R; ++r) {
+        const Vec<T> a = broadcast(row[r][k]);
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) {
+          acc[r][v] += a * b[v];
+        }
+      }
+    }
+  }
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      const int valid = s.columns - v * kLanes<T>;
+      if (valid > 0) {
+        const std::int64_t at = target_offsets[r] + v * kLanes<T>;
+        Vec<T> value = acc[r][v];
+        if (s.accumulate) {
+          value += load_first(s.out + at, valid);
+        }
+        if (s.add != nullptr) {
+          value += load_first(s.add + at, valid);
+        }
+        store_first(s.out + at, s.relu ? relu<T>(value) : value, valid);
+      }
+    }
+  }
+}
+
+/// Offsets of one pixel in the two operands of outer_tile.
+struct PixelPair {
+  std::int64_t a;
+  std::int64_t b;
+};
+
+/// out[r][0..columns) += sum over pixels of a[pixel.a + r] * b[pixel.b + column], for R rows `stride` apart.
+template <class T, int R, int V>
+void outer_tile(const T* a, const T* b, const PixelPair* pixels, std::int64_t count, T* out, std::int64_t stride,
+                int columns) {
+  Vec<T> acc[R][V] = {};
+  const int tail = columns - (V - 1) * kLanes<T>;
+  if (tail >= kLanes<T>) {
+    for (std::int64_t p = 0; p < count; ++p) {
+      const T* x = a + pixels[p].a;
+      const T* y = b + pixels[p].b;
+      Vec<T> c[V];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        c[v] = load(y + v * kLanes<T>);
+      }
+#pragma GCC unroll 32
+      for (int r = 0; r < R; ++r) {
+        const Vec<T> s = broadcast(x[r]);
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) {
+          acc[r][v] += s * c[v];
+        }
+      }
+    }
+  } else {
+    for (std::int64_t p = 0; p < count; ++p) {
+      for (int v = 0; v < V; ++v) {
+        const Vec<T> c = load_first(b + pixels[p].b + v * kLanes<T>, columns - v * kLanes<T>);
+#pragma GCC unroll 32
+        for (int r = 0; r < R; ++r) {
+          acc[r][v] += broadcast(a[pixels[p].a + r]) * c;
+        }
+      }
+    }
+  }
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      const int valid = columns - v * kLanes<T>;
+      T* at = out + r * stride + v * kLanes<T>;
+      store_first(at, load_first(at, valid) + acc[r][v], valid);
+    }
+  }
+}
+
+}  // namespace earmark::kernels::cpu

@@ -1,0 +1,101 @@
+// The widest vectors of the instruction set, through GCC's vector extensions: one source for SSE2, AVX2 and AVX-512.
+// A comparison of NaN is false, so `x < 0 ? 0 : x` lets NaN through.
+#pragma once
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#include <cstdint>
+
+namespace earmark::kernels::cpu {
+
+#if defined(__AVX512F__)
+inline constexpr int kVectorBytes = 64;
+inline constexpr int kVectorRegisters = 32;
+#elif defined(__AVX__)
+inline constexpr int kVectorBytes = 32;
+inline constexpr int kVectorRegisters = 16;
+#else
+inline constexpr int kVectorBytes = 16;
+inline constexpr int kVectorRegisters = 16;
+#endif
+
+namespace detail {
+template <class T>
+struct VectorOf {
+  typedef T aligned __attribute__((vector_size(kVectorBytes)));
+  typedef T unaligned __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
+};
+}  // namespace detail
+
+/// kLanes<T> elements side by side.
+template <class T>
+using Vec = typename detail::VectorOf<T>::aligned;
+template <class T>
+inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+template <class T>
+inline Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename detail::VectorOf<T>::unaligned*>(p);
+}
+
+template <class T>
+inline void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename detail::VectorOf<T>::unaligned*>(p) = v;
+}
+
+/// The first `count` elements, the rest zero; nothing behind them is read.
+template <class T>
+inline Vec<T> load_first(const T* p, int count) {
+  if (count >= kLanes<T>) {
+    return load(p);
+  }
+#if defined(__AVX512F__)
+  const auto mask = (1U << static_cast<unsigned>(count)) - 1U;
+  if constexpr (sizeof(T) == 4) {
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), p);
+  } else {
+    return _mm512_maskz_loadu_pd(static_cast<__mmask8>(mask), p);
+  }
+#else
+  Vec<T> v{};
+  for (int i = 0; i < count; ++i) {
+    v[i] = p[i];
+  }
+  return v;
+#endif
+}
+
+/// Writes the first `count` elements and nothing behind them.
+template <class T>
+inline void store_first(T* p, Vec<T> v, int count) {
+  if (count >= kLanes<T>) {
+    store(p, v);
+    return;
+  }
+#if defined(__AVX512F__)
+  const auto mask = (1U << static_cast<unsigned>(count)) - 1U;
+  if constexpr (sizeof(T) == 4) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(mask), v);
+  } else {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(mask), v);
+  }
+#else
+  for (int i = 0; i < count; ++i) {
+    p[i] = v[i];
+  }
+#endif
+}
+
+template <class T>
+inline Vec<T> broadcast(T value) {
+  return Vec<T>{} + value;
+}
+
+template <class T>
+inline Vec<T> relu(Vec<T> v) {
+  return v < 0 ? Vec<T>{} : v;
+}
+
+}  // namespace earmark::kernels::cpu
