@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "data/rir.h"
-#include "kernels/random.h"
 
 namespace earmark::data {
 
@@ -41,8 +40,8 @@ struct DistortWindow {
 /// given where it has been prepared for this length. The result's largest absolute sample is 1.
 void reverberate(std::span<const float> music, const Rir& rir, const DistortWindow& window, std::span<float> out,
                  const Tensor* spectrum = nullptr);
-/// Adds `noise` to `signal` (both kept() long) at `snr_db` over the segment. Returns the gain the noise got.
-double mix_at_snr(std::span<float> signal, std::span<const float> noise, double snr_db, const DistortWindow& window);
+/// Adds `noise` to `signal` (both kept() long) at `snr_db` over the segment.
+void mix_at_snr(std::span<float> signal, std::span<const float> noise, double snr_db, const DistortWindow& window);
 
 struct Distortion {
   DistortionKind kind = DistortionKind::none;

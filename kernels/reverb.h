@@ -10,17 +10,19 @@
 
 namespace earmark::kernels {
 
-/// The FFT size that makes a circular convolution equal the linear one on the kept samples.
-std::int64_t reverb_fft_size(std::int64_t samples, std::int64_t skip, std::int64_t rir_length, std::int64_t delay);
+/// A good FFT size for this work. One block where it fits (training segments), overlapping blocks for long signals.
+/// Throws Error for responses longer than 8 s at 16 kHz (2^17 samples).
+std::int64_t reverb_fft_size(std::int64_t samples, std::int64_t skip, std::int64_t rir_length);
 /// The spectrum of a response for one FFT size, (fft_size / 2 + 1, 2) f32, scaled by 1 / fft_size.
 Tensor rir_spectrum(std::span<const float> rir, std::int64_t fft_size);
 
 struct Reverb {
-  Tensor x;                ///< (N, samples) f32
-  Tensor spectrum;         ///< (fft_size / 2 + 1, 2) f32, from rir_spectrum
-  std::int64_t skip = 0;   ///< samples dropped at the beginning
-  std::int64_t delay = 0;  ///< of the direct path in the response, samples
-  Tensor out;              ///< (N, samples - skip) f32
+  Tensor x;                     ///< (N, samples) f32
+  Tensor spectrum;              ///< (fft_size / 2 + 1, 2) f32, from rir_spectrum
+  std::int64_t skip = 0;        ///< samples dropped at the beginning
+  std::int64_t delay = 0;       ///< of the direct path in the response, samples
+  std::int64_t rir_length = 0;  ///< samples; at most fft_size
+  Tensor out;                   ///< (N, samples - skip) f32
 };
 void reverb(const Reverb& args);
 
