@@ -36,7 +36,7 @@ Variable scale(const Variable& x, double factor) {
   const Tensor out = empty_like(x.value());
   kernels::scale(x.value(), factor, out);
   return record("scale", out, {x}, [factor](const Tensor& dout) {
-    const Tensor dx = empty_like(dout);
+    const Tensor dx = reuse(dout);
     kernels::scale(dout, factor, dx);
     return std::vector{dx};
   });
@@ -46,7 +46,7 @@ Variable relu(const Variable& x) {
   const Tensor out = empty_like(x.value());
   kernels::relu(x.value(), out);
   return record("relu", out, {x}, [out](const Tensor& dout) {
-    const Tensor dx = empty_like(dout);
+    const Tensor dx = reuse(dout);
     kernels::relu_backward(out, dout, dx);
     return std::vector{dx};
   });
@@ -56,7 +56,7 @@ Variable elu(const Variable& x) {
   const Tensor out = empty_like(x.value());
   kernels::elu(x.value(), out);
   return record("elu", out, {x}, [out](const Tensor& dout) {
-    const Tensor dx = empty_like(dout);
+    const Tensor dx = reuse(dout);
     kernels::elu_backward(out, dout, dx);
     return std::vector{dx};
   });

@@ -10,7 +10,7 @@ Variable l2_normalize(const Variable& x, double epsilon) {
   const Tensor norm({x.value().dim(0)}, out.dtype(), out.device());
   kernels::l2_normalize({x.value(), out, norm, epsilon});
   return record("l2_normalize", out, {x}, [out, norm, epsilon](const Tensor& dout) {
-    const Tensor dx = empty_like(dout);
+    const Tensor dx = reuse(dout);
     kernels::l2_normalize_backward({out, norm, dout, dx, epsilon});
     return std::vector{dx};
   });

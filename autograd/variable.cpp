@@ -1,12 +1,12 @@
 #include "autograd/variable.h"
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
-#include "kernels/dispatch.h"
-#include "kernels/parallel.h"
+#include "kernels/elementwise.h"
 
 namespace earmark {
 
@@ -20,8 +20,26 @@ struct Node {
   Backward backward;
   LeafHook hook;
 
+  Node() = default;
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
   static Node* of(const Variable& v) { return v.node_.get(); }
 };
+
+/// A graph that was never run backward is taken apart in a loop: by recursion, a long chain would overflow the stack.
+Node::~Node() {
+  std::vector<Variable> chain = std::move(inputs);
+  while (!chain.empty()) {
+    const Variable last = std::move(chain.back());
+    chain.pop_back();
+    if (last.node_.use_count() == 1) {
+      std::move(last.node_->inputs.begin(), last.node_->inputs.end(), std::back_inserter(chain));
+      last.node_->inputs.clear();
+    }
+  }
+}
 
 namespace {
 
@@ -48,18 +66,6 @@ std::vector<Variable> topological_order(const Variable& root) {
   return order;
 }
 
-template <class T>
-void add_into(const Tensor& out, const Tensor& a, const Tensor& b) {
-  T* o = out.mutable_data<T>();
-  const T* x = a.data<T>();
-  const T* y = b.data<T>();
-  parallel_ranges(a.numel(), std::int64_t{1} << 15U, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      o[i] = x[i] + y[i];
-    }
-  });
-}
-
 /// Adds in place only where no one else holds the memory: `add` hands one tensor to both of its inputs.
 void accumulate(Tensor& total, const Tensor& part) {
   if (!total) {
@@ -69,7 +75,7 @@ void accumulate(Tensor& total, const Tensor& part) {
   check(total.shape() == part.shape(), "gradients of one value differ in shape: ", total.shape(), " and ",
         part.shape());
   const Tensor sum = total.is_sole_owner() ? total : empty_like(total);
-  dispatch_float(total.dtype(), [&]<class T>() { add_into<T>(sum, total, part); });
+  kernels::add(total, part, sum);
   total = sum;
 }
 
@@ -78,7 +84,7 @@ std::unordered_map<Node*, int> pending_uses(const std::vector<Variable>& order) 
   std::unordered_map<Node*, int> uses;
   for (const Variable& variable : order) {
     for (const Variable& input : Node::of(variable)->inputs) {
-      if (Node::of(input)->is_leaf && input.requires_grad()) {
+      if (input.requires_grad() && Node::of(input)->is_leaf) {
         ++uses[Node::of(input)];
       }
     }
@@ -86,23 +92,38 @@ std::unordered_map<Node*, int> pending_uses(const std::vector<Variable>& order) 
   return uses;
 }
 
-/// Runs one node's closure and drops it, with all it saved.
+/// Before anything is changed: a graph can be run backward once.
+void check_unconsumed(const std::vector<Variable>& order) {
+  for (const Variable& variable : order) {
+    const Node& node = *Node::of(variable);
+    check(node.is_leaf || static_cast<bool>(node.backward), "backward: the graph through ", node.name,
+          " was consumed already");
+  }
+}
+
+/// Runs one node's closure and drops it, with all it saved. Where no gradient arrived, none goes on.
 std::vector<Tensor> input_gradients(Node& node) {
-  check(static_cast<bool>(node.backward), "backward: the graph through ", node.name, " was consumed already");
   const Backward backward = std::exchange(node.backward, {});
+  if (!node.grad) {
+    return std::vector<Tensor>(node.inputs.size());
+  }
   std::vector<Tensor> grads = backward(std::exchange(node.grad, {}));
   check(grads.size() == node.inputs.size(), node.name, ": ", grads.size(), " gradients for ", node.inputs.size(),
         " inputs");
   return grads;
 }
 
-void deliver(Node& input, const Tensor& grad, std::unordered_map<Node*, int>& pending) {
-  if (!input.requires_grad) {
+/// A leaf's gradient is scaled in place by clipping and read by an optimiser: it shares memory with nothing.
+void deliver(const Variable& to, Tensor grad, std::unordered_map<Node*, int>& pending) {
+  if (!to.requires_grad()) {
     return;
   }
+  Node& input = *Node::of(to);
   if (grad) {
-    accumulate(input.grad, grad);
+    check(grad.shape() == input.value.shape(), "gradient ", grad.shape(), " for a value ", input.value.shape());
+    accumulate(input.grad, input.is_leaf && !input.grad && !grad.is_sole_owner() ? grad.clone() : grad);
   }
+  grad = {};
   if (input.is_leaf && --pending[&input] == 0 && input.hook) {
     input.hook(input.grad);
   }
@@ -120,7 +141,7 @@ Tensor& Variable::mutable_value() { return node_->value; }
 const Tensor& Variable::grad() const { return node_->grad; }
 void Variable::zero_grad() { node_->grad = {}; }
 void Variable::set_grad(Tensor grad) { node_->grad = std::move(grad); }
-bool Variable::requires_grad() const { return node_->requires_grad; }
+bool Variable::requires_grad() const { return node_ != nullptr && node_->requires_grad; }
 void Variable::set_requires_grad(bool required) {
   check(node_->is_leaf, "requires_grad can be set on a leaf only, not on the result of ", node_->name);
   node_->requires_grad = required;
@@ -141,16 +162,23 @@ Variable record(std::string_view name, Tensor value, std::vector<Variable> input
 }
 
 void Variable::backward(Tensor seed) const {
-  check(node_->requires_grad, "backward: the result of ", node_->name, " does not depend on anything with a gradient");
+  check(requires_grad(), "backward: the result of ", node_ ? node_->name : "nothing",
+        " does not depend on anything with a gradient");
   check(seed || value().numel() == 1, "backward: a value of shape ", shape(), " needs a seed");
   check(!seed || seed.shape() == shape(), "backward: seed ", seed.shape(), " for a value ", shape());
   if (!seed) {
     seed = empty_like(value());
     seed.fill(1);
   }
-  accumulate(node_->grad, seed);
   std::vector<Variable> order = topological_order(*this);
+  check_unconsumed(order);
   std::unordered_map<Node*, int> pending = pending_uses(order);
+  if (node_->is_leaf) {
+    pending[node_.get()] = 1;
+    return deliver(*this, std::move(seed), pending);
+  }
+  accumulate(node_->grad, seed);
+  seed = {};
   for (Variable& variable : order) {
     const Variable current = std::exchange(variable, {});
     Node& node = *current.node_;
@@ -159,7 +187,7 @@ void Variable::backward(Tensor seed) const {
     }
     std::vector<Tensor> grads = input_gradients(node);
     for (std::size_t i = 0; i < grads.size(); ++i) {
-      deliver(*node.inputs[i].node_, std::exchange(grads[i], {}), pending);
+      deliver(node.inputs[i], std::exchange(grads[i], {}), pending);
     }
     node.inputs.clear();
   }
@@ -168,5 +196,7 @@ void Variable::backward(Tensor seed) const {
 NoGradScope::NoGradScope() : before_(recording) { recording = false; }
 NoGradScope::~NoGradScope() { recording = before_; }
 bool grad_enabled() { return recording; }
+
+Tensor reuse(const Tensor& t) { return t.is_sole_owner() ? t : empty_like(t); }
 
 }  // namespace earmark

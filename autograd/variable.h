@@ -13,7 +13,8 @@ namespace earmark {
 
 struct Node;
 
-/// Maps the gradient of an operation's result to one gradient per input (an empty Tensor: none).
+/// Maps the gradient of an operation's result to one gradient per input (an empty Tensor: none). It must hold tensors
+/// only, never variables: those would keep the graph alive, and be taken apart by recursion.
 using Backward = std::function<std::vector<Tensor>(const Tensor& grad)>;
 /// Called when a leaf's gradient is complete, while backward still runs elsewhere.
 using LeafHook = std::function<void(const Tensor& grad)>;
@@ -25,6 +26,7 @@ class Variable {
   explicit Variable(Tensor value, bool requires_grad = false);
 
   explicit operator bool() const { return node_ != nullptr; }
+  /// Of an empty variable, only requires_grad() may be asked: false. It can stand for an input that is left out.
   const Tensor& value() const;
   Tensor& mutable_value();
   const Shape& shape() const { return value().shape(); }
@@ -62,5 +64,8 @@ class NoGradScope {
   bool before_;
 };
 bool grad_enabled();
+
+/// Where a Backward may write its result: the gradient it was given, when no one else holds that, else fresh memory.
+Tensor reuse(const Tensor& grad);
 
 }  // namespace earmark

@@ -12,6 +12,12 @@ Shape::Shape(std::span<const std::int64_t> dims) : rank_(dims.size()) {
   std::copy(dims.begin(), dims.end(), dims_.begin());
   check(std::all_of(dims.begin(), dims.end(), [](std::int64_t d) { return d >= 0; }),
         "shape: extents must not be negative, got ", *this);
+  std::int64_t count = 1;
+  bool fits = true;
+  for (const std::int64_t d : dims) {  // a zero hides no overflow before it: the products of a slice matter too
+    fits = fits && !__builtin_mul_overflow(count, std::max<std::int64_t>(1, d), &count);
+  }
+  check(fits && count <= kMostElements, "shape ", *this, " has too many elements");
 }
 
 std::int64_t Shape::operator[](int i) const {

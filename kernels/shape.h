@@ -13,10 +13,11 @@ namespace earmark {
 class Shape {
  public:
   static constexpr std::size_t kMaxRank = 6;
+  static constexpr std::int64_t kMostElements = std::int64_t{1} << 56;  ///< So that counts of bytes never overflow.
 
   Shape() = default;  ///< Rank 0: a scalar, one element.
   Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
-  /// Throws Error on more than kMaxRank axes or a negative extent.
+  /// Throws Error on more than kMaxRank axes, a negative extent, or more than kMostElements elements.
   explicit Shape(std::span<const std::int64_t> dims);
 
   std::size_t rank() const { return rank_; }

@@ -72,7 +72,8 @@ class Cache {
     const std::size_t size = bucket_size(bytes + 2 * kFence);
     const std::scoped_lock lock(mutex_);
     report_.in_use -= size;
-    if (!kCache) {
+    // Loops repeat their sizes and stay far below this; what never comes back in the same size must not pile up.
+    if (!kCache || report_.cached + size > 2 * report_.peak) {
       std::free(block);
       return;
     }

@@ -2,6 +2,7 @@
 // The only views are reshape and slices of the leading axis; every other layout is an explicit permute.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -56,7 +57,7 @@ class Tensor {
   }
   std::byte* raw() const { return storage_->data() + offset_; }
 
-  /// The same memory under another shape; one extent may be -1. Throws Error when counts differ.
+  /// The same memory under another shape. Throws Error when counts differ.
   Tensor reshape(const Shape& shape) const;
   Tensor flatten_from(int axis) const;  ///< Joins `axis` and all behind it.
   /// Rows [begin, end) of the leading axis, sharing memory.

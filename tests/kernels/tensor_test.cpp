@@ -3,12 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <atomic>
 #include <cmath>
-#include <numeric>
-#include <vector>
 
-#include "kernels/parallel.h"
 #include "kernels/random.h"
 
 namespace earmark {
@@ -61,16 +57,6 @@ TEST(RandomStream, IsAFunctionOfItsKeysAndLooksUniform) {
   EXPECT_TRUE(differs);
   EXPECT_NEAR(sum / 10000, 0.5, 0.01);
   EXPECT_NEAR(normal_square / 10000, 1, 0.05);
-}
-
-TEST(ParallelFor, RunsEachTaskOnceAndRethrows) {
-  set_num_threads(4);
-  std::vector<std::atomic<int>> hits(1000);
-  parallel_for(1000,
-               [&](std::int64_t i) { parallel_for(3, [&](std::int64_t) { ++hits[static_cast<std::size_t>(i)]; }); });
-  EXPECT_TRUE(std::all_of(hits.begin(), hits.end(), [](const auto& h) { return h == 3; }));
-  EXPECT_THROW(parallel_for(10, [](std::int64_t i) { check(i != 5, "five"); }), Error);
-  set_num_threads(2);
 }
 
 }  // namespace
