@@ -65,7 +65,7 @@ std::string list_text(const std::vector<T>& values, Render render) {
   return out + "]";
 }
 
-std::string string_list(const std::vector<std::string>& values) { return list_text(values, quoted); }
+std::string string_list(const std::vector<std::string>& values) { return list_text(values, yaml_quoted); }
 
 /// A list's elements; one value stands for a list of one.
 std::vector<YAML::Node> elements(const YAML::Node& node) {
@@ -183,14 +183,14 @@ void Section::read(std::string_view key, double& value, Range range, std::string
 
 void Section::read(std::string_view key, std::string& value, std::string_view doc) {
   KeyReader reader(*tree_, path_, key, "text", doc);
-  const std::string before = quoted(value);
+  const std::string before = yaml_quoted(value);
   if (reader.present()) {
     if (!reader.node().IsScalar()) {
       reader.complain();
     }
     value = reader.node().Scalar();
   }
-  reader.done(before, quoted(value));
+  reader.done(before, yaml_quoted(value));
 }
 
 void Section::read(std::string_view key, std::vector<std::string>& value, std::string_view doc) {
@@ -230,7 +230,7 @@ void Section::read_interval(std::string_view key, double& low, double& high, Ran
 
 void Section::read_path(std::string_view key, fs::path& value, std::string_view doc) {
   KeyReader reader(*tree_, path_, key, "a path", doc);
-  const std::string before = quoted(value.string());
+  const std::string before = yaml_quoted(value.string());
   if (reader.present()) {
     if (!reader.node().IsScalar()) {
       reader.complain();
@@ -238,12 +238,12 @@ void Section::read_path(std::string_view key, fs::path& value, std::string_view 
     const fs::path named = reader.node().Scalar();
     value = named.empty() ? named : (tree_->folder_for(reader.path()) / named).lexically_normal();
   }
-  reader.done(before, quoted(value.string()));
+  reader.done(before, yaml_quoted(value.string()));
 }
 
 void Section::read_paths(std::string_view key, std::vector<fs::path>& value, std::string_view doc) {
   KeyReader reader(*tree_, path_, key, "a list of paths", doc);
-  const auto text = [&] { return list_text(value, [](const fs::path& path) { return quoted(path.string()); }); };
+  const auto text = [&] { return list_text(value, [](const fs::path& path) { return yaml_quoted(path.string()); }); };
   const std::string before = text();
   if (reader.present()) {
     value.clear();

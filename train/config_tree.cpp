@@ -68,7 +68,7 @@ YAML::Node follow(YAML::Node node, const std::vector<std::string>& keys) {
 
 }  // namespace
 
-std::string quoted(const std::string& text) {
+std::string yaml_quoted(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') {

@@ -60,6 +60,6 @@ class ConfigTree {
 };
 
 /// A YAML double-quoted scalar.
-std::string quoted(const std::string& text);
+std::string yaml_quoted(const std::string& text);
 
 }  // namespace earmark::train

@@ -1,0 +1,75 @@
+#include "train/adam.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "kernels/error.h"
+#include "kernels/optimizer.h"
+
+namespace earmark::train {
+
+Adam::Adam(const nn::Encoder& encoder, const OptimizerOptions& options)
+    : parameters_(encoder.parameters()), options_(options) {
+  for (const nn::NamedParameter& parameter : parameters_) {
+    moment1_.push_back(zeros_like(parameter.variable.value()));
+    moment2_.push_back(zeros_like(parameter.variable.value()));
+  }
+}
+
+double Adam::step(double learning_rate) {
+  std::vector<Tensor> gradients;
+  std::vector<kernels::AdamParameter> updates;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Variable& variable = parameters_[i].variable;
+    gradients.push_back(variable.grad());
+    updates.push_back({variable.value(), variable.grad(), moment1_[i], moment2_[i]});
+  }
+  const double norm = kernels::grad_norm(gradients);
+  if (!std::isfinite(norm)) {
+    return norm;
+  }
+  ++steps_done_;
+  kernels::adam_step(updates,
+                     {.step = steps_done_,
+                      .learning_rate = learning_rate,
+                      .beta1 = options_.beta1,
+                      .beta2 = options_.beta2,
+                      .epsilon = options_.epsilon,
+                      .weight_decay = options_.weight_decay,
+                      .gradient_scale = options_.clip_norm > 0 ? kernels::clip_factor(norm, options_.clip_norm) : 1});
+  for (nn::NamedParameter& parameter : parameters_) {
+    parameter.variable.zero_grad();
+  }
+  return norm;
+}
+
+nn::SafetensorsFile Adam::state() const {
+  nn::SafetensorsFile file;
+  file.metadata = {{"format", "earmark-adam"}, {"steps_done", std::to_string(steps_done_)}};
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    file.tensors.emplace_back(parameters_[i].name + ".moment1", moment1_[i]);
+    file.tensors.emplace_back(parameters_[i].name + ".moment2", moment2_[i]);
+  }
+  return file;
+}
+
+void Adam::load_state(const nn::SafetensorsFile& state, const std::string& origin) {
+  const auto steps = state.metadata.find("steps_done");
+  check(steps != state.metadata.end(), origin, ": not the state of an optimiser");
+  const std::string& text = steps->second;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), steps_done_);
+  check(parsed.ec == std::errc() && steps_done_ >= 0, origin, ": steps_done is \"", text, "\"");
+  const auto load = [&](const std::string& name, const Tensor& target) {
+    check(state.contains(name), origin, ": tensor ", name, " is missing");
+    const Tensor& source = state.at(name);
+    check(source.shape() == target.shape() && source.dtype() == target.dtype(), origin, ": tensor ", name,
+          " has shape ", source.shape(), ", expected ", target.shape());
+    target.copy_from(source);
+  };
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    load(parameters_[i].name + ".moment1", moment1_[i]);
+    load(parameters_[i].name + ".moment2", moment2_[i]);
+  }
+}
+
+}  // namespace earmark::train

@@ -1,0 +1,188 @@
+#include "train/options.h"
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "kernels/error.h"
+
+namespace earmark::train {
+
+namespace {
+
+constexpr double kManySteps = 1e9;
+constexpr double kUnlimited = std::numeric_limits<double>::infinity();
+
+void read_features(Section section, FeatureOptions& options) {
+  using Normalization = FeatureOptions::Normalization;
+  section.read("sample_rate", options.sample_rate, {4000, 192000}, "Hz", "Rate that everything is decoded to.");
+  section.read("n_fft", options.n_fft, {16, 16384}, "samples", "Window and length of the Fourier transform.");
+  section.read("hop", options.hop, {1, 16384}, "samples", "From one frame to the next.");
+  section.read("mel_bands", options.mel_bands, {1, 1024}, "", "Bands of the mel filter bank, F.");
+  section.read("f_min", options.f_min, {0, 96000}, "Hz", "Lower end of the lowest band.");
+  section.read("f_max", options.f_max, {1, 96000}, "Hz", "Upper end of the highest band.");
+  section.read("frames", options.frames, {1, 4096}, "frames", "Length of a segment, T.");
+  section.read("hop_frames", options.hop_frames, {1, 4096}, "frames", "From one fingerprint to the next.");
+  section.read_choice(
+      "normalization", options.normalization,
+      {{"none", Normalization::none}, {"mean", Normalization::mean}, {"max_relative", Normalization::max_relative}},
+      "Of a segment's decibels: none; mean removed; relative to the maximum, floored, in -1..1.");
+  section.read("floor_db", options.floor_db, {-200, -1}, "dB", "Floor of max_relative.");
+}
+
+void read_encoder(Section section, nn::EncoderOptions& options) {
+  section.read("type", options.type, "Kind of encoder.");
+  section.read("width", options.width, {1, 256}, "channels", "Of the front end; the last block has 32 times as many.");
+  section.read_choice("attention", options.attention, nn::attention_names(), "Modules per residual block.");
+  section.read_choice("attention_logits", options.attention_logits, nn::attention_logits_names(),
+                      "Squashed by tanh or plain.");
+  section.read_choice("attention_scale", options.attention_scale, nn::attention_scale_names(),
+                      "Gain of the gate: 100, or the map's area F*T.");
+  section.read_choice("attention_init", options.attention_init, nn::attention_init_names(),
+                      "Starting weights of attention; zero with area makes every gate start at exactly 1.");
+  section.read("attention_deviation", options.attention_deviation, {0, 100}, "", "Of attention_init normal.");
+  section.read_choice("convolution_init", options.convolution_init, nn::convolution_init_names(),
+                      "Starting weights of convolutions: He normal, or uniform as PyTorch's default.");
+  section.read("embedding", options.embedding, {1, 4096}, "", "Elements of a fingerprint and groups of the head.");
+  section.read("head_hidden", options.head_hidden, {1, 4096}, "", "Hidden units of each group.");
+}
+
+void read_data(Section section, DataOptions& options) {
+  section.read_paths("music", options.music, "Music to train on: files, folders or lists.");
+  section.read_path("fma", options.fma, "FMA as downloaded: the folder that holds fma_<subset> and fma_metadata.");
+  section.read("fma_subset", options.fma_subset, "small, medium, large or full.");
+  section.read("fma_split", options.fma_split, "training, validation, test; empty: all.");
+  section.read_paths("noise", options.noise, "Recordings of noise: files, folders or lists.");
+  section.read_paths("speech", options.speech, "Recordings of speech, mixed to babble.");
+  section.read("babble_speakers", options.babble_speakers, {1, 64}, "voices", "Voices in babble.");
+  section.read("colored_noise", options.colored_noise, "Generated noise: any of white, pink, brown.");
+  section.read_paths("rirs", options.rirs, "Recorded room impulse responses: files, folders or lists.");
+  section.read("rooms", options.rooms, {0, 100000}, "rooms", "Simulated rooms.");
+  section.read_interval("room_rt60_s", options.room_range.rt60_min_s, options.room_range.rt60_max_s, {0.05, 3}, "s",
+                        "Reverberation time of simulated rooms.");
+  section.read_interval("room_drr_db", options.room_range.drr_min_db, options.room_range.drr_max_db, {-15, 20}, "dB",
+                        "Direct-to-reverberant ratio of simulated rooms.");
+  section.read_path("store", options.store, "Folder for the decoded music; shared between runs.");
+  section.read_choice("channel", options.channel, {{"mean", data::Channel::mean}, {"left", data::Channel::left}},
+                      "What becomes of several channels.");
+  section.read("peak_normalize", options.peak_normalize, "Scales each file to a largest sample of 1.");
+  section.read("workers", options.workers, {0, 256}, "threads", "Threads that make batches ahead of training.");
+  section.read("ahead", options.ahead, {1, 1024}, "batches", "Batches kept ready.");
+}
+
+void read_pairs(Section section, data::PairOptions& options) {
+  using Draws = data::PairOptions::Draws;
+  double shift_ms = options.shift_s * 1e3;
+  section.read("count", options.pairs, {2, 65536}, "pairs", "Pairs in a batch.");
+  section.read_choice("draws", options.draws, {{"per_file", Draws::per_file}, {"uniform_time", Draws::uniform_time}},
+                      "One segment per file and epoch, or every moment of the collection equally likely.");
+  section.read("shift_ms", shift_ms, {0, 5000}, "ms", "The positive is shifted by up to this, either way.");
+  options.shift_s = shift_ms / 1e3;
+  section.read("silence_mean_square", options.silence_mean_square, {0, 1}, "",
+               "Segments with no more power than this are drawn again.");
+  section.read("noise_probability", options.noise_probability, {0, 1}, "", "Share of positives with noise.");
+  section.read("reverb_probability", options.reverb_probability, {0, 1}, "", "Share of positives with reverb.");
+  section.read("both_probability", options.both_probability, {0, 1}, "", "Share of positives with both.");
+  section.read_interval("snr_db", options.snr_min_db, options.snr_max_db, {-40, 80}, "dB", "Signal-to-noise ratio.");
+  section.read("gain_db", options.gain_db, {0, 60}, "dB", "Positives get a gain of up to this, either way.");
+  section.read("band_limit_probability", options.band_limit_probability, {0, 1}, "",
+               "Share of positives with a random low-pass, high-pass or telephone band.");
+  section.read("time_masks", options.time_masks, {0, 100}, "masks", "SpecAugment on positives.");
+  section.read("time_mask_frames", options.time_mask_frames, {1, 4096}, "frames", "Widest mask in time.");
+  section.read("frequency_masks", options.frequency_masks, {0, 100}, "masks", "SpecAugment on positives.");
+  section.read("frequency_mask_bands", options.frequency_mask_bands, {1, 1024}, "bands", "Widest mask in frequency.");
+}
+
+void read_train(Section section, TrainOptions& options) {
+  OptimizerOptions& optimizer = options.optimizer;
+  section.read("seed", options.seed, {0, 9007199254740992.0}, "", "Everything random follows from it.");
+  section.read("steps", options.steps, {1, kManySteps}, "steps", "Optimiser steps of the whole run.");
+  section.read("time_budget_minutes", options.time_budget_minutes, {0, kManySteps}, "min",
+               "When above 0, ends the run and drives the schedule instead of steps; not reproducible.");
+  section.read("temperature", options.temperature, {0.01, 10}, "", "Of NT-Xent.");
+  section.read("learning_rate", optimizer.learning_rate, {0, 10}, "", "Of Adam, at its highest.");
+  section.read_choice("schedule", optimizer.schedule, {{"constant", Schedule::constant}, {"cosine", Schedule::cosine}},
+                      "Of the learning rate after the warm-up.");
+  section.read("warmup_steps", optimizer.warmup_steps, {0, kManySteps}, "steps", "Linear rise of the learning rate.");
+  section.read("final_fraction", optimizer.final_fraction, {0, 1}, "", "Of the learning rate, where the cosine ends.");
+  section.read("beta1", optimizer.beta1, {0, 0.999999}, "", "Of Adam.");
+  section.read("beta2", optimizer.beta2, {0, 0.9999999}, "", "Of Adam.");
+  section.read("epsilon", optimizer.epsilon, {1e-30, 1}, "", "Of Adam.");
+  section.read("weight_decay", optimizer.weight_decay, {0, 10}, "", "Decoupled from the gradient (AdamW); 0: none.");
+  section.read("clip_norm", optimizer.clip_norm, {0, kUnlimited}, "", "Largest norm of all gradients; 0: no clipping.");
+  section.read("log_interval", options.log_interval, {1, kManySteps}, "steps", "Between scalars for TensorBoard.");
+  section.read("checkpoint_interval", options.checkpoint_interval, {1, kManySteps}, "steps", "Between checkpoints.");
+  section.read("keep_checkpoints", options.keep_checkpoints, {1, 1e6}, "", "The last ones; the best model stays too.");
+}
+
+void read_validation(Section section, ValidationOptions& options) {
+  section.read_paths("music", options.music, "Held-out music; empty: tracks are held out of data.music.");
+  section.read("tracks", options.tracks, {0, 1e6}, "tracks", "How many tracks; 0: no validation.");
+  section.read("seconds", options.seconds, {2, 1e5}, "s", "Of each track.");
+  section.read("queries", options.queries, {1, 1e6}, "queries", "Distorted segments to look for.");
+  section.read("interval", options.interval, {0, kManySteps}, "steps", "Between validations; 0: none.");
+}
+
+void check_together(Section data, Section pairs, Section features, const TrainOptions& options) {
+  const DataOptions& sources = options.data;
+  const data::PairOptions& p = options.pairs;
+  if (sources.music.empty() && sources.fma.empty()) {
+    data.reject("music", "no music to train on: set data.music or data.fma");
+  }
+  const bool noise = !sources.noise.empty() || !sources.speech.empty() || !sources.colored_noise.empty();
+  if (p.noise_probability + p.both_probability > 0 && !noise) {
+    pairs.reject("noise_probability",
+                 "noise is asked for, but data.noise, data.speech and data.colored_noise are empty");
+  }
+  if (p.reverb_probability + p.both_probability > 0 && sources.rirs.empty() && sources.rooms == 0) {
+    pairs.reject("reverb_probability", "reverb is asked for, but data.rirs is empty and data.rooms is 0");
+  }
+  for (const std::string& color : sources.colored_noise) {
+    if (color != "white" && color != "pink" && color != "brown") {
+      data.reject("colored_noise", "expected white, pink or brown, got \"" + color + '"');
+    }
+  }
+  try {
+    check_feature_options(options.features);
+    nn::EncoderOptions encoder = options.encoder;
+    encoder.bands = options.features.mel_bands;
+    encoder.frames = options.features.frames;
+    nn::validate(encoder);
+  } catch (const Error& error) {
+    features.reject("frames", error.what());
+  }
+}
+
+}  // namespace
+
+TrainOptions read_train_options(Config& config) {
+  TrainOptions options;
+  read_train(config.section("train"), options);
+  read_data(config.section("data"), options.data);
+  read_features(config.section("features"), options.features);
+  read_encoder(config.section("encoder"), options.encoder);
+  read_pairs(config.section("pairs"), options.pairs);
+  read_validation(config.section("validation"), options.validation);
+  options.pairs.seed = options.seed;
+  options.encoder.bands = options.features.mel_bands;
+  options.encoder.frames = options.features.frames;
+  return options;
+}
+
+void check_train_options(Config& config, const TrainOptions& options) {
+  check_together(config.section("data"), config.section("pairs"), config.section("features"), options);
+}
+
+double learning_rate(const OptimizerOptions& options, std::int64_t step, double progress) {
+  double rate = options.learning_rate;
+  if (options.schedule == Schedule::cosine) {
+    const double falling = (1 + std::cos(std::numbers::pi * progress)) / 2;
+    rate *= options.final_fraction + (1 - options.final_fraction) * falling;
+  }
+  if (step < options.warmup_steps) {
+    rate *= static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps);
+  }
+  return rate;
+}
+
+}  // namespace earmark::train
