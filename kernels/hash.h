@@ -26,11 +26,12 @@ struct HashFamily {
 /// of 1 + log2(padded d) bits as fit, and one of what remains. Throws Error where the split is impossible.
 HashFamily make_hash_family(std::int64_t dimension, int tables, int bits, int rotations, std::uint64_t seed);
 
-/// buckets[i][t] = bucket of point i in table t. The first function's value is the highest.
+/// buckets[i][t] = bucket of point i in table first_table + t. The first function's value is the highest.
 struct CrossPolytopeHash {
   Tensor points;  // (n, d) f32
   const HashFamily* family = nullptr;
-  Tensor buckets;  // (n, tables) i32
+  Tensor buckets;  // (n, number of tables) i32
+  int first_table = 0;
 };
 void cross_polytope_hash(const CrossPolytopeHash& args);
 

@@ -1,0 +1,284 @@
+// The scan is a matrix product that is never stored. Queries are packed element by element into panels of up to
+// kPanelVectors vectors, so that one element of a stored row is multiplied with a whole panel at once; a tile of
+// kTileRows rows keeps its sums in registers. Sums are compared with each query's present k-th best as vectors; hardly
+// any row passes, so that keeping the k best costs next to nothing.
+#include "kernels/inner_product.h"
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "kernels/cpu/lanes.h"
+#include "kernels/cpu/stored_row.h"
+#include "kernels/parallel.h"
+
+namespace earmark::kernels::cpu {
+namespace {
+
+using V = Vec<float>;
+constexpr int kLane = kLanes<float>;
+constexpr int kPanelVectors = 3;
+constexpr int kTileRows = kVectorRegisters == 32 ? 8 : 4;  // 8 × 3 sums of 32 registers, 4 × 3 of 16
+constexpr std::int64_t kRowsPerTask = 8192;                // fixed: results do not depend on the thread count
+
+/// Up to kPanelVectors * kLane queries, transposed: element j of all of them side by side.
+struct Panel {
+  std::int64_t first_query = 0;
+  int queries = 0;
+  int vectors = 0;
+  std::vector<V> elements;  // (d, vectors)
+};
+
+std::vector<Panel> pack(const Tensor& queries) {
+  const std::int64_t m = queries.dim(0);
+  const std::int64_t d = queries.dim(1);
+  std::vector<Panel> panels;
+  for (std::int64_t first = 0; first < m; first += kPanelVectors * kLane) {
+    Panel panel{first, static_cast<int>(std::min<std::int64_t>(m - first, kPanelVectors * kLane)), 0, {}};
+    panel.vectors = (panel.queries + kLane - 1) / kLane;
+    panel.elements.assign(static_cast<std::size_t>(d * panel.vectors), V{});
+    for (int q = 0; q < panel.queries; ++q) {
+      const float* from = queries.data<float>() + (first + q) * d;
+      for (std::int64_t j = 0; j < d; ++j) {
+        panel.elements[static_cast<std::size_t>(j * panel.vectors + q / kLane)][q % kLane] = from[j];
+      }
+    }
+    panels.push_back(std::move(panel));
+  }
+  return panels;
+}
+
+/// The k best of every query of one panel among the rows seen so far.
+class Best {
+ public:
+  Best(const Panel& panel, std::int64_t k)
+      : k_(k),
+        limits_(static_cast<std::size_t>(panel.vectors), broadcast(kNone)),
+        scores_(static_cast<std::size_t>(panel.queries * k), kNone),
+        rows_(scores_.size(), -1) {
+    // Lanes without a query never pass.
+    for (int q = panel.queries; q < panel.vectors * kLane; ++q) {
+      limits_[static_cast<std::size_t>(q / kLane)][q % kLane] = std::numeric_limits<float>::infinity();
+    }
+  }
+
+  /// Rows come in ascending order, so that of equal scores the lower row stays in front.
+  void offer(int vector, V values, std::int64_t row) {
+    const auto over = values > limits_[static_cast<std::size_t>(vector)];
+    if (!any(over)) [[likely]] {
+      return;
+    }
+    for (int lane = 0; lane < kLane; ++lane) {
+      if (over[lane] != 0) {
+        insert(vector * kLane + lane, values[lane], row);
+      }
+    }
+  }
+  void insert(int query, float score, std::int64_t row) {
+    float* scores = scores_.data() + query * k_;
+    std::int64_t* rows = rows_.data() + query * k_;
+    std::int64_t at = k_ - 1;
+    for (; at > 0 && scores[at - 1] < score; --at) {
+      scores[at] = scores[at - 1];
+      rows[at] = rows[at - 1];
+    }
+    scores[at] = score;
+    rows[at] = row;
+    limits_[static_cast<std::size_t>(query / kLane)][query % kLane] = scores[k_ - 1];
+  }
+  float score(int query, std::int64_t rank) const { return scores_[static_cast<std::size_t>(query * k_ + rank)]; }
+  std::int64_t row(int query, std::int64_t rank) const { return rows_[static_cast<std::size_t>(query * k_ + rank)]; }
+
+ private:
+  static constexpr float kNone = -std::numeric_limits<float>::infinity();
+  template <class Mask>
+  static bool any(Mask mask) {
+    std::int32_t joined = 0;
+    for (int lane = 0; lane < kLane; ++lane) {
+      joined |= mask[lane];
+    }
+    return joined != 0;
+  }
+
+  std::int64_t k_;
+  std::vector<V> limits_;
+  std::vector<float> scores_;
+  std::vector<std::int64_t> rows_;
+};
+
+/// sums[r][v] = inner products of `Rows` rows, `d` floats each and side by side, with the panel's queries.
+template <int Rows, int Vectors>
+inline void multiply(const float* rows, std::int64_t d, const V* panel, V (&sums)[Rows][Vectors]) {
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < Vectors; ++v) {
+      sums[r][v] = V{};
+    }
+  }
+  for (std::int64_t j = 0; j < d; ++j) {
+    for (int r = 0; r < Rows; ++r) {
+      const V element = broadcast(rows[r * d + j]);
+      for (int v = 0; v < Vectors; ++v) {
+        sums[r][v] += element * panel[j * Vectors + v];
+      }
+    }
+  }
+}
+
+template <int Rows, int Vectors>
+void scan_tile(const float* rows, std::int64_t d, const float* scales, const Panel& panel, std::int64_t row,
+               Best& best) {
+  V sums[Rows][Vectors];
+  multiply<Rows, Vectors>(rows, d, panel.elements.data(), sums);
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < Vectors; ++v) {
+      best.offer(v, scales != nullptr ? sums[r][v] * scales[r] : sums[r][v], row + r);
+    }
+  }
+}
+
+template <int Vectors>
+void scan_rows(const float* rows, int count, std::int64_t d, const float* scales, const Panel& panel, std::int64_t row,
+               Best& best) {
+  if (count == kTileRows) {
+    return scan_tile<kTileRows, Vectors>(rows, d, scales, panel, row, best);
+  }
+  for (int r = 0; r < count; ++r) {
+    scan_tile<1, Vectors>(rows + r * d, d, scales != nullptr ? scales + r : nullptr, panel, row + r, best);
+  }
+}
+
+void scan_panel(const float* rows, int count, std::int64_t d, const float* scales, const Panel& panel, std::int64_t row,
+                Best& best) {
+  static_assert(kPanelVectors == 3);
+  switch (panel.vectors) {
+    case 1:
+      return scan_rows<1>(rows, count, d, scales, panel, row, best);
+    case 2:
+      return scan_rows<2>(rows, count, d, scales, panel, row, best);
+    default:
+      return scan_rows<3>(rows, count, d, scales, panel, row, best);
+  }
+}
+
+/// Rows of a tile as float and their scales; f32 rows are used where they lie, others widened into a small buffer.
+template <class T>
+class Tile {
+ public:
+  Tile(const StoredRows& stored, std::int64_t d)
+      : rows_(stored.rows.data<T>()), stored_(stored), d_(d), wide_(static_cast<std::size_t>(kTileRows * d)) {}
+  void read(std::int64_t row, int count) {
+    if constexpr (std::is_same_v<T, float>) {
+      rows = rows_ + row * d_;
+    } else {
+      widen(rows_ + row * d_, count * d_, wide_.data());
+      rows = wide_.data();
+    }
+    if constexpr (std::is_same_v<T, std::int8_t>) {
+      for (int r = 0; r < count; ++r) {
+        scale_buffer_[r] = scale_of(stored_, row + r);
+      }
+      scales = scale_buffer_;
+    }
+  }
+  const float* rows = nullptr;
+  const float* scales = nullptr;
+
+ private:
+  const T* rows_;
+  const StoredRows& stored_;
+  std::int64_t d_;
+  std::vector<float> wide_;
+  float scale_buffer_[kTileRows] = {};
+};
+
+/// The k best of all queries among rows [begin, end).
+template <class T>
+std::vector<Best> scan(const StoredRows& stored, const std::vector<Panel>& panels, std::int64_t k, std::int64_t begin,
+                       std::int64_t end) {
+  const std::int64_t d = stored.rows.dim(1);
+  std::vector<Best> best;
+  for (const Panel& panel : panels) {
+    best.emplace_back(panel, k);
+  }
+  Tile<T> tile(stored, d);
+  for (std::int64_t row = begin; row < end; row += kTileRows) {
+    const int count = static_cast<int>(std::min<std::int64_t>(kTileRows, end - row));
+    tile.read(row, count);
+    for (std::size_t p = 0; p < panels.size(); ++p) {
+      scan_panel(tile.rows, count, d, tile.scales, panels[p], row, best[p]);
+    }
+  }
+  return best;
+}
+
+/// Merges two descending lists into the one in `args`; of equal scores the one already there stays in front.
+void merge(const InnerProductTopK& args, const Panel& panel, const Best& found) {
+  const std::int64_t k = args.scores.dim(1);
+  std::vector<std::pair<float, std::int64_t>> merged(static_cast<std::size_t>(k));
+  for (int q = 0; q < panel.queries; ++q) {
+    float* scores = args.scores.mutable_data<float>() + (panel.first_query + q) * k;
+    std::int64_t* indices = args.indices.mutable_data<std::int64_t>() + (panel.first_query + q) * k;
+    std::int64_t old = 0;
+    std::int64_t fresh = 0;
+    for (auto& [score, index] : merged) {
+      const bool take_fresh = found.row(q, fresh) >= 0 && found.score(q, fresh) > scores[old];
+      score = take_fresh ? found.score(q, fresh) : scores[old];
+      index = take_fresh ? found.row(q, fresh) + args.first_row : indices[old];
+      ++(take_fresh ? fresh : old);
+    }
+    for (std::int64_t rank = 0; rank < k; ++rank) {
+      std::tie(scores[rank], indices[rank]) = merged[static_cast<std::size_t>(rank)];
+    }
+  }
+}
+
+template <class T>
+void topk(const InnerProductTopK& args) {
+  const std::int64_t n = args.stored.rows.dim(0);
+  const std::vector<Panel> panels = pack(args.queries);
+  std::vector<std::vector<Best>> found(static_cast<std::size_t>((n + kRowsPerTask - 1) / kRowsPerTask));
+  parallel_ranges(n, kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
+    found[static_cast<std::size_t>(begin / kRowsPerTask)] =
+        scan<T>(args.stored, panels, args.scores.dim(1), begin, end);
+  });
+  for (const std::vector<Best>& task : found) {
+    for (std::size_t p = 0; p < panels.size(); ++p) {
+      merge(args, panels[p], task[p]);
+    }
+  }
+}
+
+template <class T>
+void gathered(const GatheredInnerProduct& args) {
+  const std::int64_t d = args.query.dim(0);
+  const std::int64_t count = args.indices.numel();
+  const std::int64_t n = args.stored.rows.dim(0);
+  const T* rows = args.stored.rows.data<T>();
+  const std::int64_t* indices = args.indices.data<std::int64_t>();
+  constexpr std::int64_t kAhead = 8;  // rows lie anywhere: fetch them before they are needed
+  for (std::int64_t i = 0; i < count; ++i) {
+    check(indices[i] >= 0 && indices[i] < n, "gathered inner product: row ", indices[i], " of ", n);
+    if (i + kAhead < count) {
+      const auto* next = reinterpret_cast<const char*>(rows + std::clamp<std::int64_t>(indices[i + kAhead], 0, n) * d);
+      for (std::int64_t byte = 0; byte < d * static_cast<std::int64_t>(sizeof(T)); byte += 64) {
+        __builtin_prefetch(next + byte);
+      }
+    }
+    args.out.mutable_data<float>()[i] =
+        inner_product(args.query.data<float>(), rows + indices[i] * d, d) * scale_of(args.stored, indices[i]);
+  }
+}
+
+}  // namespace
+
+void inner_product_topk(const InnerProductTopK& args) {
+  with_row_type(args.stored, [&]<class T>() { topk<T>(args); });
+}
+
+void gathered_inner_product(const GatheredInnerProduct& args) {
+  with_row_type(args.stored, [&]<class T>() { gathered<T>(args); });
+}
+
+}  // namespace earmark::kernels::cpu
