@@ -26,6 +26,12 @@ constexpr bool kAddressSanitizer = true;
 constexpr bool kAddressSanitizer = false;
 #endif
 
+#ifdef __SANITIZE_THREAD__
+constexpr bool kThreadSanitizer = true;
+#else
+constexpr bool kThreadSanitizer = false;
+#endif
+
 TEST(Storage, IsAlignedToCacheLines) {
   for (const std::size_t bytes :
        {std::size_t{0}, std::size_t{1}, std::size_t{65}, std::size_t{5000}, std::size_t{3} << 20U}) {
@@ -68,8 +74,8 @@ TEST(Storage, DoesNotPileUpSizesThatNeverReturn) {
 }
 
 TEST(Storage, RefusesWhatCannotBeHad) {
-  if (kAddressSanitizer) {
-    GTEST_SKIP() << "AddressSanitizer aborts on impossible sizes instead of returning null";
+  if (kAddressSanitizer || kThreadSanitizer) {
+    GTEST_SKIP() << "the sanitizers abort on impossible sizes instead of returning null";
   }
   EXPECT_THROW(Storage(std::size_t{1} << 55U, {}), Error);
   EXPECT_THROW(Tensor({1 << 20, 1 << 20, 1 << 10}), Error);

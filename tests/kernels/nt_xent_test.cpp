@@ -1,0 +1,189 @@
+#include "kernels/nt_xent.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "tests/op_cases.h"
+
+namespace earmark::kernels {
+namespace {
+
+using testing::Domain;
+using testing::draw;
+
+NtXent run(const Tensor& anchors, const Tensor& keys, std::int64_t offset, double temperature) {
+  const DType dtype = anchors.dtype();
+  const NtXent a{.anchors = anchors,
+                 .keys = keys,
+                 .offset = offset,
+                 .temperature = temperature,
+                 .loss = Tensor({}, dtype),
+                 .top1 = Tensor({}, dtype),
+                 .logsumexp = Tensor({anchors.dim(0)}, dtype)};
+  nt_xent(a);
+  return a;
+}
+
+NtXent run(const Tensor& views, double temperature) { return run(views, views, 0, temperature); }
+
+/// Row i is the unit vector of axis which[i].
+Tensor axes(const std::vector<int>& which, std::int64_t d, DType dtype) {
+  const Tensor t = Tensor::zeros({static_cast<std::int64_t>(which.size()), d}, DType::f64);
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    t.mutable_data<double>()[static_cast<std::int64_t>(i) * d + which[i]] = 1;
+  }
+  return t.to(dtype);
+}
+
+/// The definition, with the whole matrix of similarities, in double.
+double plain_loss(const Tensor& views, double temperature) {
+  const Tensor z = views.to(DType::f64);
+  const std::int64_t n = z.dim(0);
+  double total = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    double denominator = 0;
+    double positive = 0;
+    for (std::int64_t j = 0; j < n; ++j) {
+      double similarity = 0;
+      for (std::int64_t k = 0; k < z.dim(1); ++k) {
+        similarity += z.data<double>()[i * z.dim(1) + k] * z.data<double>()[j * z.dim(1) + k] / temperature;
+      }
+      denominator += j == i ? 0 : std::exp(similarity);
+      positive = j == (i + n / 2) % n ? similarity : positive;
+    }
+    total += std::log(denominator) - positive;
+  }
+  return total / static_cast<double>(n);
+}
+
+class AnyType : public ::testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(Types, AnyType, ::testing::Values(DType::f32, DType::f64),
+                         [](const auto& p) { return std::string(name_of(p.param)); });
+
+TEST_P(AnyType, IdenticalEmbeddingsLoseLogOfTheOthersAtAnyTemperature) {
+  for (const int n : {2, 6, 40, 600}) {
+    for (const double temperature : {0.01, 0.1, 1.0}) {
+      const NtXent a = run(axes(std::vector<int>(static_cast<std::size_t>(n), 1), 3, GetParam()), temperature);
+      EXPECT_NEAR(a.loss.item(), std::log(n - 1.0), 2e-5) << n << " at " << temperature;
+      EXPECT_EQ(a.top1.item(), n == 2 ? 1 : 0) << "a tie is no answer";
+    }
+  }
+}
+
+TEST_P(AnyType, PerfectPairsOfOrthogonalVectors) {
+  // Positive at similarity 1, 2P - 2 others at 0: loss = log(1 + (2P - 2) exp(-1 / tau)).
+  const NtXent a = run(axes({0, 1, 2, 0, 1, 2}, 3, GetParam()), 0.5);
+  EXPECT_NEAR(a.loss.item(), std::log(1 + 4 * std::exp(-2.0)), 1e-6);
+  EXPECT_EQ(a.top1.item(), 1);
+}
+
+TEST_P(AnyType, WrongPairsAtTheColdestTemperature) {
+  // Each positive is orthogonal and one negative identical: the loss is 1 / tau = 100 and must not overflow.
+  const NtXent a = run(axes({0, 0, 1, 1}, 2, GetParam()), 0.01);
+  EXPECT_NEAR(a.loss.item(), 100, 1e-4);
+  EXPECT_EQ(a.top1.item(), 0);
+}
+
+TEST(NtXent, MatchesTheDefinitionAcrossTiles) {
+  for (const std::int64_t rows : {2, 10, 66, 514}) {
+    const Tensor views = draw({rows, 17}, Domain::unit_rows, DType::f64, 4);
+    EXPECT_NEAR(run(views, 0.1).loss.item(), plain_loss(views, 0.1), 1e-11) << rows;
+    EXPECT_NEAR(run(views.to(DType::f32), 0.1).loss.item(), plain_loss(views, 0.1), 3e-6) << rows;
+  }
+}
+
+TEST(NtXent, CountsPositivesThatAreNearest) {
+  // Pairs (0, 3), (1, 4), (2, 5); the second view of the last pair sits on the first pair's axis.
+  const NtXent a = run(axes({0, 1, 2, 0, 1, 0}, 3, DType::f64), 0.1);
+  // Anchors 1 and 4 find each other; 0, 3 and 5 tie or miss; 2 sees its positive at 0 like all others: a tie.
+  EXPECT_NEAR(a.top1.item(), 2.0 / 6, 1e-12);
+}
+
+/// Ranks of P pairs each: the gathered keys, and each rank's anchors as a slice of them.
+struct Ranks {
+  std::int64_t count;
+  std::int64_t anchors;
+  Tensor keys;
+
+  Tensor of(std::int64_t rank) const { return keys.slice(rank * anchors, (rank + 1) * anchors); }
+};
+
+/// The same views in the order of one device: all first views, then all second views. to[i] is key i's place.
+Tensor on_one_device(const Ranks& r, std::vector<std::int64_t>& to) {
+  const Tensor out = empty_like(r.keys);
+  const std::int64_t pairs = r.anchors / 2;
+  const std::int64_t d = r.keys.dim(1);
+  for (std::int64_t i = 0; i < r.keys.dim(0); ++i) {
+    const std::int64_t view = i % r.anchors / pairs;
+    to.push_back(view * r.count * pairs + i / r.anchors * pairs + i % pairs);
+    std::copy_n(r.keys.data<double>() + i * d, d, out.mutable_data<double>() + to.back() * d);
+  }
+  return out;
+}
+
+TEST(NtXent, RanksTogetherAreOneDevice) {
+  const Ranks ranks{3, 8, draw({24, 5}, Domain::unit_rows, DType::f64, 6)};
+  std::vector<std::int64_t> to;
+  const Tensor whole = on_one_device(ranks, to);
+  const Tensor one = Tensor::full({}, 1, DType::f64);
+  const NtXentBackward want{run(whole, 0.2), one, empty_like(whole), empty_like(whole)};
+  nt_xent_backward(want);
+
+  const Tensor gradient = Tensor::zeros(ranks.keys.shape(), DType::f64);
+  double loss = 0;
+  double top1 = 0;
+  for (std::int64_t r = 0; r < ranks.count; ++r) {
+    const NtXentBackward part{run(ranks.of(r), ranks.keys, r * ranks.anchors, 0.2), one, empty_like(ranks.of(r)),
+                              empty_like(ranks.keys)};
+    nt_xent_backward(part);
+    loss += part.forward.loss.item() / 3;
+    top1 += part.forward.top1.item() / 3;
+    for (std::int64_t i = 0; i < gradient.numel(); ++i) {
+      const std::int64_t local = i - r * ranks.anchors * 5;
+      const bool mine = local >= 0 && local < part.danchors.numel();
+      gradient.mutable_data<double>()[i] +=
+          (part.dkeys.data<double>()[i] + (mine ? part.danchors.data<double>()[local] : 0)) / 3;
+    }
+  }
+  EXPECT_NEAR(loss, want.forward.loss.item(), 1e-12);
+  EXPECT_NEAR(top1, want.forward.top1.item(), 1e-12);
+  for (std::int64_t i = 0; i < gradient.numel(); ++i) {
+    const std::int64_t place = to[static_cast<std::size_t>(i / 5)] * 5 + i % 5;
+    EXPECT_NEAR(gradient.data<double>()[i], want.danchors.data<double>()[place] + want.dkeys.data<double>()[place],
+                1e-12);
+  }
+}
+
+TEST(NtXent, GradientIsFiniteAtTheColdestTemperature) {
+  const Tensor views = draw({64, 8}, Domain::unit_rows, DType::f32, 9);
+  const NtXentBackward b{run(views, 0.01), Tensor::full({}, 1), empty_like(views), empty_like(views)};
+  nt_xent_backward(b);
+  for (const float g : b.danchors.values<float>()) {
+    EXPECT_TRUE(std::isfinite(g));
+    EXPECT_LE(std::abs(g), 200.0F / 64);
+  }
+}
+
+TEST(NtXent, OneNaNEmbeddingMakesTheLossNaN) {
+  for (const std::int64_t broken : {0, 5, 599}) {
+    const Tensor views = draw({600, 4}, Domain::unit_rows, DType::f32, 9);
+    views.mutable_data<float>()[broken * 4 + 2] = std::nanf("");
+    EXPECT_TRUE(std::isnan(run(views, 0.1).loss.item())) << broken;
+  }
+}
+
+TEST(NtXent, RefusesWhatMakesNoSense) {
+  const Tensor views = draw({6, 3}, Domain::unit_rows, DType::f32, 1);
+  EXPECT_THROW(run(views, 0.009), Error);
+  EXPECT_THROW(run(views, std::nan("")), Error);
+  EXPECT_THROW(run(views.slice(0, 3), 0.1), Error);
+  EXPECT_THROW(run(views.slice(0, 0), 0.1), Error);
+  EXPECT_THROW(run(views, views, 1, 0.1), Error);
+  EXPECT_THROW(run(views.slice(0, 2), views, -1, 0.1), Error);
+  EXPECT_THROW(run(views, views.to(DType::f64), 0, 0.1), Error);
+}
+
+}  // namespace
+}  // namespace earmark::kernels
