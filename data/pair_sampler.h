@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "data/augment.h"
 #include "data/distort.h"
 #include "data/noise.h"
 #include "data/pcm_store.h"
@@ -33,12 +35,7 @@ struct PairOptions {
   double both_probability = 1.0 / 3;
   double snr_min_db = 0;
   double snr_max_db = 20;
-  double gain_db = 0;                 ///< Positives: gain uniform within ± this.
-  double band_limit_probability = 0;  ///< Positives: a random low-pass, high-pass or telephone band.
-  int time_masks = 0;                 ///< SpecAugment on positives: masks of up to `time_mask_frames` frames.
-  int time_mask_frames = 10;
-  int frequency_masks = 0;
-  int frequency_mask_bands = 8;
+  AugmentOptions augment{};  ///< Of positives; all off.
 };
 
 /// Where a pair comes from.
@@ -78,6 +75,9 @@ class PairSampler {
  private:
   std::vector<PairOrigin> plan(std::int64_t step) const;
   PairOrigin draw(std::int64_t step, std::int64_t index, int attempt) const;
+  std::int64_t track_of(std::int64_t step, std::int64_t index) const;
+  bool is_good(const PairOrigin& origin, std::span<const PairOrigin> earlier) const;
+  void features_of(const Tensor& waveform, const Tensor& out) const;
   void anchor(const PairOrigin& origin, const Tensor& out) const;
   void positive(const PairOrigin& origin, std::int64_t step, std::int64_t index, const Tensor& out) const;
 
