@@ -84,13 +84,14 @@ void read_pairs(Section section, data::PairOptions& options) {
   section.read("reverb_probability", options.reverb_probability, {0, 1}, "", "Share of positives with reverb.");
   section.read("both_probability", options.both_probability, {0, 1}, "", "Share of positives with both.");
   section.read_interval("snr_db", options.snr_min_db, options.snr_max_db, {-40, 80}, "dB", "Signal-to-noise ratio.");
-  section.read("gain_db", options.gain_db, {0, 60}, "dB", "Positives get a gain of up to this, either way.");
-  section.read("band_limit_probability", options.band_limit_probability, {0, 1}, "",
+  section.read("gain_db", options.augment.gain_db, {0, 60}, "dB", "Positives get a gain of up to this, either way.");
+  section.read("band_limit_probability", options.augment.band_limit_probability, {0, 1}, "",
                "Share of positives with a random low-pass, high-pass or telephone band.");
-  section.read("time_masks", options.time_masks, {0, 100}, "masks", "SpecAugment on positives.");
-  section.read("time_mask_frames", options.time_mask_frames, {1, 4096}, "frames", "Widest mask in time.");
-  section.read("frequency_masks", options.frequency_masks, {0, 100}, "masks", "SpecAugment on positives.");
-  section.read("frequency_mask_bands", options.frequency_mask_bands, {1, 1024}, "bands", "Widest mask in frequency.");
+  section.read("time_masks", options.augment.time_masks, {0, 100}, "masks", "SpecAugment on positives.");
+  section.read("time_mask_frames", options.augment.time_mask_frames, {1, 4096}, "frames", "Widest mask in time.");
+  section.read("frequency_masks", options.augment.frequency_masks, {0, 100}, "masks", "SpecAugment on positives.");
+  section.read("frequency_mask_bands", options.augment.frequency_mask_bands, {1, 1024}, "bands",
+               "Widest mask in frequency.");
 }
 
 void read_train(Section section, TrainOptions& options) {

@@ -1,0 +1,227 @@
+#include "train/run.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+
+#include "data/loader.h"
+#include "data/progress.h"
+#include "kernels/atomic_file.h"
+#include "kernels/error.h"
+#include "train/tensorboard.h"
+#include "train/trainer.h"
+#include "train/validation.h"
+
+namespace earmark::train {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kLogHeader =
+    "step,loss,top1,learning_rate,grad_norm,validation_segment,validation_track,segments_per_s,elapsed_s\n";
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// The shortest text that reads back as the same number.
+std::string exact(double value) {
+  std::array<char, 40> buffer{};
+  return {buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr};
+}
+
+std::string rounded(double value, int digits) {
+  std::array<char, 64> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%.*f", digits, value);
+  return buffer.data();
+}
+
+/// An average that follows the last ~20 values, for the console only.
+class Smoothed {
+ public:
+  void add(double value) { mean_ = count_++ == 0 ? value : mean_ + (value - mean_) / std::min(count_, 20); }
+  double mean() const { return mean_; }
+
+ private:
+  double mean_ = 0;
+  int count_ = 0;
+};
+
+class Run {
+ public:
+  Run(const TrainOptions& options, const TrainingData& data, const RunFolder& folder, bool show_progress)
+      : options_(options),
+        data_(data),
+        folder_(folder),
+        trainer_(nn::make_model(options.features, options.encoder, options.seed), options.optimizer,
+                 options.temperature),
+        state_(restore()),
+        log_(folder.log(), state_.log_bytes),
+        events_(folder.events(), state_.events_bytes),
+        progress_("train", segments(options.time_budget_minutes > 0 ? 0 : options.steps - state_.step), "segments",
+                  show_progress) {
+    if (state_.log_bytes == 0) {
+      log_.append(kLogHeader);
+      events_.append(tensorboard_record(tensorboard_version_event(wall_time())));
+    }
+  }
+
+  RunReport go(const std::atomic<bool>& stop) {
+    data::Loader loader(data_.training, state_.step, options_.data.workers, options_.data.ahead);
+    bool stopped = false;
+    while (!finished() && !stopped) {
+      step(loader.next());
+      stopped = stop;
+      const HitRate hits = due(options_.validation.interval) || finished() ? validation() : HitRate{};
+      log(hits);
+      if (due(options_.checkpoint_interval) || stopped || finished()) {
+        checkpoint();
+      }
+    }
+    if (finished()) {
+      nn::save_model(folder_.model(), trainer_.model());
+    }
+    return {.steps = state_.step,
+            .interrupted = !finished(),
+            .loss = report_.loss,
+            .best_hit_rate = state_.best_hit_rate,
+            .best_step = state_.best_step,
+            .elapsed_seconds = state_.elapsed_seconds};
+  }
+
+ private:
+  RunState restore() {
+    const std::optional<std::filesystem::path> checkpoint = folder_.latest_checkpoint();
+    last_checkpoint_ = checkpoint ? checkpoint->string() : "none yet";
+    RunState state;
+    if (checkpoint) {
+      state = RunFolder::load_checkpoint(*checkpoint, trainer_.model(), trainer_.adam());
+    }
+    state.data_identity = data_.identity;
+    return state;
+  }
+
+  double progress() const {
+    if (options_.time_budget_minutes > 0) {
+      return std::min(1.0, state_.elapsed_seconds / (60 * options_.time_budget_minutes));
+    }
+    return static_cast<double>(state_.step) / static_cast<double>(options_.steps);
+  }
+  bool finished() const { return progress() >= 1; }
+  bool due(std::int64_t interval) const { return interval > 0 && state_.step % interval == 0; }
+  std::int64_t segments(std::int64_t steps) const { return 2 * options_.pairs.pairs * steps; }
+  static double wall_time() {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  }
+
+  void step(const data::Batch& batch) {
+    rate_ = learning_rate(options_.optimizer, state_.step, progress());
+    report_ = trainer_.step(batch, rate_);
+    if (!report_.finite()) {
+      reject(batch);
+    }
+    ++state_.step;
+    const double took = seconds_since(last_step_);
+    last_step_ = Clock::now();
+    state_.elapsed_seconds += took;
+    loss_.add(report_.loss);
+    top1_.add(report_.top1);
+    speed_.add(static_cast<double>(segments(1)) / took);
+    progress_.note("step " + std::to_string(state_.step) + "  loss " + rounded(loss_.mean(), 3) + "  top-1 " +
+                   rounded(100 * top1_.mean(), 1) + " %");
+    progress_.add(segments(1));
+  }
+
+  [[noreturn]] void reject(const data::Batch& batch) {
+    std::string origins;
+    for (const data::PairOrigin& origin : batch.origins) {
+      origins += data_.training->describe(origin) + "\n";
+    }
+    const std::filesystem::path listing = folder_.path() / "bad-batch.txt";
+    write_file_atomically(listing, origins);
+    const std::string first = origins.substr(0, origins.find('\n'));
+    fail("step ", state_.step + 1, ": the ", std::isfinite(report_.loss) ? "gradient" : "loss",
+         " is not finite; nothing was updated. The batch's files are listed in ", listing.string(),
+         " (the first: ", first, "). Last good checkpoint: ", last_checkpoint_,
+         ". A lower train.learning_rate or train.clip_norm usually helps");
+  }
+
+  HitRate validation() {
+    if (!data_.validation) {
+      return {};
+    }
+    const Clock::time_point begin = Clock::now();
+    const HitRate hits = validate(trainer_.model(), *data_.validation);
+    const bool best = hits.segment > state_.best_hit_rate;
+    if (best) {
+      state_.best_hit_rate = hits.segment;
+      state_.best_step = state_.step;
+      nn::save_model(folder_.best(), trainer_.model());
+    }
+    progress_.line("step " + std::to_string(state_.step) + ": validation hit rate " + rounded(100 * hits.segment, 1) +
+                   " % (right track " + rounded(100 * hits.track, 1) + " %), " + std::to_string(hits.queries) +
+                   " queries in " + std::to_string(hits.database) + " fingerprints, " +
+                   rounded(seconds_since(begin), 1) + " s" + (best ? ", best so far" : ""));
+    return hits;
+  }
+
+  /// What is the same in every run of this configuration comes first; times come last.
+  void log(const HitRate& hits) {
+    const bool validated = hits.queries > 0;
+    log_.append(std::to_string(state_.step) + "," + exact(report_.loss) + "," + exact(report_.top1) + "," +
+                exact(rate_) + "," + exact(report_.grad_norm) + "," + (validated ? exact(hits.segment) : "") + "," +
+                (validated ? exact(hits.track) : "") + "," + rounded(speed_.mean(), 1) + "," +
+                rounded(state_.elapsed_seconds, 2) + "\n");
+    if (due(options_.log_interval)) {
+      scalar("train/loss", report_.loss);
+      scalar("train/top1", report_.top1);
+      scalar("train/learning_rate", rate_);
+      scalar("train/grad_norm", report_.grad_norm);
+      scalar("train/segments_per_s", speed_.mean());
+    }
+    if (validated) {
+      scalar("validation/segment_hit_rate", hits.segment);
+      scalar("validation/track_hit_rate", hits.track);
+    }
+    last_step_ = Clock::now();
+  }
+
+  void scalar(std::string_view tag, double value) {
+    events_.append(
+        tensorboard_record(tensorboard_scalar_event(wall_time(), state_.step, tag, static_cast<float>(value))));
+  }
+
+  void checkpoint() {
+    state_.log_bytes = log_.size();
+    state_.events_bytes = events_.size();
+    folder_.save_checkpoint(trainer_.model(), trainer_.adam(), state_, options_.keep_checkpoints);
+    last_checkpoint_ = folder_.latest_checkpoint()->string();
+    last_step_ = Clock::now();
+  }
+
+  const TrainOptions& options_;
+  const TrainingData& data_;
+  const RunFolder& folder_;
+  Trainer trainer_;
+  std::string last_checkpoint_;
+  RunState state_;
+  AppendedFile log_;
+  AppendedFile events_;
+  data::Progress progress_;
+  StepReport report_;
+  double rate_ = 0;
+  Smoothed loss_;
+  Smoothed top1_;
+  Smoothed speed_;
+  Clock::time_point last_step_ = Clock::now();
+};
+
+}  // namespace
+
+RunReport run_training(const TrainOptions& options, const TrainingData& data, const RunFolder& folder,
+                       const std::atomic<bool>& stop, bool show_progress) {
+  return Run(options, data, folder, show_progress).go(stop);
+}
+
+}  // namespace earmark::train

@@ -1,0 +1,27 @@
+// A training run from its first or next step to its end: batches, steps, logs, validation, checkpoints.
+#pragma once
+
+#include <atomic>
+
+#include "train/data_sources.h"
+#include "train/options.h"
+#include "train/run_folder.h"
+
+namespace earmark::train {
+
+struct RunReport {
+  std::int64_t steps = 0;     ///< Done, over all sessions.
+  bool interrupted = false;   ///< Stopped by `stop`; a checkpoint holds everything.
+  double loss = 0;            ///< Of the last step.
+  double best_hit_rate = -1;  ///< Of best.safetensors; -1: never validated.
+  std::int64_t best_step = 0;
+  double elapsed_seconds = 0;  ///< Over all sessions.
+};
+
+/// Trains from `folder`'s newest checkpoint, or from the beginning where it has none, to the end of the run or until
+/// `stop` is set. A run that was stopped, or killed and resumed from its checkpoint, gives bit for bit the result of
+/// one that was not. Throws Error when the loss or a gradient is not finite, naming step, batch and last checkpoint.
+RunReport run_training(const TrainOptions& options, const TrainingData& data, const RunFolder& folder,
+                       const std::atomic<bool>& stop, bool show_progress = true);
+
+}  // namespace earmark::train

@@ -1,0 +1,171 @@
+// train CONFIG [--set key=value]... [--out DIR]: trains an encoder as a configuration says.
+// train --resume RUN [--set key=value]...: goes on with a run.
+#include <CLI/CLI.hpp>
+#include <array>
+#include <ctime>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "data/progress.h"
+#include "kernels/device.h"
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+#include "train/run.h"
+#include "train/stop_signal.h"
+
+namespace fs = std::filesystem;
+using namespace earmark;         // NOLINT(google-build-using-namespace): a program, not a header.
+using namespace earmark::train;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+struct Arguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string resume;
+  std::string out;
+  std::string device = "auto";
+  int threads = 0;
+  bool help_config = false;
+  bool dry_run = false;
+};
+
+/// Sections of the same file that other programs read.
+void skip_foreign_sections(Config& config) { config.skip("reproduce"); }
+
+TrainOptions read_and_check(Config& config) {
+  const TrainOptions options = read_train_options(config);
+  skip_foreign_sections(config);
+  config.finish();
+  check_train_options(config, options);
+  return options;
+}
+
+/// "runs/demo-20250131-121314"
+fs::path default_folder(const fs::path& config) {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "-%Y%m%d-%H%M%S", &local);
+  return fs::path("runs") / (config.stem().string() + text.data());
+}
+
+/// The first line in which two texts differ, for a message.
+std::string first_difference(const std::string& a, const std::string& b) {
+  std::istringstream in_a(a);
+  std::istringstream in_b(b);
+  std::string line_a;
+  std::string line_b;
+  while (true) {
+    const bool more_a = static_cast<bool>(std::getline(in_a, line_a));
+    const bool more_b = static_cast<bool>(std::getline(in_b, line_b));
+    if (!more_a || !more_b || line_a != line_b) {
+      return "\"" + (more_a ? line_a : "") + "\" there, \"" + (more_b ? line_b : "") + "\" here";
+    }
+  }
+}
+
+/// The run's own configuration with the overrides; a configuration given beside it must say the same.
+Config config_to_resume(const Arguments& arguments, const RunFolder& run) {
+  Config config = Config::load(run.config(), arguments.overrides);
+  if (!arguments.config.empty()) {
+    Config given = Config::load(arguments.config, arguments.overrides);
+    read_and_check(given);
+    Config same = Config::load(run.config(), arguments.overrides);
+    read_and_check(same);
+    check(given.resolved() == same.resolved(), run.config().string(), ": differs from ", arguments.config, " (",
+          first_difference(same.resolved(), given.resolved()),
+          "); leave the configuration out, or give the --set options of the run's beginning");
+  }
+  return config;
+}
+
+int report_end(const RunReport& report, const RunFolder& run) {
+  if (report.interrupted) {
+    std::cout << "stopped after step " << report.steps << "; go on with: train --resume " << run.path().string()
+              << "\n";
+    return 0;
+  }
+  std::cout << "done: " << report.steps << " steps in " << data::format_duration(report.elapsed_seconds) << ", "
+            << run.model().string();
+  if (report.best_hit_rate >= 0) {
+    std::cout << "; best validation hit rate " << 100 * report.best_hit_rate << " % at step " << report.best_step
+              << ", " << run.best().string();
+  }
+  std::cout << "\n";
+  return 0;
+}
+
+int train_main(const Arguments& arguments) {
+  const Device device = parse_device(arguments.device);
+  check(device.backend == Backend::cpu, "training runs on the CPU in this version");
+  if (arguments.threads > 0) {
+    set_num_threads(arguments.threads);
+  }
+  if (arguments.help_config) {
+    Config config = Config::parse("", "defaults");
+    read_train_options(config);
+    std::cout << config.help();
+    return 0;
+  }
+  const bool resuming = !arguments.resume.empty();
+  check(resuming || !arguments.config.empty(), "a configuration is needed (configs/demo.yaml), or --resume RUN");
+  std::optional<RunFolder> run;
+  if (resuming) {
+    run = RunFolder::open(arguments.resume);
+  }
+  Config config = resuming ? config_to_resume(arguments, *run) : Config::load(arguments.config, arguments.overrides);
+  const TrainOptions options = read_and_check(config);
+  if (arguments.dry_run) {
+    std::cout << config.resolved();
+    return 0;
+  }
+  if (!resuming) {
+    run = RunFolder::create(arguments.out.empty() ? default_folder(arguments.config) : fs::path(arguments.out),
+                            config.resolved());
+  }
+  std::cerr << "run folder " << run->path().string() << "\n";
+  const TrainingData data = open_training_data(options, [](const std::string& line) { std::cerr << line << "\n"; });
+  if (resuming) {
+    run->write_config(config.resolved());
+  }
+  return report_end(run_training(options, data, *run, watch_stop_signals()), *run);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Trains an audio fingerprint encoder. Ctrl-C stops after the step and writes a checkpoint (exit code 0); "
+      "--resume goes on bit for bit."};
+  Arguments arguments;
+  app.add_option("config", arguments.config, "Configuration, YAML (configs/*.yaml)");
+  app.add_option("--set", arguments.overrides, "Overrides a key: --set train.steps=100")->allow_extra_args(false);
+  app.add_option("--resume", arguments.resume, "Folder of the run to go on with");
+  app.add_option("--out", arguments.out, "Folder of the new run (default: runs/<config>-<time>)");
+  app.add_option("--device", arguments.device, "auto, cpu, cuda or cuda:<index>");
+  app.add_option("--threads", arguments.threads, "Compute threads (default: all processors)");
+  app.add_flag("--help-config", arguments.help_config, "Lists every configuration key and exits");
+  app.add_flag("--dry-run", arguments.dry_run, "Checks the configuration, prints it with all defaults, and exits");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (!arguments.resume.empty() && !arguments.out.empty()) {
+    std::cerr << "train: --out does not go with --resume\n";
+    return 2;
+  }
+  try {
+    return train_main(arguments);
+  } catch (const std::exception& error) {
+    std::cerr << "train: " << error.what() << "\n";
+    return 1;
+  }
+}

@@ -1,0 +1,70 @@
+#include "train/validation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "data/pcm_store.h"
+#include "data/wav.h"
+#include "kernels/matmul.h"
+
+namespace earmark::train {
+
+namespace {
+
+constexpr double kTolerance = 0.05 + 1e-9;  // seconds, inclusive
+
+struct Database {
+  Tensor rows;  // (n, D)
+  std::vector<std::int64_t> track;
+  std::vector<double> start_s;
+};
+
+Database clean_fingerprints(const nn::Fingerprinter& fingerprinter, const data::PcmStore& store) {
+  std::vector<Tensor> parts;
+  Database out;
+  for (std::int64_t track = 0; track < store.size(); ++track) {
+    const std::span<const std::int16_t> samples = store.track(track);
+    std::vector<float> pcm(samples.size());
+    std::transform(samples.begin(), samples.end(), pcm.begin(), data::from_int16);
+    parts.push_back(fingerprinter.fingerprints(pcm));
+    for (std::int64_t i = 0; i < parts.back().dim(0); ++i) {
+      out.track.push_back(track);
+      out.start_s.push_back(static_cast<double>(i) * fingerprinter.hop_seconds());
+    }
+  }
+  out.rows = Tensor({static_cast<std::int64_t>(out.track.size()), fingerprinter.model().options.embedding});
+  std::int64_t row = 0;
+  for (const Tensor& part : parts) {
+    out.rows.slice(row, row + part.dim(0)).copy_from(part);
+    row += part.dim(0);
+  }
+  return out;
+}
+
+}  // namespace
+
+HitRate validate(const nn::Model& model, const data::PairSampler& held_out) {
+  const nn::Fingerprinter fingerprinter(model);
+  const Database database = clean_fingerprints(fingerprinter, held_out.store());
+  const data::Batch batch = held_out.batch(0);
+  const Tensor queries = model.encoder->embed(batch.distorted);
+  const std::int64_t n = database.rows.dim(0);
+  const Tensor scores({queries.dim(0), n});
+  kernels::matmul({.a = queries, .b = database.rows, .out = scores, .transpose_b = true});
+  HitRate rate{.queries = queries.dim(0), .database = n};
+  for (std::int64_t query = 0; query < queries.dim(0); ++query) {
+    const float* row = scores.data<float>() + query * n;
+    const auto best = static_cast<std::size_t>(std::max_element(row, row + n) - row);
+    const data::PairOrigin& origin = batch.origins.at(static_cast<std::size_t>(query));
+    const double true_start = static_cast<double>(origin.positive_start) / held_out.features().sample_rate;
+    const bool same_track = database.track[best] == origin.track;
+    rate.track += same_track ? 1 : 0;
+    rate.segment += same_track && std::abs(database.start_s[best] - true_start) <= kTolerance ? 1 : 0;
+  }
+  rate.track /= static_cast<double>(rate.queries);
+  rate.segment /= static_cast<double>(rate.queries);
+  return rate;
+}
+
+}  // namespace earmark::train
