@@ -3,6 +3,7 @@
 // them; files that no transaction names (a crash came between) are removed by the next writer.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -16,6 +17,12 @@ namespace earmark::search {
 
 /// Called once when another process holds the lock, before waiting for it.
 using WaitMessage = std::function<void(const std::string&)>;
+
+struct MergeReport {
+  int added = 0;
+  int present = 0;                     // the same content was there already
+  std::vector<std::string> conflicts;  // left out: the same folder and path with other content
+};
 
 class IndexWriter {
  public:
@@ -39,8 +46,8 @@ class IndexWriter {
   void remove(const std::vector<std::int64_t>& ids);
   /// Another path for the same content; committed when it returns.
   void rename(std::int64_t id, const std::string& folder, const std::string& path);
-  /// Copies all tracks of another index of the same format and model whose content is not here yet; returns how many.
-  int merge(const IndexStore& other);
+  /// Copies all tracks of another index of the same model and hop; committed when it returns.
+  MergeReport merge(const IndexStore& other);
   void set_calibration(const Calibration& calibration);
   /// Makes everything added so far durable and visible. Nothing to do where nothing was added.
   void commit();

@@ -1,6 +1,6 @@
 // From a query's fingerprints to a track and a place in it. Every query row finds its nearest stored rows (exact.h or
 // lsh.h); hits agree on where the query starts (method.md 6); two rankings:
-//   vote    track with most hits, start with most agreement; ties: higher summed similarity, then lower index;
+//   vote    the start with most agreement; ties: higher summed similarity, then lower index;
 //           time refined by the centroid of the votes within 0.1 s of the start
 //   scored  every proposed start and its neighbours, ranked by the mean inner product of the whole sequences;
 //           time refined by a parabola through the scores around the best
@@ -23,7 +23,9 @@
 namespace earmark::search {
 
 enum class Method { exact, lsh };
-enum class Ranking { vote, scored };
+/// How hits become an answer; vote_track is the paper's audio-level vote: the track with most hits, then its best
+/// start.
+enum class Ranking { vote, vote_track, scored };
 
 struct MatcherOptions {
   Method method = Method::exact;
@@ -72,6 +74,6 @@ class Matcher {
 };
 
 Method parse_method(std::string_view text);    ///< "exact", "lsh"; throws Error on anything else.
-Ranking parse_ranking(std::string_view text);  ///< "vote", "scored"; throws Error on anything else.
+Ranking parse_ranking(std::string_view text);  ///< "vote", "vote-track", "scored"; throws Error on anything else.
 
 }  // namespace earmark::search

@@ -1,0 +1,360 @@
+#include "search/index_writer.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "data/audio_files.h"
+#include "kernels/atomic_file.h"
+#include "kernels/error.h"
+#include "search/catalogue.h"
+
+namespace earmark::search {
+namespace {
+
+constexpr std::int64_t kSegmentRows = 131072;      // a segment file is closed when it has this many
+constexpr std::int64_t kSmallSegmentRows = 32768;  // segments below are joined when there are more than
+constexpr std::size_t kSmallSegments = 16;         // this many of them
+
+/// Holds INDEX/lock. The system releases it when the process ends, however it ends.
+class FolderLock {
+ public:
+  FolderLock(const std::filesystem::path& folder, const WaitMessage& waiting) {
+    const std::filesystem::path file = folder / "lock";
+    const std::string name = data::printable(file.string());
+    descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    check(descriptor_ >= 0, name, ": ", std::strerror(errno));
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) {
+      return;
+    }
+    if (errno == EWOULDBLOCK && waiting) {
+      waiting("another process is changing " + data::printable(folder.string()) + "; waiting until it is done");
+    }
+    while (::flock(descriptor_, LOCK_EX) != 0) {
+      check(errno == EINTR, name, ": cannot be locked: ", std::strerror(errno));
+    }
+  }
+  ~FolderLock() { ::close(descriptor_); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+/// A folder that is empty, or holds only what a creation that was cut off leaves behind.
+void check_can_become_index(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    check(name == "lock" || name == "segments" || name.find("model.safetensors") != std::string::npos ||
+              name.starts_with("catalogue.sqlite"),
+          data::printable(folder.string()), ": neither an index nor an empty folder (it holds '", data::printable(name),
+          "')");
+  }
+}
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  check(!error && std::filesystem::is_directory(folder), data::printable(folder.string()),
+        ": the folder cannot be made: ", error ? error.message() : "a file is in its place");
+}
+
+void copy_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::ifstream in(from, std::ios::binary);
+  check(in.good(), data::printable(from.string()), ": cannot be read: ", std::strerror(errno));
+  const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  write_file_atomically(to, std::string_view(bytes));
+}
+
+void check_same_format(const IndexFormat& wanted, const IndexFormat& present, const std::string& name) {
+  check(wanted.model_hash == present.model_hash, name, ": made with another model (", present.model_hash,
+        ", this one is ", wanted.model_hash, "); fingerprints of different models cannot be compared");
+  check(wanted.hop_samples == present.hop_samples && wanted.sample_rate == present.sample_rate, name,
+        ": has a fingerprint every ", present.hop_seconds(), " s, not every ", wanted.hop_seconds(), " s");
+  check(wanted.dimension == present.dimension && wanted.segment_samples == present.segment_samples, name,
+        ": its fingerprints have another dimension or length");
+}
+
+kernels::StoredRows empty_rows(const IndexFormat& format, std::int64_t rows) {
+  switch (format.precision) {
+    case Precision::fp16:
+      return {Tensor({rows, format.dimension}, DType::f16), {}};
+    case Precision::int8:
+      return {Tensor({rows, format.dimension}, DType::i8), Tensor({format.scale == ScaleMode::row ? rows : 1})};
+    default:
+      return {Tensor({rows, format.dimension}), {}};
+  }
+}
+
+using PathKey = std::pair<std::string, std::string>;
+
+}  // namespace
+
+struct IndexWriter::State {
+  /// Fingerprints that are not in a segment file yet: of a new track, or of one that moves (track.id != 0).
+  struct Pending {
+    Track track;
+    Tensor rows;
+  };
+
+  State(const std::filesystem::path& index, std::unique_ptr<FolderLock> held)
+      : folder(index), lock(std::move(held)), catalogue(index / "catalogue.sqlite", Sqlite::Mode::write) {
+    next_segment = catalogue.next_segment_id();
+    remove_orphans();
+    for (const TrackEntry& entry : catalogue.tracks()) {
+      contents.insert(entry.track.content_hash);
+      paths.insert({entry.track.folder, entry.track.path});
+    }
+  }
+
+  void remove_orphans() const;
+  void append(Track track, const Tensor& rows);
+  void flush();
+  void rewrite(const std::set<std::int64_t>& segments, const std::set<std::int64_t>& removed);
+  void join_small_segments();
+  void write_transaction(const std::set<std::int64_t>& old_segments, const std::set<std::int64_t>& removed);
+
+  std::filesystem::path folder;
+  std::unique_ptr<FolderLock> lock;
+  Catalogue catalogue;
+  std::int64_t next_segment = 1;
+  std::vector<Pending> pending;
+  std::int64_t pending_rows = 0;
+  std::vector<SegmentEntry> written;  // durable, but not in the catalogue yet
+  std::vector<TrackEntry> entries;    // tracks of those
+  std::set<std::string> contents;
+  std::set<PathKey> paths;
+};
+
+void IndexWriter::State::remove_orphans() const {
+  make_folder(folder / "segments");
+  std::set<std::filesystem::path> known;
+  for (const SegmentEntry& segment : Catalogue(folder / "catalogue.sqlite", Sqlite::Mode::read).segments()) {
+    known.insert(segment_path(folder, segment.id));
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "segments")) {
+    if (!known.contains(entry.path())) {
+      std::filesystem::remove(entry.path());
+    }
+  }
+}
+
+void IndexWriter::State::append(Track track, const Tensor& rows) {
+  check(rows.shape().rank() == 2 && rows.dim(1) == catalogue.format().dimension && rows.dim(0) > 0, "fingerprints ",
+        rows.shape(), " for an index of dimension ", catalogue.format().dimension);
+  track.rows = rows.dim(0);
+  pending.push_back({std::move(track), rows});
+  pending_rows += rows.dim(0);
+  if (pending_rows >= kSegmentRows) {
+    flush();
+  }
+}
+
+/// Writes what is pending as one segment file.
+void IndexWriter::State::flush() {
+  if (pending.empty()) {
+    return;
+  }
+  Tensor rows({pending_rows, catalogue.format().dimension});
+  std::int64_t row = 0;
+  for (Pending& p : pending) {
+    rows.slice(row, row + p.track.rows).copy_from(p.rows);
+    p.track.first_row = row;
+    row += p.track.rows;
+  }
+  const kernels::StoredRows stored = empty_rows(catalogue.format(), pending_rows);
+  kernels::narrow_rows(rows, stored);
+  written.push_back({next_segment, write_segment(segment_path(folder, next_segment), stored)});
+  for (Pending& p : pending) {
+    entries.push_back({std::move(p.track), next_segment});
+  }
+  ++next_segment;
+  pending.clear();
+  pending_rows = 0;
+}
+
+/// The one place where the state of an index changes.
+void IndexWriter::State::write_transaction(const std::set<std::int64_t>& old_segments,
+                                           const std::set<std::int64_t>& removed) {
+  Transaction transaction(catalogue.connection());
+  for (const std::int64_t id : removed) {
+    catalogue.remove_track(id);
+  }
+  for (const SegmentEntry& segment : written) {
+    catalogue.add_segment(segment);
+  }
+  for (const TrackEntry& entry : entries) {
+    if (entry.track.id == 0) {
+      catalogue.add_track(entry);
+    } else {
+      catalogue.move_track(entry.track.id, entry.segment, entry.track.first_row);
+    }
+  }
+  for (const std::int64_t id : old_segments) {
+    catalogue.remove_segment(id);
+  }
+  transaction.commit();
+  written.clear();
+  entries.clear();
+  for (const std::int64_t id : old_segments) {
+    std::error_code ignored;  // the next writer tries again
+    std::filesystem::remove(segment_path(folder, id), ignored);
+  }
+}
+
+/// Copies the tracks of `segments`, but for those removed, into new segments.
+void IndexWriter::State::rewrite(const std::set<std::int64_t>& segments, const std::set<std::int64_t>& removed) {
+  std::map<std::int64_t, kernels::StoredRows> mapped;
+  for (const SegmentEntry& segment : catalogue.segments()) {
+    if (segments.contains(segment.id)) {
+      mapped[segment.id] = map_segment(segment_path(folder, segment.id), segment.info, true);
+    }
+  }
+  for (const TrackEntry& entry : catalogue.tracks()) {
+    if (segments.contains(entry.segment) && !removed.contains(entry.track.id)) {
+      Tensor rows({entry.track.rows, catalogue.format().dimension});
+      kernels::widen_rows(mapped.at(entry.segment), entry.track.first_row, entry.track.first_row + entry.track.rows,
+                          rows);
+      append(entry.track, rows);
+    }
+  }
+  flush();
+  write_transaction(segments, removed);
+}
+
+/// Many small additions would leave many small files.
+void IndexWriter::State::join_small_segments() {
+  std::set<std::int64_t> small;
+  for (const SegmentEntry& segment : catalogue.segments()) {
+    if (segment.info.rows < kSmallSegmentRows) {
+      small.insert(segment.id);
+    }
+  }
+  if (small.size() > kSmallSegments) {
+    rewrite(small, {});
+  }
+}
+
+IndexWriter::IndexWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
+IndexWriter::~IndexWriter() = default;
+IndexWriter::IndexWriter(IndexWriter&&) noexcept = default;
+IndexWriter& IndexWriter::operator=(IndexWriter&&) noexcept = default;
+
+IndexWriter IndexWriter::create(const std::filesystem::path& folder, const std::filesystem::path& model_file,
+                                const IndexFormat& format, const WaitMessage& waiting) {
+  make_folder(folder);
+  if (!std::filesystem::exists(folder / "catalogue.sqlite")) {
+    check_can_become_index(folder);
+  }
+  auto lock = std::make_unique<FolderLock>(folder, waiting);
+  const std::filesystem::path catalogue = folder / "catalogue.sqlite";
+  if (!std::filesystem::exists(catalogue)) {
+    copy_durably(model_file, folder / "model.safetensors");
+    make_folder(folder / "segments");
+    Catalogue::create(catalogue, format);
+  }
+  auto state = std::make_unique<State>(folder, std::move(lock));
+  const std::string name = data::printable(folder.string());
+  check_same_format(format, state->catalogue.format(), name);
+  check(format.precision == state->catalogue.format().precision, name, ": stores fingerprints as ",
+        name_of(state->catalogue.format().precision), ", not ", name_of(format.precision));
+  return IndexWriter(std::move(state));
+}
+
+IndexWriter IndexWriter::open(const std::filesystem::path& folder, const WaitMessage& waiting) {
+  check(std::filesystem::exists(folder / "catalogue.sqlite"), data::printable(folder.string()),
+        ": not an index (it holds no catalogue.sqlite)");
+  auto lock = std::make_unique<FolderLock>(folder, waiting);
+  return IndexWriter(std::make_unique<State>(folder, std::move(lock)));
+}
+
+const IndexFormat& IndexWriter::format() const { return state_->catalogue.format(); }
+const std::filesystem::path& IndexWriter::folder() const { return state_->folder; }
+
+std::vector<Track> IndexWriter::tracks() const {
+  std::vector<Track> tracks;
+  for (TrackEntry& entry : state_->catalogue.tracks()) {
+    tracks.push_back(std::move(entry.track));
+  }
+  return tracks;
+}
+
+void IndexWriter::add(Track track, const Tensor& fingerprints) {
+  const std::string name = data::printable(track.path);
+  check(!state_->contents.contains(track.content_hash), name, ": the same content is in the index already");
+  check(!state_->paths.contains({track.folder, track.path}), name, ": this path is in the index already");
+  track.id = 0;
+  const std::string content = track.content_hash;
+  const PathKey path{track.folder, track.path};
+  state_->append(std::move(track), fingerprints);
+  state_->contents.insert(content);
+  state_->paths.insert(path);
+}
+
+void IndexWriter::remove(const std::vector<std::int64_t>& ids) {
+  commit();
+  const std::set<std::int64_t> removed(ids.begin(), ids.end());
+  std::set<std::int64_t> segments;
+  std::size_t found = 0;
+  for (const TrackEntry& entry : state_->catalogue.tracks()) {
+    if (removed.contains(entry.track.id)) {
+      segments.insert(entry.segment);
+      state_->contents.erase(entry.track.content_hash);
+      state_->paths.erase({entry.track.folder, entry.track.path});
+      ++found;
+    }
+  }
+  check(found == removed.size(), data::printable(state_->folder.string()), ": ", removed.size() - found,
+        " of the tracks to remove are not in the index");
+  state_->rewrite(segments, removed);
+}
+
+void IndexWriter::rename(std::int64_t id, const std::string& folder, const std::string& path) {
+  Transaction transaction(state_->catalogue.connection());
+  state_->catalogue.rename_track(id, folder, path);
+  transaction.commit();
+  state_->paths.insert({folder, path});
+}
+
+MergeReport IndexWriter::merge(const IndexStore& other) {
+  check_same_format(other.format(), format(), data::printable(folder().string()));
+  MergeReport report;
+  for (const Track& track : other.tracks()) {
+    if (state_->contents.contains(track.content_hash)) {
+      ++report.present;
+    } else if (state_->paths.contains({track.folder, track.path})) {
+      report.conflicts.push_back(track.path);
+    } else {
+      add(track, other.database().widened(track.first_row, track.first_row + track.rows));
+      ++report.added;
+    }
+  }
+  commit();
+  return report;
+}
+
+void IndexWriter::set_calibration(const Calibration& calibration) {
+  Transaction transaction(state_->catalogue.connection());
+  state_->catalogue.set_calibration(calibration);
+  transaction.commit();
+}
+
+void IndexWriter::commit() {
+  state_->flush();
+  if (!state_->written.empty()) {
+    state_->write_transaction({}, {});
+    state_->join_small_segments();
+  }
+}
+
+}  // namespace earmark::search

@@ -1,0 +1,253 @@
+#include "search/matcher.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "kernels/error.h"
+#include "search/candidates.h"
+
+namespace earmark::search {
+namespace {
+
+constexpr double kVoteWindowSeconds = 0.1;
+constexpr float kUnscored = -std::numeric_limits<float>::infinity();
+
+void check_options(const MatcherOptions& options) {
+  check(options.neighbours >= 1, "neighbours: expected at least 1, got ", options.neighbours);
+  check(options.top >= 1, "top: expected at least 1, got ", options.top);
+  check(options.query_ratio >= 1, "query ratio: expected at least 1, got ", options.query_ratio);
+  check(options.min_overlap > 0 && options.min_overlap <= 1, "minimum overlap: expected (0, 1], got ",
+        options.min_overlap);
+}
+
+/// Without the hits in one track; the lists keep their order.
+Neighbours without_track(const Neighbours& found, const TrackRows& track, int k) {
+  const std::int64_t m = found.indices.dim(0);
+  const std::int64_t wide = found.indices.dim(1);
+  Neighbours kept{Tensor({m, k}, DType::i64), Tensor({m, k})};
+  kernels::topk_begin({{}, {}, 0, kept.scores, kept.indices});
+  for (std::int64_t i = 0; i < m; ++i) {
+    std::int64_t to = i * k;
+    for (std::int64_t j = i * wide; j < (i + 1) * wide && to < (i + 1) * k; ++j) {
+      const std::int64_t row = found.indices.data<std::int64_t>()[j];
+      if (row < track.first || row >= track.first + track.count) {
+        kept.indices.mutable_data<std::int64_t>()[to] = row;
+        kept.scores.mutable_data<float>()[to++] = found.scores.data<float>()[j];
+      }
+    }
+  }
+  return kept;
+}
+
+/// Position of the vertex of the parabola through (-1, before), (0, at), (1, after), within half a step.
+double parabola_peak(double before, double at, double after) {
+  const double curvature = before - 2 * at + after;
+  if (!std::isfinite(curvature) || curvature >= 0) {
+    return 0;
+  }
+  return std::clamp(0.5 * (before - after) / curvature, -0.5, 0.5);
+}
+
+/// The ranking of one query.
+class Ranker {
+ public:
+  Ranker(const Database& database, const Tensor& queries, const Neighbours& neighbours, const MatcherOptions& options)
+      : database_(database),
+        queries_(queries),
+        options_(options),
+        min_rows_(std::max<std::int64_t>(
+            1,
+            std::llround(std::ceil(options.min_overlap * static_cast<double>(queries.dim(0)) / options.query_ratio)))),
+        proposed_(proposals(database, neighbours, options.query_ratio)),
+        scored_(with_neighbours(proposed_)) {
+    score_candidates(database_, queries_, options_.query_ratio, min_rows_, scored_);
+  }
+
+  std::vector<Match> run() {
+    std::vector<Candidate> best = options_.ranking == Ranking::scored ? best_by_score() : best_by_vote();
+    const double confidence = best.empty() ? 0 : this->confidence();
+    best.resize(std::min(best.size(), static_cast<std::size_t>(options_.top)));
+    std::vector<Match> matches;
+    for (const Candidate& c : best) {
+      matches.push_back(to_match(c));
+      matches.back().confidence = confidence + (matches.back().score - matches.front().score);
+    }
+    return matches;
+  }
+
+ private:
+  /// The best candidate of every track, best first.
+  std::vector<Candidate> best_by_score() const {
+    std::vector<Candidate> best;
+    for (const Candidate& c : scored_) {
+      if (best.empty() || best.back().track != c.track) {
+        best.push_back(c);
+      } else if (c.score > best.back().score) {
+        best.back() = c;
+      }
+    }
+    std::erase_if(best, [](const Candidate& c) { return c.score == kUnscored; });
+    std::stable_sort(best.begin(), best.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+    return best;
+  }
+
+  std::vector<Candidate> best_by_vote() const {
+    const auto key = [](const Candidate& c) { return std::tuple(-c.votes, -c.similarity); };
+    std::vector<Candidate> best;
+    std::map<std::size_t, std::pair<int, float>> hits;
+    for (const Candidate& c : proposed_) {
+      auto& [votes, similarity] = hits[c.track];
+      votes += c.votes;
+      similarity += c.similarity;
+      if (best.empty() || best.back().track != c.track) {
+        best.push_back(c);
+      } else if (key(c) < key(best.back())) {
+        best.back() = c;
+      }
+    }
+    std::stable_sort(best.begin(), best.end(), [&](const Candidate& a, const Candidate& b) {
+      if (options_.ranking == Ranking::vote_track && hits[a.track] != hits[b.track]) {
+        return hits[a.track] > hits[b.track];
+      }
+      return key(a) < key(b);
+    });
+    return best;
+  }
+
+  double confidence() const {
+    const std::vector<Candidate> best = best_by_score();
+    return best.empty() ? 0 : best.front().score;
+  }
+
+  /// Mean of the votes within the window around the start, in fine hops.
+  double vote_centroid(const Candidate& c) const {
+    const auto window =
+        static_cast<std::int64_t>(std::lround(kVoteWindowSeconds / options_.hop_seconds * options_.query_ratio));
+    double sum = 0;
+    double votes = 0;
+    for (const Candidate& other : proposed_) {
+      if (other.track == c.track && std::abs(other.start - c.start) <= window) {
+        sum += static_cast<double>(other.votes) * static_cast<double>(other.start - c.start);
+        votes += other.votes;
+      }
+    }
+    return static_cast<double>(c.start) + sum / votes;
+  }
+
+  /// Climbs to the local maximum of the score, then fits a parabola; in fine hops. Updates the candidate's score.
+  double score_peak(Candidate& c) const {
+    constexpr int kSteps = 3;
+    std::vector<Candidate> around;
+    for (int step = 0; step <= kSteps; ++step) {
+      around = {c, c, c};
+      --around[0].start;
+      ++around[2].start;
+      score_candidates(database_, queries_, options_.query_ratio, min_rows_, around);
+      const std::size_t best = around[0].score > around[1].score ? 0 : around[2].score > around[1].score ? 2 : 1;
+      if (best == 1) {
+        break;
+      }
+      c = around[best];
+    }
+    return static_cast<double>(c.start) + parabola_peak(around[0].score, around[1].score, around[2].score);
+  }
+
+  Match to_match(Candidate c) const {
+    const bool scored = options_.ranking == Ranking::scored;
+    const int votes = c.votes;
+    double start = static_cast<double>(c.start);
+    if (options_.refine) {
+      start = scored ? score_peak(c) : vote_centroid(c);
+    }
+    const TrackRows& track = database_.tracks()[c.track];
+    Match match;
+    match.track_id = track.track_id;
+    match.start_s = (start / options_.query_ratio - static_cast<double>(track.first)) * options_.hop_seconds;
+    match.votes = votes;
+    match.score = scored ? c.score : static_cast<double>(votes) / static_cast<double>(queries_.dim(0));
+    return match;
+  }
+
+  const Database& database_;
+  const Tensor& queries_;
+  const MatcherOptions& options_;
+  std::int64_t min_rows_;
+  std::vector<Candidate> proposed_;
+  std::vector<Candidate> scored_;
+};
+
+}  // namespace
+
+Matcher::Matcher(const IndexStore& store, MatcherOptions options)
+    : store_(&store), database_(&store.database()), options_(std::move(options)) {
+  check_options(options_);
+  options_.hop_seconds = store.format().hop_seconds();
+  if (!options_.calibration) {
+    options_.calibration = store.calibration();
+  }
+  if (options_.method == Method::lsh && database_->rows() > 0) {
+    lsh_ = store.lsh(options_.lsh);
+  }
+}
+
+Matcher::Matcher(const Database& database, MatcherOptions options)
+    : database_(&database), options_(std::move(options)) {
+  check_options(options_);
+  if (options_.method == Method::lsh && database.rows() > 0) {
+    lsh_ = LshIndex::build(database, options_.lsh);
+  }
+}
+
+Neighbours Matcher::neighbours(const Tensor& fingerprints) const {
+  const auto search = [&](int k) {
+    return lsh_ ? lsh_->search(*database_, fingerprints, k) : exact_search(*database_, fingerprints, k);
+  };
+  const auto masked = std::find_if(database_->tracks().begin(), database_->tracks().end(),
+                                   [&](const TrackRows& track) { return track.track_id == options_.masked_track; });
+  if (masked == database_->tracks().end()) {
+    return search(options_.neighbours);
+  }
+  // A track holds many of its own nearest rows: ask for more, and drop them.
+  constexpr int kExtra = 200;
+  return without_track(search(options_.neighbours + kExtra), *masked, options_.neighbours);
+}
+
+std::vector<Match> Matcher::match(const Tensor& fingerprints) const {
+  if (database_->rows() == 0 || fingerprints.dim(0) == 0) {
+    return {};
+  }
+  return rank(fingerprints, neighbours(fingerprints));
+}
+
+std::vector<Match> Matcher::rank(const Tensor& fingerprints, const Neighbours& neighbours) const {
+  std::vector<Match> matches = Ranker(*database_, fingerprints, neighbours, options_).run();
+  const auto rows = static_cast<int>(fingerprints.dim(0)) / options_.query_ratio;
+  for (Match& match : matches) {
+    if (store_ != nullptr) {
+      match.track = store_->track(match.track_id).path;
+    }
+    const double threshold = options_.threshold     ? *options_.threshold
+                             : options_.calibration ? options_.calibration->threshold(std::max(1, rows))
+                                                    : -std::numeric_limits<double>::infinity();
+    match.matched = match.confidence > threshold;
+  }
+  return matches;
+}
+
+Method parse_method(std::string_view text) {
+  check(text == "exact" || text == "lsh", "method: expected exact or lsh, got '", text, "'");
+  return text == "lsh" ? Method::lsh : Method::exact;
+}
+
+Ranking parse_ranking(std::string_view text) {
+  check(text == "vote" || text == "vote-track" || text == "scored",
+        "ranking: expected scored, vote or vote-track, got '", text, "'");
+  return text == "scored" ? Ranking::scored : text == "vote" ? Ranking::vote : Ranking::vote_track;
+}
+
+}  // namespace earmark::search
