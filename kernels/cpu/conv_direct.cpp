@@ -40,6 +40,28 @@ Panels<T> empty_panels(std::int64_t taps, std::int64_t depth, std::int64_t colum
   return p;
 }
 
+/// One depth x width piece of a panel from weights whose element (k, column) sits at k * k_step + column * column_step.
+/// Squares of 16 x 16, so that both sides stay in L1 whichever of them is contiguous.
+template <class T>
+void pack_piece(const T* weight, std::int64_t k_step, std::int64_t column_step, std::int64_t depth, std::int64_t valid,
+                std::int64_t width, T* to) {
+  constexpr std::int64_t kSquare = 16;
+  for (std::int64_t c0 = 0; c0 < valid; c0 += kSquare) {
+    const std::int64_t c1 = std::min(valid, c0 + kSquare);
+    for (std::int64_t k0 = 0; k0 < depth; k0 += kSquare) {
+      const std::int64_t k1 = std::min(depth, k0 + kSquare);
+      for (std::int64_t c = c0; c < c1; ++c) {
+        for (std::int64_t k = k0; k < k1; ++k) {
+          to[k * width + c] = weight[k * k_step + c * column_step];
+        }
+      }
+    }
+  }
+  for (std::int64_t k = 0; k < depth; ++k) {
+    std::fill(to + k * width + valid, to + (k + 1) * width, T{0});
+  }
+}
+
 /// Fills panels from weights whose element (tap, k, column) sits at tap * tap_step + k * k_step + column * column_step.
 template <class T>
 void pack(const Panels<T>& p, const T* weight, std::int64_t tap_step, std::int64_t k_step, std::int64_t column_step) {
@@ -49,15 +71,11 @@ void pack(const Panels<T>& p, const T* weight, std::int64_t tap_step, std::int64
     T* at = data + block * p.taps * p.depth * width;
     const std::int64_t valid = std::min(width, p.columns - block * width);
     for (std::int64_t k0 = 0; k0 < p.depth; k0 += kDepthChunk) {
-      const std::int64_t k1 = std::min(p.depth, k0 + kDepthChunk);
+      const std::int64_t depth = std::min(kDepthChunk, p.depth - k0);
       for (std::int64_t tap = 0; tap < p.taps; ++tap) {
-        for (std::int64_t k = k0; k < k1; ++k, at += width) {
-          const T* from = weight + tap * tap_step + k * k_step + block * width * column_step;
-          for (std::int64_t c = 0; c < valid; ++c) {
-            at[c] = from[c * column_step];
-          }
-          std::fill(at + valid, at + width, T{0});
-        }
+        const T* from = weight + tap * tap_step + k0 * k_step + block * width * column_step;
+        pack_piece(from, k_step, column_step, depth, valid, width, at);
+        at += depth * width;
       }
     }
   });

@@ -12,7 +12,7 @@ namespace earmark::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kPixelsAtOnce = 128;        // their operands stay in L1 and L2 while all tiles pass over them
-constexpr std::int64_t kPartialElements = 600000;  // above it, tasks split the output channels instead of the samples
+constexpr std::int64_t kPartialElements = 100000;  // above it, tasks split the output channels instead of the samples
 constexpr std::int64_t kPartials = 16;
 constexpr int kOuterRows = kVectorRegisters == 32 ? 8 : 4;
 constexpr int kOuterVectors = kVectorRegisters == 32 ? 3 : 2;
@@ -132,7 +132,7 @@ void weight_gradient(const ConvExtents& e, const T* x, const T* dout, T* dweight
     g.rows.push_back(tap_rows(c, e));
   }
   if (size > kPartialElements) {
-    constexpr std::int64_t kChannels = 4 * kOuterRows;
+    constexpr std::int64_t kChannels = 2 * kOuterRows;
     std::fill_n(dweight, size, T{0});
     parallel_ranges(e.out, kChannels, [&](std::int64_t o0, std::int64_t o1) { g.add(0, e.n, o0, o1, dweight); });
     return;

@@ -90,7 +90,7 @@ inline void store_first(T* p, Vec<T> v, int count) {
 
 template <class T>
 inline Vec<T> broadcast(T value) {
-  return Vec<T>{} + value;
+  return value - Vec<T>{};  // not zero plus value, which would be an addition: it turns -0 into 0
 }
 
 template <class T>

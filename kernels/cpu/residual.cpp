@@ -1,5 +1,6 @@
 #include "kernels/residual.h"
 
+#include "kernels/cpu/lanes.h"
 #include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 
@@ -8,29 +9,29 @@ namespace {
 
 constexpr std::int64_t kGrain = std::int64_t{1} << 16U;
 
-template <class T>
-void forward_as(const ResidualReluForward& r) {
-  const T* a = r.a.data<T>();
-  const T* b = r.b.data<T>();
-  T* out = r.out.mutable_data<T>();
-  parallel_ranges(r.a.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const T sum = a[i] + b[i];
-      out[i] = sum < 0 ? T{0} : sum;  // NaN passes
+/// out[i] = f(a[i], b[i]) a vector at a time.
+template <class T, class F>
+void map_vectors(std::int64_t count, const T* a, const T* b, T* out, const F& f) {
+  parallel_ranges(count, kGrain, [=](std::int64_t begin, std::int64_t end) {
+    std::int64_t i = begin;
+    for (; i + kLanes<T> <= end; i += kLanes<T>) {
+      store<T>(out + i, f(load(a + i), load(b + i)));
     }
+    const auto rest = static_cast<int>(end - i);
+    store_first<T>(out + i, f(load_first(a + i, rest), load_first(b + i, rest)), rest);
   });
 }
 
 template <class T>
+void forward_as(const ResidualReluForward& r) {
+  map_vectors(r.a.numel(), r.a.data<T>(), r.b.data<T>(), r.out.mutable_data<T>(),
+              [](Vec<T> a, Vec<T> b) { return relu<T>(a + b); });
+}
+
+template <class T>
 void backward_as(const ResidualReluBackward& r) {
-  const T* out = r.out.data<T>();
-  const T* dout = r.dout.data<T>();
-  T* dsum = r.dsum.mutable_data<T>();
-  parallel_ranges(r.out.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      dsum[i] = out[i] <= 0 ? T{0} : dout[i];
-    }
-  });
+  map_vectors(r.out.numel(), r.out.data<T>(), r.dout.data<T>(), r.dsum.mutable_data<T>(),
+              [](Vec<T> out, Vec<T> dout) { return out <= 0 ? Vec<T>{} : dout; });
 }
 
 }  // namespace

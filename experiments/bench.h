@@ -1,0 +1,41 @@
+// Benchmarks against peers. Each runs both sides itself, in turn, several times, and reports medians: absolute figures
+// drift with the machine, ratios of one run do not. The program `bench` is a list of these.
+#pragma once
+
+#include <filesystem>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+namespace earmark::experiments {
+
+/// What a benchmark found: the last line of its output.
+struct BenchResult {
+  std::string name;
+  double value = 0;  ///< Ours, the median.
+  std::string unit;
+  std::string peer;  ///< What we are compared with.
+  double ratio = 0;  ///< Ours over the peer's; above 1 we are better.
+};
+/// {"name": ..., "value": ..., "unit": ..., "peer": ..., "ratio": ...}
+std::string to_json(const BenchResult& result);
+
+double median(std::vector<double> values);
+
+struct EncoderBenchOptions {
+  int width = 16;
+  int pairs = 64;        ///< Positive pairs in a training step: twice as many segments, also in a batch of inference.
+  int repetitions = 5;   ///< Of each side.
+  double seconds = 3;    ///< Of one repetition.
+  bool compile = false;  ///< Let the peer try torch.compile too.
+  std::string python = "python3";
+  std::filesystem::path peers = "experiments/peers";
+};
+
+/// Training steps (forward, NT-Xent, backward, Adam) in segments per second, against the same network in PyTorch on as
+/// many threads. Progress goes to `log`. Throws Error where the peer cannot be run.
+BenchResult bench_train(const EncoderBenchOptions& options, std::ostream& log);
+/// Embedding with batch normalisation folded, in segments per second, against PyTorch folded too.
+BenchResult bench_infer(const EncoderBenchOptions& options, std::ostream& log);
+
+}  // namespace earmark::experiments
