@@ -114,8 +114,9 @@ void AttentionEncoder::make_head(const Initialiser& init) {
   const auto linear = [&](const std::string& name, const Shape& weight, const Shape& bias, std::int64_t fan_in) {
     const std::string w = name + ".weight";
     const std::string b = name + ".bias";
-    return std::pair(add_parameter(w, init.weight(weight, w, fan_in, ConvolutionInit::pytorch)),
-                     add_parameter(b, init.bias(bias, b, fan_in, ConvolutionInit::pytorch)));
+    // Braces: their elements are evaluated in order, so the weight comes first in checkpoints too.
+    return std::pair{add_parameter(w, init.weight(weight, w, fan_in, ConvolutionInit::pytorch)),
+                     add_parameter(b, init.bias(bias, b, fan_in, ConvolutionInit::pytorch))};
   };
   std::tie(hidden_weight_, hidden_bias_) = linear("head.hidden", {groups, hidden, inputs}, {groups, hidden}, inputs);
   std::tie(output_weight_, output_bias_) = linear("head.output", {groups, 1, hidden}, {groups, 1}, hidden);
