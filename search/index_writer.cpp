@@ -120,9 +120,10 @@ struct IndexWriter::State {
   void remove_orphans() const;
   void append(Track track, const Tensor& rows);
   void flush();
-  void rewrite(const std::set<std::int64_t>& segments, const std::set<std::int64_t>& removed);
+  void forget(const std::vector<std::int64_t>& ids);
+  void rewrite(const std::set<std::int64_t>& segments);
   void join_small_segments();
-  void write_transaction(const std::set<std::int64_t>& old_segments, const std::set<std::int64_t>& removed);
+  void write_transaction(const std::set<std::int64_t>& old_segments);
 
   std::filesystem::path folder;
   std::unique_ptr<FolderLock> lock;
@@ -132,6 +133,7 @@ struct IndexWriter::State {
   std::int64_t pending_rows = 0;
   std::vector<SegmentEntry> written;  // durable, but not in the catalogue yet
   std::vector<TrackEntry> entries;    // tracks of those
+  std::set<std::int64_t> leaving;     // tracks that the next transaction removes
   std::set<std::string> contents;
   std::set<PathKey> paths;
 };
@@ -184,10 +186,9 @@ void IndexWriter::State::flush() {
 }
 
 /// The one place where the state of an index changes.
-void IndexWriter::State::write_transaction(const std::set<std::int64_t>& old_segments,
-                                           const std::set<std::int64_t>& removed) {
+void IndexWriter::State::write_transaction(const std::set<std::int64_t>& old_segments) {
   Transaction transaction(catalogue.connection());
-  for (const std::int64_t id : removed) {
+  for (const std::int64_t id : leaving) {
     catalogue.remove_track(id);
   }
   for (const SegmentEntry& segment : written) {
@@ -206,14 +207,33 @@ void IndexWriter::State::write_transaction(const std::set<std::int64_t>& old_seg
   transaction.commit();
   written.clear();
   entries.clear();
+  leaving.clear();
   for (const std::int64_t id : old_segments) {
     std::error_code ignored;  // the next writer tries again
     std::filesystem::remove(segment_path(folder, id), ignored);
   }
 }
 
-/// Copies the tracks of `segments`, but for those removed, into new segments.
-void IndexWriter::State::rewrite(const std::set<std::int64_t>& segments, const std::set<std::int64_t>& removed) {
+/// Marks tracks that leave with the next commit.
+void IndexWriter::State::forget(const std::vector<std::int64_t>& ids) {
+  const std::set<std::int64_t> wanted(ids.begin(), ids.end());
+  std::vector<Track> found;
+  for (TrackEntry& entry : catalogue.tracks()) {
+    if (wanted.contains(entry.track.id)) {
+      found.push_back(std::move(entry.track));
+    }
+  }
+  check(found.size() == wanted.size(), data::printable(folder.string()), ": ", wanted.size() - found.size(),
+        " of the tracks to remove are not in the index");
+  for (const Track& track : found) {
+    leaving.insert(track.id);
+    contents.erase(track.content_hash);
+    paths.erase({track.folder, track.path});
+  }
+}
+
+/// Commits, and copies the tracks of `segments`, but for those that leave, into new segments.
+void IndexWriter::State::rewrite(const std::set<std::int64_t>& segments) {
   std::map<std::int64_t, kernels::StoredRows> mapped;
   for (const SegmentEntry& segment : catalogue.segments()) {
     if (segments.contains(segment.id)) {
@@ -221,7 +241,7 @@ void IndexWriter::State::rewrite(const std::set<std::int64_t>& segments, const s
     }
   }
   for (const TrackEntry& entry : catalogue.tracks()) {
-    if (segments.contains(entry.segment) && !removed.contains(entry.track.id)) {
+    if (segments.contains(entry.segment) && !leaving.contains(entry.track.id)) {
       Tensor rows({entry.track.rows, catalogue.format().dimension});
       kernels::widen_rows(mapped.at(entry.segment), entry.track.first_row, entry.track.first_row + entry.track.rows,
                           rows);
@@ -229,7 +249,7 @@ void IndexWriter::State::rewrite(const std::set<std::int64_t>& segments, const s
     }
   }
   flush();
-  write_transaction(segments, removed);
+  write_transaction(segments);
 }
 
 /// Many small additions would leave many small files.
@@ -241,7 +261,7 @@ void IndexWriter::State::join_small_segments() {
     }
   }
   if (small.size() > kSmallSegments) {
-    rewrite(small, {});
+    rewrite(small);
   }
 }
 
@@ -301,22 +321,14 @@ void IndexWriter::add(Track track, const Tensor& fingerprints) {
   state_->paths.insert(path);
 }
 
+void IndexWriter::replace(std::int64_t id, Track track, const Tensor& fingerprints) {
+  state_->forget({id});
+  add(std::move(track), fingerprints);
+}
+
 void IndexWriter::remove(const std::vector<std::int64_t>& ids) {
+  state_->forget(ids);
   commit();
-  const std::set<std::int64_t> removed(ids.begin(), ids.end());
-  std::set<std::int64_t> segments;
-  std::size_t found = 0;
-  for (const TrackEntry& entry : state_->catalogue.tracks()) {
-    if (removed.contains(entry.track.id)) {
-      segments.insert(entry.segment);
-      state_->contents.erase(entry.track.content_hash);
-      state_->paths.erase({entry.track.folder, entry.track.path});
-      ++found;
-    }
-  }
-  check(found == removed.size(), data::printable(state_->folder.string()), ": ", removed.size() - found,
-        " of the tracks to remove are not in the index");
-  state_->rewrite(segments, removed);
 }
 
 void IndexWriter::rename(std::int64_t id, const std::string& folder, const std::string& path) {
@@ -350,11 +362,18 @@ void IndexWriter::set_calibration(const Calibration& calibration) {
 }
 
 void IndexWriter::commit() {
-  state_->flush();
-  if (!state_->written.empty()) {
-    state_->write_transaction({}, {});
-    state_->join_small_segments();
+  State& s = *state_;
+  if (s.pending.empty() && s.written.empty() && s.leaving.empty()) {
+    return;
   }
+  std::set<std::int64_t> segments;
+  for (const TrackEntry& entry : s.catalogue.tracks()) {
+    if (s.leaving.contains(entry.track.id)) {
+      segments.insert(entry.segment);
+    }
+  }
+  s.rewrite(segments);
+  s.join_small_segments();
 }
 
 }  // namespace earmark::search

@@ -42,6 +42,8 @@ class IndexWriter {
 
   /// Adds a track with its fingerprints (n, d) f32 unit rows; visible after commit(). Id and rows are assigned here.
   void add(Track track, const Tensor& fingerprints);
+  /// The same, and track `id` goes in the same transaction: a file whose content has changed.
+  void replace(std::int64_t id, Track track, const Tensor& fingerprints);
   /// Removes tracks and rewrites the segments that held them; committed when it returns.
   void remove(const std::vector<std::int64_t>& ids);
   /// Another path for the same content; committed when it returns.

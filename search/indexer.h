@@ -18,13 +18,19 @@ namespace earmark::search {
 using Embedder = std::function<Tensor(std::span<const float> pcm)>;
 
 struct AudioSource {
-  std::filesystem::path folder;  // absolute
-  std::string path;              // relative to it: the name of the track
+  std::filesystem::path file;  // to open it
+  std::string folder;          // absolute
+  std::string path;            // relative to it: the name of the track
+  std::string title;           // where a catalogue knows them; else the file's own tags are used
+  std::string artist;
 };
 
-/// Files, and the audio files of folders, below the folder they were found in. A file's own folder is its parent.
-/// Throws Error on a path that does not exist.
-std::vector<AudioSource> find_sources(const std::vector<std::filesystem::path>& paths);
+/// Sound files, those in folders and those named in lists (data/audio_files.h), below the folder they were found in;
+/// for a file that is its parent. Throws Error on a path that does not exist.
+std::vector<AudioSource> find_sources(const std::vector<std::filesystem::path>& inputs);
+
+/// xxh3-128 of a file's bytes, hexadecimal. Throws Error where it cannot be read.
+std::string content_hash(const std::filesystem::path& file);
 
 struct IndexReport {
   struct Skipped {
@@ -36,13 +42,14 @@ struct IndexReport {
   int renamed = 0;    // already there under a name that no longer exists
   int replaced = 0;   // the same name with other content
   std::vector<Skipped> skipped;
+  std::vector<Skipped> damaged;  // added as far as they could be decoded
   double audio_seconds = 0;
   double wall_seconds = 0;
 };
 
 struct IndexerOptions {
   double commit_every_s = 20;  // seconds between commits: what a crash loses at most
-  int queue = 8;               // decoded files waiting at most
+  int window = 8;              // files being worked on or waiting at most
   bool progress = false;
 };
 
