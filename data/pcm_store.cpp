@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include "data/pcm_index.h"
@@ -233,16 +235,42 @@ PcmIndex index_for(const fs::path& folder, const PcmStoreOptions& options) {
   return *index;
 }
 
-std::vector<const AudioFile*> missing_files(const fs::path& folder, const PcmIndex& index,
-                                            std::span<const AudioFile> files) {
-  std::vector<const AudioFile*> missing;
+/// A file to decode.
+struct Task {
+  const AudioFile* file;
+  std::uint64_t bytes;
+};
+
+// Largest first, so that no thread is left alone with a long file at the end.
+std::vector<Task> missing_files(const fs::path& folder, const PcmIndex& index, std::span<const AudioFile> files) {
+  std::vector<Task> missing;
+  std::set<std::string> seen;
   const std::uint64_t stored = stored_samples(folder);
   for (const AudioFile& file : files) {
-    if (!is_current(index, file, stored)) {
-      missing.push_back(&file);
+    if (!is_current(index, file, stored) && seen.insert(key_of(file.path)).second) {
+      missing.push_back({&file, identity_of(file.path).bytes});
     }
   }
+  std::stable_sort(missing.begin(), missing.end(), [](const Task& a, const Task& b) { return a.bytes > b.bytes; });
   return missing;
+}
+
+// Progress is counted in bytes: files differ in length too much to foretell anything by their number.
+void decode_all(StoreWriter& writer, std::span<const Task> tasks, const PcmStoreOptions& options) {
+  constexpr std::uint64_t kUnit = 1 << 20;
+  std::uint64_t total = 0;
+  for (const Task& task : tasks) {
+    total += task.bytes;
+  }
+  Progress progress(str("decoding ", tasks.size(), tasks.size() == 1 ? " file" : " files"),
+                    static_cast<std::int64_t>(total / kUnit + 1), "MB", options.show_progress);
+  std::atomic<std::uint64_t> done{0};
+  parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i) {
+    const Task& task = tasks[static_cast<std::size_t>(i)];
+    decode_into(writer, *task.file, options);
+    progress.set(static_cast<std::int64_t>((done += task.bytes) / kUnit));
+  });
+  progress.set(static_cast<std::int64_t>(total / kUnit + 1));
 }
 
 PcmIndex index_with_all(const fs::path& folder, std::span<const AudioFile> files, const PcmStoreOptions& options) {
@@ -255,11 +283,7 @@ PcmIndex index_with_all(const fs::path& folder, std::span<const AudioFile> files
   drop_lost_entries(folder, index);
   const auto missing = missing_files(folder, index, files);
   StoreWriter writer(folder, index);
-  Progress progress("decoding", static_cast<std::int64_t>(missing.size()), "files", options.show_progress);
-  parallel_for(static_cast<std::int64_t>(missing.size()), [&](std::int64_t i) {
-    decode_into(writer, *missing[static_cast<std::size_t>(i)], options);
-    progress.add();
-  });
+  decode_all(writer, missing, options);
   writer.commit();
   return index;
 }

@@ -138,7 +138,11 @@ Storage::Storage(std::size_t bytes, Device device) : bytes_(bytes), device_(devi
 }
 
 Storage::Storage(void* data, std::size_t bytes, std::shared_ptr<const void> owner)
-    : data_(static_cast<std::byte*>(data)), bytes_(bytes), owner_(std::move(owner)) {}
+    : data_(static_cast<std::byte*>(data)), bytes_(bytes), owner_(std::move(owner)) {
+  if (!owner_) {
+    owner_ = std::shared_ptr<const void>(std::shared_ptr<const void>(), data);  // the caller's: never freed here
+  }
+}
 
 Storage::~Storage() {
   if (owner_ || data_ == nullptr) {

@@ -14,7 +14,8 @@ class Storage {
  public:
   /// Throws Error when `bytes` cannot be had.
   Storage(std::size_t bytes, Device device);
-  /// Views memory owned by somebody else (a mapped file); `owner` is kept alive.
+  /// Views memory owned by somebody else (a mapped file); `owner` is kept alive. Without an owner the caller keeps the
+  /// memory valid for as long as the view lives.
   Storage(void* data, std::size_t bytes, std::shared_ptr<const void> owner);
   ~Storage();
   Storage(const Storage&) = delete;

@@ -1,0 +1,96 @@
+#include "kernels/reverb.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "kernels/error.h"
+#include "kernels/random.h"
+
+namespace earmark::kernels {
+namespace {
+
+std::vector<float> noise(std::int64_t samples, std::uint64_t seed) {
+  RandomStream random(seed);
+  std::vector<float> x(static_cast<std::size_t>(samples));
+  for (float& v : x) {
+    v = static_cast<float>(random.normal());
+  }
+  return x;
+}
+
+std::vector<double> naive(const std::vector<float>& x, const std::vector<float>& rir, std::int64_t skip,
+                          std::int64_t delay) {
+  const auto samples = static_cast<std::int64_t>(x.size());
+  std::vector<double> out;
+  for (std::int64_t t = skip + delay; t < samples + delay; ++t) {
+    double sum = 0;
+    for (std::int64_t k = 0; k < static_cast<std::int64_t>(rir.size()); ++k) {
+      if (t - k >= 0 && t - k < samples) {
+        sum += static_cast<double>(rir[static_cast<std::size_t>(k)]) *
+               static_cast<double>(x[static_cast<std::size_t>(t - k)]);
+      }
+    }
+    out.push_back(sum);
+  }
+  return out;
+}
+
+struct Case {
+  std::int64_t samples, skip, rir, delay, fft_size;  // fft_size 0: as chosen
+};
+
+class ReverbCases : public ::testing::TestWithParam<Case> {};
+
+TEST_P(ReverbCases, EqualsTheLinearConvolution) {
+  const Case c = GetParam();
+  const std::vector<float> x = noise(c.samples, 1);
+  const std::vector<float> rir = noise(c.rir, 2);
+  const std::int64_t size = c.fft_size > 0 ? c.fft_size : reverb_fft_size(c.samples, c.skip, c.rir);
+  const Tensor out({1, c.samples - c.skip});
+  reverb({Tensor::from<float>({1, c.samples}, x), rir_spectrum(rir, size), c.skip, c.delay, c.rir, out});
+  const std::vector<double> wanted = naive(x, rir, c.skip, c.delay);
+  const double tolerance = 2e-5 * std::sqrt(static_cast<double>(c.rir)) + 1e-5;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    ASSERT_NEAR(out.data<float>()[i], wanted[i], tolerance) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, ReverbCases,
+                         ::testing::Values(Case{1000, 300, 200, 13, 0}, Case{1000, 0, 1, 0, 0},
+                                           Case{50, 20, 400, 399, 0},      // the response is longer than the signal
+                                           Case{3000, 1000, 100, 5, 256},  // many overlapping blocks
+                                           Case{777, 776, 128, 0, 0}, Case{1, 0, 1, 0, 0}));
+
+TEST(Reverb, RowsAreIndependent) {
+  const std::vector<float> rir = noise(64, 3);
+  const Tensor x = Tensor::from<float>({2, 100}, noise(200, 4));
+  const Tensor both({2, 80});
+  const Tensor spectrum = rir_spectrum(rir, reverb_fft_size(100, 20, 64));
+  reverb({x, spectrum, 20, 3, 64, both});
+  const Tensor second({1, 80});
+  reverb({x.slice(1, 2), spectrum, 20, 3, 64, second});
+  for (std::int64_t i = 0; i < 80; ++i) {
+    EXPECT_EQ(both.data<float>()[80 + i], second.data<float>()[i]);
+  }
+}
+
+TEST(Reverb, TrainingSegmentsTakeOneBlockOf32768) {
+  EXPECT_EQ(reverb_fft_size(16000 + 15872, 16000, 16000), 32768);
+  EXPECT_LE(reverb_fft_size(16000 * 600, 16000, 16000), 1 << 16);
+}
+
+TEST(Reverb, BadArgumentsAreRefused) {
+  const std::vector<float> rir(10, 1.0F);
+  const Tensor spectrum = rir_spectrum(rir, 64);
+  const Tensor x({1, 40});
+  const Tensor out({1, 30});
+  EXPECT_THROW(reverb({x, spectrum, 5, 0, 10, out}), Error);
+  EXPECT_THROW(reverb({x, spectrum, 10, 10, 10, out}), Error);
+  EXPECT_THROW(rir_spectrum(rir, 8), Error);
+  EXPECT_THROW(reverb_fft_size(100, 0, 1 << 18), Error);
+}
+
+}  // namespace
+}  // namespace earmark::kernels
