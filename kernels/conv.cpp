@@ -59,6 +59,11 @@ void check_optional(const Tensor& t, const Shape& shape, const Tensor& x, const 
 
 }  // namespace
 
+std::shared_ptr<const PreparedConv> prepare_conv(const Tensor& weight, const Shape& x, const ConvOptions& options) {
+  static_cast<void>(conv_output_shape(x, weight.shape(), options));
+  return run_on<cpu::prepare_conv, cuda::prepare_conv>(weight.device(), weight, x, options);
+}
+
 void conv_forward(const ConvForward& a) {
   const Shape out = conv_output_shape(a.x.shape(), a.weight.shape(), a.options);
   check(a.out.shape() == out, "conv: out must be ", out, ", got ", a.out.shape());

@@ -3,6 +3,8 @@
 // Positions outside x count as zero and cost nothing: taps that fall there are skipped.
 #pragma once
 
+#include <memory>
+
 #include "kernels/tensor.h"
 
 namespace earmark {
@@ -32,14 +34,25 @@ Shape conv_output_shape(const Shape& x, const Shape& weight, const ConvOptions& 
 
 namespace kernels {
 
+/// Weights in the form that a device's forward pass reads, for one size of input: made once where they do not change.
+struct PreparedConv {
+  PreparedConv() = default;
+  virtual ~PreparedConv() = default;
+  PreparedConv(const PreparedConv&) = delete;
+  PreparedConv& operator=(const PreparedConv&) = delete;
+};
+/// For inputs (any N, F, T, I) like `x`.
+std::shared_ptr<const PreparedConv> prepare_conv(const Tensor& weight, const Shape& x, const ConvOptions& options);
+
 struct ConvForward {
   Tensor x;       // (N, F, T, I)
   Tensor weight;  // (O, Kf, Kt, I)
   Tensor bias;    // (O), or none
   ConvOptions options;
-  Tensor add;         // (N, F', T', O) added before relu, or none: the residual
-  bool relu = false;  // max(0, .) of the sum
-  Tensor out;         // written: (N, F', T', O)
+  Tensor add;                                      // (N, F', T', O) added before relu, or none: the residual
+  bool relu = false;                               // max(0, .) of the sum
+  Tensor out;                                      // written: (N, F', T', O)
+  std::shared_ptr<const PreparedConv> prepared{};  // of this weight, F, T and options; or none: made for this call
 };
 void conv_forward(const ConvForward& a);
 
@@ -55,10 +68,12 @@ struct ConvBackward {
 void conv_backward(const ConvBackward& a);
 
 namespace cpu {
+std::shared_ptr<const PreparedConv> prepare_conv(const Tensor& weight, const Shape& x, const ConvOptions& options);
 void conv_forward(const ConvForward& a);
 void conv_backward(const ConvBackward& a);
 }  // namespace cpu
 namespace cuda {
+std::shared_ptr<const PreparedConv> prepare_conv(const Tensor& weight, const Shape& x, const ConvOptions& options);
 void conv_forward(const ConvForward& a);
 void conv_backward(const ConvBackward& a);
 }  // namespace cuda

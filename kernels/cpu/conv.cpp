@@ -1,6 +1,7 @@
 #include "kernels/conv.h"
 
 #include "kernels/cpu/conv_direct.h"
+#include "kernels/cpu/conv_winograd.h"
 #include "kernels/dispatch.h"
 
 namespace earmark::kernels::cpu {
@@ -11,37 +12,77 @@ const T* data_or_null(const Tensor& t) {
   return t ? t.data<T>() : nullptr;
 }
 
+/// A forward pass made ready: either way to compute it.
+template <class T>
+struct Prepared final : PreparedConv {
+  bool winograd;
+  Panels<T> panels;
+  std::vector<PixelClass> classes;
+
+  Prepared(const Tensor& weight, const ConvExtents& e) : winograd(winograd_pays(e)) {
+    if (winograd) {
+      panels = winograd_forward_panels<T>(weight);
+    } else {
+      panels = pack_forward<T>(weight);
+      classes = forward_pixels(e);
+    }
+  }
+};
+
+template <class T>
+void forward_with(const Prepared<T>& p, const ConvExtents& e, const ConvForward& a) {
+  const T* bias = data_or_null<T>(a.bias);
+  const T* add = data_or_null<T>(a.add);
+  T* out = a.out.mutable_data<T>();
+  if (p.winograd) {
+    winograd_convolve<T>({a.x.data<T>(), out, e.n, e.f, e.t, bias, add, a.relu}, p.panels);
+  } else {
+    const std::int64_t out_sample = e.out_f * e.out_t * e.out;
+    run_walk<T>({a.x.data<T>(), e.f * e.t * e.in, out, out_sample, e.n, bias, add, a.relu}, p.classes, p.panels);
+  }
+}
+
 template <class T>
 void forward_as(const ConvForward& a) {
   const ConvExtents e(a.x.shape(), a.weight.shape(), a.options);
-  const Walk<T> walk{a.x.data<T>(), e.f * e.t * e.in,        a.out.mutable_data<T>(), e.out_f * e.out_t * e.out,
-                     e.n,           data_or_null<T>(a.bias), data_or_null<T>(a.add),  a.relu};
-  run_walk(walk, forward_pixels(e), pack_forward<T>(a.weight));
+  if (a.prepared) {
+    forward_with(dynamic_cast<const Prepared<T>&>(*a.prepared), e, a);
+  } else {
+    forward_with(Prepared<T>(a.weight, e), e, a);
+  }
 }
 
 template <class T>
 void backward_as(const ConvBackward& a) {
   const ConvExtents e(a.x.shape(), a.weight.shape(), a.options);
-  if (a.dx) {
-    const Walk<T> walk{a.dout.data<T>(),
-                       e.out_f * e.out_t * e.out,
-                       a.dx.mutable_data<T>(),
-                       e.f * e.t * e.in,
-                       e.n,
-                       nullptr,
-                       nullptr,
+  const T* dout = a.dout.data<T>();
+  const bool winograd = winograd_pays(e);
+  if (a.dx && winograd) {
+    const WinogradMap<T> map{dout, a.dx.mutable_data<T>(), e.n, e.f, e.t, nullptr, nullptr, false};
+    winograd_convolve(map, winograd_backward_panels<T>(a.weight));
+  } else if (a.dx) {
+    const Walk<T> walk{dout, e.out_f * e.out_t * e.out, a.dx.mutable_data<T>(), e.f * e.t * e.in, e.n, nullptr, nullptr,
                        false};
     run_walk(walk, backward_pixels(e), pack_backward<T>(a.weight));
   }
-  if (a.dweight) {
-    weight_gradient(e, a.x.data<T>(), a.dout.data<T>(), a.dweight.mutable_data<T>());
+  if (a.dweight && winograd) {
+    winograd_weight_gradient(e, a.x.data<T>(), dout, a.dweight.mutable_data<T>());
+  } else if (a.dweight) {
+    weight_gradient(e, a.x.data<T>(), dout, a.dweight.mutable_data<T>());
   }
   if (a.dbias) {
-    bias_gradient(a.dout.data<T>(), e.n * e.out_f * e.out_t, e.out, a.dbias.mutable_data<T>());
+    bias_gradient(dout, e.n * e.out_f * e.out_t, e.out, a.dbias.mutable_data<T>());
   }
 }
 
 }  // namespace
+
+std::shared_ptr<const PreparedConv> prepare_conv(const Tensor& weight, const Shape& x, const ConvOptions& options) {
+  const ConvExtents e(x, weight.shape(), options);
+  return dispatch_float(weight.dtype(), [&]<class T>() -> std::shared_ptr<const PreparedConv> {
+    return std::make_shared<Prepared<T>>(weight, e);
+  });
+}
 
 void conv_forward(const ConvForward& a) {
   dispatch_float(a.x.dtype(), [&]<class T>() { forward_as<T>(a); });

@@ -2,20 +2,12 @@
 // and gradient of the weights. All in one thread-count independent order.
 #pragma once
 
-#include "kernels/conv.h"
+#include <vector>
+
+#include "kernels/cpu/conv_panels.h"
 #include "kernels/cpu/conv_plan.h"
 
 namespace earmark::kernels::cpu {
-
-/// Weights as multiply_tile reads them: [column block][depth chunk][tap][k][column], columns padded with zeros.
-template <class T>
-struct Panels {
-  Tensor data;
-  std::int64_t taps = 0;
-  std::int64_t depth = 0;
-  std::int64_t columns = 0;  // valid ones
-  int vectors = 0;           // V of the tile: a block has V * lanes columns
-};
 
 /// For the forward pass: depth I, columns O.
 template <class T>
@@ -38,6 +30,15 @@ struct Walk {
 };
 template <class T>
 void run_walk(const Walk<T>& w, const std::vector<PixelClass>& classes, const Panels<T>& panels);
+
+/// out[o][..columns) += sum over pixels of a[pixel.a + o] * b[pixel.b + ..], for o in [0, rows), `stride` apart.
+template <class T>
+void accumulate_outer(const T* a, const T* b, const std::vector<PixelPair>& pixels, std::int64_t rows,
+                      std::int64_t columns, T* out, std::int64_t stride);
+
+/// Sums `count` partials of `size` elements, in order.
+template <class T>
+void sum_partials(const T* partials, std::int64_t count, std::int64_t size, T* out);
 
 /// dweight (O, Kf, Kt, I), overwritten.
 template <class T>

@@ -39,35 +39,24 @@ std::vector<TapRow> tap_rows(const PixelClass& c, const ConvExtents& e) {
   return rows;
 }
 
+/// R rows, all columns: three vectors at a time where they come out even (three taps do), else two.
 template <class T, int R>
-void outer_columns(const T* a, const T* b, const std::vector<PixelPair>& pixels, T* out, std::int64_t stride,
-                   std::int64_t columns) {
+void outer_rows(const T* a, const T* b, const std::vector<PixelPair>& pixels, std::int64_t columns, T* out,
+                std::int64_t stride) {
   const auto count = static_cast<std::int64_t>(pixels.size());
   const std::int64_t vectors = (columns + kLanes<T> - 1) / kLanes<T>;
-  const auto left = static_cast<int>(std::min<std::int64_t>(columns, std::int64_t{kOuterVectors} * kLanes<T>));
-  switch (std::min<std::int64_t>(vectors, kOuterVectors)) {
-    case 1:
-      return outer_tile<T, R, 1>(a, b, pixels.data(), count, out, stride, left);
-    case 2:
-      return outer_tile<T, R, 2>(a, b, pixels.data(), count, out, stride, left);
-    default:
-      return outer_tile<T, R, kOuterVectors>(a, b, pixels.data(), count, out, stride, left);
-  }
-}
-
-/// Output channels [o0, o1) of one tap row, over a list of pixels.
-template <class T>
-void accumulate_row(const T* dout, const T* x, const std::vector<PixelPair>& pixels, const TapRow& row, T* dweight,
-                    std::int64_t stride, std::int64_t o0, std::int64_t o1) {
-  const std::int64_t step = std::int64_t{kOuterVectors} * kLanes<T>;
-  for (std::int64_t c = 0; c < row.length; c += step) {
-    std::int64_t o = o0;
-    T* at = dweight + row.weight + c;
-    for (; o + kOuterRows <= o1; o += kOuterRows) {
-      outer_columns<T, kOuterRows>(dout + o, x + row.x + c, pixels, at + o * stride, stride, row.length - c);
-    }
-    for (; o < o1; ++o) {
-      outer_columns<T, 1>(dout + o, x + row.x + c, pixels, at + o * stride, stride, row.length - c);
+  const std::int64_t step = (vectors % kOuterVectors == 0 ? kOuterVectors : 2) * kLanes<T>;
+  for (std::int64_t c = 0; c < columns; c += step) {
+    const auto left = static_cast<int>(std::min(columns - c, step));
+    switch ((left + kLanes<T> - 1) / kLanes<T>) {
+      case 1:
+        outer_tile<T, R, 1>(a, b + c, pixels.data(), count, out + c, stride, left);
+        break;
+      case 2:
+        outer_tile<T, R, 2>(a, b + c, pixels.data(), count, out + c, stride, left);
+        break;
+      default:
+        outer_tile<T, R, kOuterVectors>(a, b + c, pixels.data(), count, out + c, stride, left);
     }
   }
 }
@@ -101,14 +90,28 @@ struct Gradient {
  private:
   void flush(std::vector<PixelPair>& pixels, const std::vector<TapRow>& tap_row_list, std::int64_t o0, std::int64_t o1,
              T* dweight) const {
+    const std::int64_t stride = e.kernel_f * e.kernel_t * e.in;
     for (const TapRow& row : tap_row_list) {
-      accumulate_row(dout, x, pixels, row, dweight, e.kernel_f * e.kernel_t * e.in, o0, o1);
+      accumulate_outer(dout + o0, x + row.x, pixels, o1 - o0, row.length, dweight + o0 * stride + row.weight, stride);
     }
     pixels.clear();
   }
 };
 
-/// Sums `count` partials of `size` elements, in order.
+}  // namespace
+
+template <class T>
+void accumulate_outer(const T* a, const T* b, const std::vector<PixelPair>& pixels, std::int64_t rows,
+                      std::int64_t columns, T* out, std::int64_t stride) {
+  std::int64_t row = 0;
+  for (; row + kOuterRows <= rows; row += kOuterRows) {
+    outer_rows<T, kOuterRows>(a + row, b, pixels, columns, out + row * stride, stride);
+  }
+  for (; row < rows; ++row) {
+    outer_rows<T, 1>(a + row, b, pixels, columns, out + row * stride, stride);
+  }
+}
+
 template <class T>
 void sum_partials(const T* partials, std::int64_t count, std::int64_t size, T* out) {
   parallel_ranges(size, std::int64_t{1} << 14U, [&](std::int64_t begin, std::int64_t end) {
@@ -121,8 +124,6 @@ void sum_partials(const T* partials, std::int64_t count, std::int64_t size, T* o
     }
   });
 }
-
-}  // namespace
 
 template <class T>
 void weight_gradient(const ConvExtents& e, const T* x, const T* dout, T* dweight) {
@@ -164,6 +165,12 @@ void bias_gradient(const T* dout, std::int64_t rows, std::int64_t channels, T* d
   sum_partials(partials.data<T>(), count, channels, dbias);
 }
 
+template void accumulate_outer(const float*, const float*, const std::vector<PixelPair>&, std::int64_t, std::int64_t,
+                               float*, std::int64_t);
+template void accumulate_outer(const double*, const double*, const std::vector<PixelPair>&, std::int64_t, std::int64_t,
+                               double*, std::int64_t);
+template void sum_partials(const float*, std::int64_t, std::int64_t, float*);
+template void sum_partials(const double*, std::int64_t, std::int64_t, double*);
 template void weight_gradient(const ConvExtents&, const float*, const float*, float*);
 template void weight_gradient(const ConvExtents&, const double*, const double*, double*);
 template void bias_gradient(const float*, std::int64_t, std::int64_t, float*);
