@@ -1,0 +1,39 @@
+// Right or wrong: compares answers with the truth, at the level of the file and of the place in it, and says where a
+// wrong place sounds the same as the right one.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/evaluate.h"
+#include "experiments/query_set.h"
+#include "experiments/rate.h"
+
+namespace earmark::experiments {
+
+/// Of one answer.
+struct Verdict {
+  bool asked = false;       ///< The query is long enough for this length.
+  bool file = false;        ///< Audio level: the right file.
+  bool place = false;       ///< Segment level: the right file, and at most 50 ms off (inclusive).
+  bool same_sound = false;  ///< Or a place where the clean sound equals the query's.
+};
+
+/// [system][length][query]
+using Verdicts = std::vector<std::vector<std::vector<Verdict>>>;
+
+/// The sound file of a track, or nothing where it is not at hand: then only the equivalents that the query set names
+/// are known.
+using FindTrack = std::function<std::optional<std::filesystem::path>(const std::string& track)>;
+
+Verdicts judge(const QuerySet& set, const Evaluation& evaluation, const FindTrack& find_track, bool progress = false);
+
+/// Hits among the queries that `wanted` picks.
+enum class Level { file, place, same_sound };
+Rate hit_rate(const QuerySet& set, const std::vector<Verdict>& verdicts, Level level,
+              const std::function<bool(const Query&)>& wanted);
+
+}  // namespace earmark::experiments
