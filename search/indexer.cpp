@@ -7,16 +7,12 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
-#include <condition_variable>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "data/audio_files.h"
@@ -24,6 +20,7 @@
 #include "data/progress.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "search/pipeline.h"
 
 namespace earmark::search {
 namespace {
@@ -68,87 +65,6 @@ Prepared prepare(const AudioSource& source, const std::set<std::string>& known, 
   }
   return prepared;
 }
-
-/// Workers prepare files ahead; results are taken in the order of the files, so that an index does not depend on the
-/// number of threads. Never more than `window` files are in memory.
-class Pipeline {
- public:
-  Pipeline(std::size_t count, int window, std::function<Prepared(std::size_t)> work)
-      : count_(count), window_(static_cast<std::size_t>(window)), work_(std::move(work)) {
-    const auto threads = std::min<std::size_t>(count, static_cast<std::size_t>(num_threads()));
-    for (std::size_t i = 0; i < threads; ++i) {
-      threads_.emplace_back([this] { loop(); });
-    }
-  }
-  ~Pipeline() {
-    {
-      const std::scoped_lock lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    for (std::thread& thread : threads_) {
-      thread.join();
-    }
-  }
-  Pipeline(const Pipeline&) = delete;
-  Pipeline& operator=(const Pipeline&) = delete;
-
-  /// The result of the next file; rethrows what its worker threw.
-  Prepared take() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return done_.contains(taken_); });
-    Result result = std::move(done_.extract(taken_++).mapped());
-    lock.unlock();
-    changed_.notify_all();
-    if (result.error) {
-      std::rethrow_exception(result.error);
-    }
-    return std::move(result.prepared);
-  }
-
- private:
-  struct Result {
-    Prepared prepared;
-    std::exception_ptr error;
-  };
-
-  void loop() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      changed_.wait(lock, [this] { return stopping_ || next_ >= count_ || next_ < taken_ + window_; });
-      if (stopping_ || next_ >= count_) {
-        return;
-      }
-      const std::size_t mine = next_++;
-      const bool enough_files = count_ - mine >= threads_.size();
-      lock.unlock();
-      Result result = run(mine, enough_files);
-      lock.lock();
-      done_.emplace(mine, std::move(result));
-      changed_.notify_all();
-    }
-  }
-  /// With a file for every thread each stays on its own; the last ones share the pool.
-  Result run(std::size_t index, bool alone) {
-    const std::optional<SerialScope> serial = alone ? std::make_optional<SerialScope>() : std::nullopt;
-    try {
-      return {work_(index), nullptr};
-    } catch (...) {
-      return {{}, std::current_exception()};
-    }
-  }
-
-  std::size_t count_;
-  std::size_t window_;
-  std::function<Prepared(std::size_t)> work_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<std::size_t, Result> done_;
-  std::size_t next_ = 0;
-  std::size_t taken_ = 0;
-  bool stopping_ = false;
-  std::vector<std::thread> threads_;
-};
 
 /// Puts prepared files into the index.
 class Adder {
@@ -271,8 +187,8 @@ IndexReport add_audio(IndexWriter& writer, const std::vector<AudioSource>& sourc
   Adder adder(writer);
   const std::set<std::string> known = adder.known_contents();
   data::Progress progress("indexing", static_cast<std::int64_t>(sources.size()), "files", options.progress);
-  Pipeline pipeline(sources.size(), std::max(options.window, 2 * num_threads()),
-                    [&](std::size_t i) { return prepare(sources[i], known, writer.format(), embedder); });
+  Pipeline<Prepared> pipeline(sources.size(), static_cast<std::size_t>(std::max(options.window, 2 * num_threads())),
+                              [&](std::size_t i) { return prepare(sources[i], known, writer.format(), embedder); });
   for (const AudioSource& source : sources) {
     adder.add(source, pipeline.take());
     progress.note(str(std::lround(adder.report.audio_seconds / std::max(1e-3, seconds_since(start))), " x real time"));

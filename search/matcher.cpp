@@ -239,6 +239,27 @@ std::vector<Match> Matcher::rank(const Tensor& fingerprints, const Neighbours& n
   return matches;
 }
 
+std::vector<double> Matcher::similarities(const Tensor& fingerprints, std::int64_t track_id, double start_s) const {
+  const auto found = std::find_if(database_->tracks().begin(), database_->tracks().end(),
+                                  [&](const TrackRows& track) { return track.track_id == track_id; });
+  check(found != database_->tracks().end(), "no track has the number ", track_id);
+  std::vector<double> products(static_cast<std::size_t>(fingerprints.dim(0)), -1);
+  const Block& block = database_->blocks()[database_->block_of(found->first)];
+  const Tensor row({1}, DType::i64);
+  const Tensor product({1});
+  for (std::int64_t i = 0; i < fingerprints.dim(0); ++i) {
+    const std::int64_t at =
+        std::llround(start_s / options_.hop_seconds + static_cast<double>(i) / options_.query_ratio);
+    if (at >= 0 && at < found->count) {
+      row.mutable_data<std::int64_t>()[0] = found->first + at - block.first;
+      kernels::gathered_inner_product(
+          {fingerprints.slice(i, i + 1).reshape({fingerprints.dim(1)}), block.stored, row, product});
+      products[static_cast<std::size_t>(i)] = product.item();
+    }
+  }
+  return products;
+}
+
 Method parse_method(std::string_view text) {
   check(text == "exact" || text == "lsh", "method: expected exact or lsh, got '", text, "'");
   return text == "lsh" ? Method::lsh : Method::exact;

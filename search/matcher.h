@@ -64,6 +64,9 @@ class Matcher {
   /// The same from neighbours already found (several rankings of one search).
   std::vector<Match> rank(const Tensor& fingerprints, const Neighbours& neighbours) const;
   Neighbours neighbours(const Tensor& fingerprints) const;
+  /// Inner product of each query row with the row of the track that lies nearest in time, where row 0 of the query is
+  /// aligned to `start_s` of the track; -1 outside the track.
+  std::vector<double> similarities(const Tensor& fingerprints, std::int64_t track_id, double start_s) const;
   const MatcherOptions& options() const { return options_; }
 
  private:

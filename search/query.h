@@ -1,0 +1,62 @@
+// From a sound file to an answer: decode, fingerprint, match. Short queries are matched as a whole, long ones are
+// searched for stretches.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "nn/fingerprinter.h"
+#include "search/matcher.h"
+#include "search/stretches.h"
+
+namespace earmark::search {
+
+/// The format of an index made with `model`. `hop_frames` 0: the model's.
+IndexFormat format_of(const nn::Model& model, int hop_frames, Precision precision, ScaleMode scale);
+
+/// The model that an index was made with. Throws Error where the file is missing, damaged or another model.
+nn::Fingerprinter load_fingerprinter(const std::filesystem::path& index, const IndexFormat& format);
+
+/// Frames between the database's fingerprints.
+int hop_frames_of(const nn::Model& model, const IndexFormat& format);
+
+struct QueryOptions {
+  double whole_s = 15;     // longer queries are searched for stretches
+  StretchOptions stretch;  // its hop and segment come from the index
+};
+
+struct Answer {
+  std::string path;   // of the query, as given
+  std::string error;  // why there is no answer
+  std::string note;   // what is odd about the query
+  double length_s = 0;
+  bool whole = true;  // matches[0..] are of the whole query; else stretches are filled
+  std::vector<Match> matches;
+  std::vector<Stretch> stretches;
+};
+
+/// Everything that answers queries against one index.
+class Searcher {
+ public:
+  /// `options.query_ratio` is set from `query_hop_s` (0: the index's hop). Throws Error where it does not divide that.
+  Searcher(const IndexStore& store, MatcherOptions options, QueryOptions query = {}, double query_hop_s = 0);
+
+  /// Never throws for a bad file: Answer::error says what is wrong. Safe to call from several threads.
+  Answer answer(const std::filesystem::path& file) const;
+  Answer answer(std::span<const float> pcm) const;
+  const Matcher& matcher() const { return matcher_; }
+  const nn::Fingerprinter& fingerprinter() const { return fingerprinter_; }
+  /// Frames between the query's fingerprints.
+  int hop_frames() const { return hop_frames_; }
+  StretchOptions stretch_options() const;
+
+ private:
+  const IndexStore& store_;
+  nn::Fingerprinter fingerprinter_;
+  int hop_frames_;
+  QueryOptions query_;
+  Matcher matcher_;
+};
+
+}  // namespace earmark::search
