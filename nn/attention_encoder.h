@@ -54,7 +54,8 @@ class AttentionEncoder final : public Encoder {
   };
   /// Draws starting values while the network is put together.
   struct Initialiser;
-  /// Convolutions that have swallowed their batch normalisation.
+  /// A convolution that has swallowed its batch normalisation, and all of them.
+  struct FoldedConv;
   struct Folded;
 
   ConvNorm make_conv_norm(const Initialiser& init, const std::string& conv, const std::string& norm, int inputs,
@@ -67,6 +68,9 @@ class AttentionEncoder final : public Encoder {
   Variable block(const Block& layers, const Variable& x) const;
   Variable head(const Variable& x) const;
   std::shared_ptr<const Folded> folded() const;
+  static FoldedConv fold(const ConvNorm& layer);
+  static void attend(const std::optional<Gate>& gate, const Tensor& y);
+  Tensor embed_block(const Folded& folded, std::size_t index, const Tensor& x) const;
   Tensor embed_group(const Folded& folded, const Tensor& x) const;
   void check_input(const Shape& shape) const;
 

@@ -15,27 +15,17 @@ namespace earmark::nn {
 
 namespace {
 
-/// Samples that pass through the network together: few, so that activations stay in the cache of the one thread that
-/// has them.
-constexpr std::int64_t kGroup = 4;
+/// The first blocks see one sample at a time, whose activations stay in the cache of the thread that has it; the
+/// others, small maps under large weights, see a whole group, so that one read of the weights serves all of it.
+constexpr std::size_t kSingleBlocks = 3;
+constexpr std::int64_t kLargestGroup = 32;
 
-struct FoldedConv {
-  Tensor weight;  // (O, Kf, Kt, I)
-  Tensor bias;    // (O)
-  ConvOptions options;
-};
-
-/// out = [ReLU](conv(x) + bias [+ add])
-Tensor convolve(const FoldedConv& layer, const Tensor& x, const Tensor& add, bool relu) {
-  const Tensor out(conv_output_shape(x.shape(), layer.weight.shape(), layer.options), x.dtype());
-  kernels::conv_forward({.x = x,
-                         .weight = layer.weight,
-                         .bias = layer.bias,
-                         .options = layer.options,
-                         .add = add,
-                         .relu = relu,
-                         .out = out});
-  return out;
+/// Samples per group: all threads get as many, as far as that goes. Results do not depend on it.
+std::int64_t group_size(std::int64_t samples) {
+  const std::int64_t threads = num_threads();
+  const std::int64_t most = threads * kLargestGroup;
+  const std::int64_t rounds = std::max<std::int64_t>(1, (samples + most - 1) / most);
+  return std::max<std::int64_t>(1, (samples + threads * rounds - 1) / (threads * rounds));
 }
 
 Tensor linear(const Tensor& x, const Variable& weight, const Variable& bias, kernels::Activation activation) {
@@ -46,67 +36,118 @@ Tensor linear(const Tensor& x, const Variable& weight, const Variable& bias, ker
 
 }  // namespace
 
+struct AttentionEncoder::FoldedConv {
+  Tensor weight;  // (O, Kf, Kt, I), or none: this convolution does not exist
+  Tensor bias;    // (O)
+  ConvOptions options;
+  std::shared_ptr<const kernels::PreparedConv> prepared;
+
+  /// Makes the weights ready for inputs like `x`; returns the shape of the result.
+  Shape prepare(const Shape& x) {
+    prepared = kernels::prepare_conv(weight, x, options);
+    return conv_output_shape(x, weight.shape(), options);
+  }
+
+  /// [ReLU](conv(x) + bias [+ add])
+  Tensor operator()(const Tensor& x, const Tensor& add, bool relu) const {
+    const Tensor out(conv_output_shape(x.shape(), weight.shape(), options), x.dtype());
+    kernels::conv_forward({.x = x,
+                           .weight = weight,
+                           .bias = bias,
+                           .options = options,
+                           .add = add,
+                           .relu = relu,
+                           .out = out,
+                           .prepared = prepared});
+    return out;
+  }
+};
+
 struct AttentionEncoder::Folded {
   FoldedConv front;
   struct Block {
     FoldedConv first;
     FoldedConv second;
+    FoldedConv identity;
   };
   std::array<Block, kBlocks> blocks;
 };
+
+AttentionEncoder::FoldedConv AttentionEncoder::fold(const ConvNorm& layer) {
+  FoldedConv out{empty_like(layer.weight.value()), empty_like(layer.bias.value()), layer.options, {}};
+  kernels::fold_batch_norm({.weight = layer.weight.value(),
+                            .bias = layer.bias.value(),
+                            .gamma = layer.gamma.value(),
+                            .beta = layer.beta.value(),
+                            .running_mean = layer.running.mean,
+                            .running_variance = layer.running.variance,
+                            .folded_weight = out.weight,
+                            .folded_bias = out.bias});
+  return out;
+}
 
 std::shared_ptr<const AttentionEncoder::Folded> AttentionEncoder::folded() const {
   const std::lock_guard<std::mutex> lock(folded_mutex_);
   if (folded_ && folded_version_ == weights_version()) {
     return folded_;
   }
-  const auto fold = [](const ConvNorm& layer) {
-    FoldedConv out{empty_like(layer.weight.value()), empty_like(layer.bias.value()), layer.options};
-    kernels::fold_batch_norm({.weight = layer.weight.value(),
-                              .bias = layer.bias.value(),
-                              .gamma = layer.gamma.value(),
-                              .beta = layer.beta.value(),
-                              .running_mean = layer.running.mean,
-                              .running_variance = layer.running.variance,
-                              .folded_weight = out.weight,
-                              .folded_bias = out.bias});
-    return out;
-  };
-  auto fresh = std::make_shared<Folded>();
+  const auto fresh = std::make_shared<Folded>();
   folded_version_ = weights_version();
   fresh->front = fold(front_);
+  Shape x = fresh->front.prepare({1, options().bands, options().frames, 1});
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    fresh->blocks.at(i) = {fold(blocks_.at(i).first), fold(blocks_.at(i).second)};
+    const Block& from = blocks_.at(i);
+    Folded::Block& to = fresh->blocks.at(i);
+    if (from.identity_weight) {
+      to.identity = {from.identity_weight.value(), from.identity_bias.value(), from.identity_options, {}};
+      to.identity.prepare(x);
+    }
+    to.first = fold(from.first);
+    to.second = fold(from.second);
+    x = to.second.prepare(to.first.prepare(x));
   }
   folded_ = fresh;
   return folded_;
 }
 
+void AttentionEncoder::attend(const std::optional<Gate>& gate, const Tensor& y) {
+  if (gate) {
+    kernels::spectral_temporal_attention_forward({.x = y,
+                                                  .w_spectral = gate->spectral.value(),
+                                                  .w_temporal = gate->temporal.value(),
+                                                  .tanh_logits = gate->options.tanh_logits,
+                                                  .scale = gate->options.scale,
+                                                  .out = y,
+                                                  .spectral = Tensor({y.dim(0), y.dim(1), y.dim(3)}, y.dtype()),
+                                                  .temporal = Tensor({y.dim(0), y.dim(2), y.dim(3)}, y.dtype())});
+  }
+}
+
+Tensor AttentionEncoder::embed_block(const Folded& folded, std::size_t index, const Tensor& x) const {
+  const Block& layers = blocks_.at(index);
+  const Folded::Block& convs = folded.blocks.at(index);
+  const Tensor inner = convs.first(x, {}, true);
+  attend(layers.attention1, inner);
+  const Tensor identity = convs.identity.weight ? convs.identity(x, {}, false) : x;
+  const Tensor out = convs.second(inner, identity, true);
+  attend(layers.attention2, out);
+  return out;
+}
+
 Tensor AttentionEncoder::embed_group(const Folded& folded, const Tensor& x) const {
-  const auto attend = [](const std::optional<Gate>& gate, const Tensor& y) {
-    if (gate) {
-      kernels::spectral_temporal_attention_forward({.x = y,
-                                                    .w_spectral = gate->spectral.value(),
-                                                    .w_temporal = gate->temporal.value(),
-                                                    .tanh_logits = gate->options.tanh_logits,
-                                                    .scale = gate->options.scale,
-                                                    .out = y,
-                                                    .spectral = Tensor({y.dim(0), y.dim(1), y.dim(3)}, y.dtype()),
-                                                    .temporal = Tensor({y.dim(0), y.dim(2), y.dim(3)}, y.dtype())});
+  Tensor y;
+  for (std::int64_t n = 0; n < x.dim(0); ++n) {
+    Tensor one = folded.front(x.slice(n, n + 1), {}, true);
+    for (std::size_t i = 0; i < kSingleBlocks; ++i) {
+      one = embed_block(folded, i, one);
     }
-  };
-  Tensor y = convolve(folded.front, x, {}, true);
-  for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    const Block& layers = blocks_.at(i);
-    const Tensor inner = convolve(folded.blocks.at(i).first, y, {}, true);
-    attend(layers.attention1, inner);
-    const Tensor identity =
-        layers.identity_weight
-            ? convolve({layers.identity_weight.value(), layers.identity_bias.value(), layers.identity_options}, y, {},
-                       false)
-            : y;
-    y = convolve(folded.blocks.at(i).second, inner, identity, true);
-    attend(layers.attention2, y);
+    if (!y) {
+      y = Tensor(one.shape().with_leading(x.dim(0)), one.dtype());
+    }
+    y.slice(n, n + 1).copy_from(one);
+  }
+  for (std::size_t i = kSingleBlocks; i < blocks_.size(); ++i) {
+    y = embed_block(folded, i, y);
   }
   const Tensor flat({y.dim(0), y.dim(3), y.dim(1), y.dim(2)}, y.dtype());
   kernels::permute(y, std::array{0, 3, 1, 2}, flat);
@@ -123,7 +164,7 @@ Tensor AttentionEncoder::embed(const Tensor& x) const {
   const std::shared_ptr<const Folded> layers = folded();
   const std::int64_t samples = x.dim(0);
   const Tensor out({samples, options().embedding}, x.dtype());
-  parallel_ranges(samples, kGroup, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(samples, group_size(samples), [&](std::int64_t begin, std::int64_t end) {
     const Tensor rows = embed_group(*layers, x.slice(begin, end));
     kernels::l2_normalize({.x = rows, .out = out.slice(begin, end), .norm = Tensor(Shape{end - begin}, x.dtype())});
   });
