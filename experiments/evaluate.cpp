@@ -12,6 +12,7 @@
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "search/matcher.h"
+#include "search/query.h"
 
 namespace earmark::experiments {
 namespace {
@@ -45,9 +46,8 @@ struct QueryRows {
 };
 
 QueryRows fingerprint(const Query& query, const std::filesystem::path& file, const nn::Fingerprinter& fingerprinter,
-                      const EvaluationOptions& options) {
+                      int hop_frames, const EvaluationOptions& options) {
   const FeatureOptions& features = fingerprinter.model().features;
-  const int hop_frames = features.hop_frames / options.query_ratio;
   std::vector<float> pcm = data::decode_audio(file, features.sample_rate);
   check(!pcm.empty(), file.string(), ": no sound");
   if (query.length_s > 0) {
@@ -105,7 +105,10 @@ class Evaluator {
  public:
   Evaluator(const QuerySet& set, const nn::Fingerprinter& fingerprinter, const search::IndexStore& store,
             const EvaluationOptions& options)
-      : set_(set), fingerprinter_(fingerprinter), options_(options) {
+      : set_(set),
+        fingerprinter_(fingerprinter),
+        options_(options),
+        hop_frames_(search::hop_frames_of(fingerprinter.model(), store.format()) / options.query_ratio) {
     MatcherOptions matching;
     matching.neighbours = options.neighbours;
     matching.query_ratio = options.query_ratio;
@@ -156,7 +159,8 @@ class Evaluator {
     std::vector<QueryRows> queries(count);
     parallel_for(static_cast<std::int64_t>(count), [&](std::int64_t i) {
       const Query& query = set_.queries[first + static_cast<std::size_t>(i)];
-      queries[static_cast<std::size_t>(i)] = fingerprint(query, set_.folder / query.path, fingerprinter_, options_);
+      queries[static_cast<std::size_t>(i)] =
+          fingerprint(query, set_.folder / query.path, fingerprinter_, hop_frames_, options_);
     });
     const double embedded = now_s();
     out_.seconds.fingerprint += embedded - begun;
@@ -201,6 +205,7 @@ class Evaluator {
   const QuerySet& set_;
   const nn::Fingerprinter& fingerprinter_;
   const EvaluationOptions& options_;
+  int hop_frames_;
   std::vector<Matcher> rankers_;  // vote, vote of the whole track, scored
   std::optional<Matcher> lsh_;
   Evaluation out_;

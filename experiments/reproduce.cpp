@@ -1,0 +1,237 @@
+#include "experiments/reproduce.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <sstream>
+
+#include "experiments/report.h"
+#include "kernels/atomic_file.h"
+#include "kernels/error.h"
+#include "search/index_writer.h"
+#include "search/indexer.h"
+#include "search/query.h"
+
+namespace earmark::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Say = std::function<void(const std::string&)>;
+
+std::string read_text(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+// FNV-1a: enough to notice that something has changed.
+std::uint64_t hash_of(const std::string& text) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  }
+  return hash;
+}
+
+// The index of the database; what is in it already is kept, and another model's gets another folder.
+fs::path build_index(const ReproduceOptions& options, const ReproduceRequest& request, const nn::Model& model,
+                     const Say& say) {
+  check(!options.database.empty(), "reproduce: no music to search in: set reproduce.database, or give --index");
+  const fs::path folder = request.out / ("index-" + nn::model_hash(model).substr(0, 8));
+  const nn::Fingerprinter fingerprinter(model);
+  fs::create_directories(request.out);
+  search::IndexWriter writer = search::IndexWriter::create(
+      folder, request.model, search::format_of(model, 0, search::Precision::fp32, search::ScaleMode::row));
+  const auto embedder = [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm); };
+  search::IndexerOptions indexing;
+  indexing.progress = request.progress;
+  const search::IndexReport report =
+      search::add_audio(writer, search::find_sources({options.database}), embedder, indexing);
+  say(str("index: ", report.added, " tracks added, ", report.unchanged, " were there, ", report.skipped.size(),
+          " skipped"));
+  return folder;
+}
+
+// What the index can find is what queries are made of.
+std::vector<data::AudioFile> tracks_of(const search::IndexStore& store) {
+  std::vector<data::AudioFile> out;
+  for (const search::Track& track : store.tracks()) {
+    data::AudioFile file;
+    file.path = fs::path(track.folder) / track.path;
+    file.name = track.path;
+    out.push_back(std::move(file));
+  }
+  return out;
+}
+
+QuerySet query_set(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store,
+                   const Say& say) {
+  if (!request.queries.empty()) {
+    return read_query_set(request.queries);
+  }
+  QueryOptions making = options.queries;
+  making.progress = request.progress;
+  bool reused = false;
+  QuerySet set = prepare_queries(request.out / "queries", tracks_of(store), making, reused);
+  say(str("queries: ", set.queries.size(), reused ? " were there" : " made"));
+  return set;
+}
+
+// The answers of another system count at the full length.
+void add_peer(const ReproduceRequest& request, const QuerySet& set, Evaluation& evaluation) {
+  if (!request.peer.empty()) {
+    SystemAnswers peer;
+    peer.name = request.peer.stem().string();
+    peer.places.resize(evaluation.lengths_s.size());
+    peer.places.back() = read_answers(request.peer, set);
+    evaluation.systems.push_back(std::move(peer));
+  }
+}
+
+FindTrack track_finder(const search::IndexStore& store) {
+  auto files = std::make_shared<std::map<std::string, fs::path>>();
+  for (const search::Track& track : store.tracks()) {
+    files->emplace(track.path, fs::path(track.folder) / track.path);
+  }
+  return [files](const std::string& track) -> std::optional<fs::path> {
+    const auto found = files->find(track);
+    return found != files->end() && fs::exists(found->second) ? std::optional(found->second) : std::nullopt;
+  };
+}
+
+Setting setting_of(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store) {
+  Setting setting;
+  for (const search::Track& track : store.tracks()) {
+    setting.hours += track.duration_s / 3600;
+  }
+  setting.tracks = static_cast<std::int64_t>(store.tracks().size());
+  setting.fingerprints = store.database().rows();
+  setting.database = store.tracks().empty() ? "" : fs::path(store.tracks().front().folder).filename().string();
+  setting.model = store.format().model_hash;
+  setting.queries = request.queries.empty() ? str(options.queries.excerpts, " random excerpts, seed ",
+                                                  options.queries.seed, ", each in every condition")
+                                            : fs::weakly_canonical(request.queries).string();
+  return setting;
+}
+
+// Longest length first asked for that any query has: an outside set may be shorter than the configuration's lengths.
+std::vector<double> usable_lengths(const QuerySet& set, const std::vector<double>& wanted) {
+  std::vector<double> out;
+  for (const double length : wanted) {
+    if (std::any_of(set.queries.begin(), set.queries.end(), [&](const Query& q) { return has_length(q, length); })) {
+      out.push_back(length);
+    }
+  }
+  std::sort(out.begin(), out.end());
+  check(!out.empty(), "no query is as long as the shortest of reproduce.lengths");
+  return out;
+}
+
+std::string answers_tsv(const Results& results) {
+  std::ostringstream out;
+  out << "search\tlength_s\tquery_id\ttrack\tstart_s\tscore\tfile\tplace\tsame_sound\n";
+  const Evaluation& evaluation = results.evaluation;
+  for (std::size_t s = 0; s < evaluation.systems.size(); ++s) {
+    for (std::size_t l = 0; l < evaluation.lengths_s.size(); ++l) {
+      const std::vector<Answer>& answers = evaluation.systems[s].places[l];
+      for (std::size_t q = 0; q < answers.size(); ++q) {
+        const Verdict& verdict = results.verdicts[s][l][q];
+        if (verdict.asked) {
+          out << evaluation.systems[s].name << '\t' << evaluation.lengths_s[l] << '\t' << results.set.queries[q].id
+              << '\t' << data::printable(answers[q].track) << '\t' << answers[q].start_s << '\t' << answers[q].score
+              << '\t' << verdict.file << '\t' << verdict.place << '\t' << verdict.same_sound << '\n';
+        }
+      }
+    }
+  }
+  return out.str();
+}
+
+// Everything the tables depend on.
+std::string inputs_of(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store,
+                      const QuerySet& set) {
+  const search::LshOptions& lsh = options.evaluation.lsh_options;
+  std::ostringstream out;
+  out << "version 1\nmodel " << store.format().model_hash << "\nindex " << store.content_key() << "\nqueries "
+      << hash_of(read_text(set.folder / "queries.csv")) << "\npeer "
+      << (request.peer.empty() ? 0 : hash_of(read_text(request.peer))) << "\nsearch " << options.evaluation.query_ratio
+      << ' ' << options.evaluation.neighbours << ' ' << options.evaluation.lsh << ' ' << lsh.tables << ' ' << lsh.bits
+      << ' ' << lsh.rotations << ' ' << lsh.probes << ' ' << lsh.seed << "\nlengths";
+  for (const double length : options.evaluation.lengths_s) {
+    out << ' ' << length;
+  }
+  out << '\n';
+  return out.str();
+}
+
+Results run(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store,
+            const QuerySet& set, const nn::Fingerprinter& fingerprinter) {
+  Results results;
+  results.setting = setting_of(options, request, store);
+  results.set = set;
+  EvaluationOptions evaluation = options.evaluation;
+  evaluation.progress = request.progress;
+  evaluation.lengths_s = usable_lengths(set, evaluation.lengths_s);
+  results.evaluation = evaluate(set, fingerprinter, store, evaluation);
+  add_peer(request, set, results.evaluation);
+  results.verdicts = judge(set, results.evaluation, track_finder(store), request.progress);
+  results.repeats = read_repeats(set.folder);
+  return results;
+}
+
+}  // namespace
+
+ReproduceOptions read_reproduce_options(train::Config& config) {
+  ReproduceOptions options;
+  QueryOptions& queries = options.queries;
+  EvaluationOptions& evaluation = options.evaluation;
+  search::LshOptions& lsh = evaluation.lsh_options;
+  train::Section section = config.section("reproduce");
+  section.read_path("database", options.database, "Music to search in, never trained on; --index stands for it.");
+  section.read_path("speech", queries.speech, "Speech for the queries' babble, never trained on; empty: synthetic.");
+  section.read("excerpts", queries.excerpts, {1, 1e6}, "queries", "Queries in each condition.");
+  section.read("seed", queries.seed, {0, 9007199254740992.0}, "", "Of the queries.");
+  section.read("rooms", queries.rooms, {1, 1000}, "rooms", "Simulated rooms for each RT60.");
+  section.read("babble_speakers", queries.babble_speakers, {1, 64}, "voices", "Voices in babble.");
+  section.read("silence_mean_square", queries.silence_mean_square, {0, 1}, "", "Quieter excerpts are drawn again.");
+  section.read("lengths_s", evaluation.lengths_s, {0.1, 3600}, "s", "Of the queries; the longest is what is made.");
+  section.read("query_ratio", evaluation.query_ratio, {1, 100}, "", "Query fingerprints per hop of the database.");
+  section.read("neighbours", evaluation.neighbours, {1, 1000}, "", "Nearest fingerprints of each query fingerprint.");
+  section.read("lsh", evaluation.lsh, "Search by LSH as well as exactly.");
+  section.read("lsh_tables", lsh.tables, {1, 1000}, "tables", "Hash tables.");
+  section.read("lsh_bits", lsh.bits, {1, 30}, "bits", "Of a hash.");
+  section.read("lsh_probes", lsh.probes, {1, 1e6}, "buckets", "Looked into per query fingerprint, over all tables.");
+  if (evaluation.lengths_s.empty()) {
+    section.reject("lengths_s", "expected at least one length");
+  }
+  queries.length_s = *std::max_element(evaluation.lengths_s.begin(), evaluation.lengths_s.end());
+  for (const char* foreign : {"train", "data", "features", "encoder", "pairs", "validation"}) {
+    config.skip(foreign);
+  }
+  return options;
+}
+
+std::string reproduce(const ReproduceOptions& options, const ReproduceRequest& request, const Say& say) {
+  const nn::Model model = nn::load_model(request.model);
+  const fs::path index = request.index.empty() ? build_index(options, request, model, say) : request.index;
+  const search::IndexStore store = search::IndexStore::open(index);
+  const QuerySet set = query_set(options, request, store, say);
+  check(!set.queries.empty(), set.folder.string(), ": queries.csv has no queries");
+  fs::create_directories(request.out);
+  const std::string inputs = inputs_of(options, request, store, set);
+  if (read_text(request.out / "inputs.txt") == inputs && fs::exists(request.out / "results.json")) {
+    say("tables: were there");
+    return read_text(request.out / "tables.md");
+  }
+  const Results results = run(options, request, store, set, nn::Fingerprinter(model));
+  const std::string markdown = report_markdown(results);
+  write_file_atomically(request.out / "answers.tsv", std::string_view(answers_tsv(results)));
+  write_file_atomically(request.out / "tables.md", std::string_view(markdown));
+  write_file_atomically(request.out / "report.html", std::string_view(report_html(results, request.training_run)));
+  write_file_atomically(request.out / "results.json", std::string_view(results_json(results)));
+  write_file_atomically(request.out / "inputs.txt", std::string_view(inputs));
+  return markdown;
+}
+
+}  // namespace earmark::experiments

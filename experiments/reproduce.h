@@ -1,0 +1,46 @@
+// From a configuration, a model and a music collection to Tables 1 and 2, stage by stage; a stage whose inputs are
+// unchanged is not run again.
+//   OUT/index     the test database's fingerprints (unless another index is given)
+//   OUT/queries   the query set (unless another is given)
+//   OUT/tables.md, results.json, answers.tsv, report.html
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/evaluate.h"
+#include "experiments/query_maker.h"
+#include "experiments/tables.h"
+#include "train/config.h"
+
+namespace earmark::experiments {
+
+/// The section `reproduce` of a configuration.
+struct ReproduceOptions {
+  std::filesystem::path database;  ///< Music to search in: the test database.
+  QueryOptions queries;
+  EvaluationOptions evaluation;
+};
+
+/// Reads the section; other sections are left to other programs. Throws Error as Config does.
+ReproduceOptions read_reproduce_options(train::Config& config);
+
+/// What is asked for on the command line.
+struct ReproduceRequest {
+  std::filesystem::path model;
+  std::filesystem::path out = "reproduce-out";
+  std::filesystem::path index;         ///< An index that is there; empty: OUT/index is built from the database.
+  std::filesystem::path queries;       ///< A query set that is there; empty: OUT/queries is made.
+  std::filesystem::path peer;          ///< Answers of another system to the same queries, TSV; empty: none.
+  std::filesystem::path training_run;  ///< Its training curve goes into the report; empty: none.
+  bool progress = true;
+};
+
+/// Runs what is missing and returns the tables as Markdown. `say` gets a line for each stage. Throws Error.
+std::string reproduce(const ReproduceOptions& options, const ReproduceRequest& request,
+                      const std::function<void(const std::string&)>& say);
+
+}  // namespace earmark::experiments
