@@ -203,25 +203,29 @@ Matcher::Matcher(const Database& database, MatcherOptions options)
   }
 }
 
-Neighbours Matcher::neighbours(const Tensor& fingerprints) const {
-  const auto search = [&](int k) {
-    return lsh_ ? lsh_->search(*database_, fingerprints, k) : exact_search(*database_, fingerprints, k);
-  };
-  const auto masked = std::find_if(database_->tracks().begin(), database_->tracks().end(),
-                                   [&](const TrackRows& track) { return track.track_id == options_.masked_track; });
-  if (masked == database_->tracks().end()) {
-    return search(options_.neighbours);
-  }
-  // A track holds many of its own nearest rows: ask for more, and drop them.
-  constexpr int kExtra = 200;
-  return without_track(search(options_.neighbours + kExtra), *masked, options_.neighbours);
+Neighbours Matcher::nearest(const Tensor& fingerprints, int k) const {
+  return lsh_ ? lsh_->search(*database_, fingerprints, k) : exact_search(*database_, fingerprints, k);
 }
+
+Neighbours Matcher::neighbours(const Tensor& fingerprints) const { return nearest(fingerprints, options_.neighbours); }
 
 std::vector<Match> Matcher::match(const Tensor& fingerprints) const {
   if (database_->rows() == 0 || fingerprints.dim(0) == 0) {
     return {};
   }
   return rank(fingerprints, neighbours(fingerprints));
+}
+
+std::vector<Match> Matcher::match_without(const Tensor& fingerprints, std::int64_t masked_track) const {
+  const auto masked = std::find_if(database_->tracks().begin(), database_->tracks().end(),
+                                   [&](const TrackRows& track) { return track.track_id == masked_track; });
+  if (masked == database_->tracks().end()) {
+    return match(fingerprints);
+  }
+  // A track holds many of its own nearest rows: ask for more, and drop them.
+  constexpr int kExtra = 200;
+  const Neighbours more = nearest(fingerprints, options_.neighbours + kExtra);
+  return rank(fingerprints, without_track(more, *masked, options_.neighbours));
 }
 
 std::vector<Match> Matcher::rank(const Tensor& fingerprints, const Neighbours& neighbours) const {

@@ -1,0 +1,350 @@
+// index build|add|remove|list|info|verify|merge|calibrate INDEX ...: makes and changes an index of music.
+#include <fnmatch.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/audio_files.h"
+#include "data/decode.h"
+#include "data/progress.h"
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+#include "search/calibrate.h"
+#include "search/index_store.h"
+#include "search/index_writer.h"
+#include "search/indexer.h"
+#include "search/query.h"
+#include "search/report.h"
+
+namespace fs = std::filesystem;
+using namespace earmark;          // NOLINT(google-build-using-namespace): a program, not a header.
+using namespace earmark::search;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+struct Arguments {
+  std::string index;
+  std::string model;
+  std::vector<std::string> paths;
+  std::vector<std::string> lists;
+  std::vector<std::int64_t> ids;
+  std::vector<std::string> queries;
+  std::string precision = "fp32";
+  std::string scale = "row";
+  int hop_frames = 0;
+  int threads = 0;
+  double rate = 0.01;
+  bool json = false;
+  bool calibrate = true;
+  bool lsh = false;
+};
+
+void say_waiting(const std::string& message) { std::cerr << "index: " << message << '\n'; }
+
+std::vector<fs::path> inputs_of(const Arguments& arguments) {
+  std::vector<fs::path> inputs(arguments.paths.begin(), arguments.paths.end());
+  inputs.insert(inputs.end(), arguments.lists.begin(), arguments.lists.end());
+  check(!inputs.empty(), "no sound files, folders or lists given");
+  return inputs;
+}
+
+void print_report(const IndexReport& report) {
+  for (const auto& [path, reason] : report.skipped) {
+    std::cerr << "skipped " << data::printable(path) << ": " << data::printable(reason) << '\n';
+  }
+  for (const auto& [path, reason] : report.damaged) {
+    std::cerr << "damaged " << data::printable(path) << ": " << data::printable(reason) << '\n';
+  }
+  std::cout << "added " << report.added << ", replaced " << report.replaced << ", renamed " << report.renamed
+            << ", unchanged " << report.unchanged << ", skipped " << report.skipped.size() << "; "
+            << data::format_duration(report.audio_seconds) << " of audio in "
+            << data::format_duration(report.wall_seconds) << " ("
+            << std::lround(report.audio_seconds / std::max(1e-3, report.wall_seconds)) << " x real time)\n";
+}
+
+/// Thresholds for "is in the index" follow its content.
+void calibrate_held_out(IndexWriter& writer) {
+  const IndexStore store = IndexStore::open(writer.folder(), {false});
+  MatcherOptions options;
+  options.hop_seconds = store.format().hop_seconds();
+  const Calibration calibration = calibrate_on_held_out_tracks(store.database(), options);
+  if (!calibration.points.empty()) {
+    writer.set_calibration(calibration);
+  }
+}
+
+int fill(IndexWriter writer, const nn::Fingerprinter& fingerprinter, const Arguments& arguments) {
+  const int hop = hop_frames_of(fingerprinter.model(), writer.format());
+  const std::vector<AudioSource> sources = find_sources(inputs_of(arguments));
+  check(!sources.empty(), "no sound files found");
+  IndexerOptions options;
+  options.progress = true;
+  const IndexReport report = add_audio(
+      writer, sources, [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm, hop); }, options);
+  print_report(report);
+  const bool changed = report.added + report.replaced > 0;
+  if (changed && arguments.calibrate) {
+    calibrate_held_out(writer);
+  }
+  if (arguments.lsh) {
+    static_cast<void>(IndexStore::open(writer.folder(), {false}).lsh());
+  }
+  const bool nothing = !changed && report.renamed + report.unchanged == 0;
+  if (nothing) {
+    std::cerr << "index: none of the files could be indexed\n";
+  }
+  return nothing ? 1 : 0;
+}
+
+int build(const Arguments& arguments) {
+  const nn::Fingerprinter fingerprinter(nn::load_model(arguments.model));
+  const IndexFormat format =
+      format_of(fingerprinter.model(), arguments.hop_frames, parse_precision(arguments.precision),
+                arguments.scale == "global" ? ScaleMode::global : ScaleMode::row);
+  find_sources(inputs_of(arguments));  // complains about missing paths before anything is made
+  return fill(IndexWriter::create(arguments.index, arguments.model, format, say_waiting), fingerprinter, arguments);
+}
+
+int add(const Arguments& arguments) {
+  IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
+  const nn::Fingerprinter fingerprinter = load_fingerprinter(arguments.index, writer.format());
+  if (!arguments.model.empty()) {
+    const std::string given = nn::model_hash(nn::load_model(arguments.model));
+    check(given == writer.format().model_hash, data::printable(arguments.index), ": made with another model (",
+          writer.format().model_hash, ") than ", arguments.model, " (", given, ")");
+  }
+  return fill(std::move(writer), fingerprinter, arguments);
+}
+
+/// A track's path, its whole path, or a pattern for either.
+bool is_meant(const Track& track, const std::string& pattern) {
+  const std::string whole = (fs::path(track.folder) / track.path).string();
+  return pattern == track.path || pattern == whole || fnmatch(pattern.c_str(), track.path.c_str(), 0) == 0 ||
+         fnmatch(pattern.c_str(), whole.c_str(), 0) == 0;
+}
+
+int remove(const Arguments& arguments) {
+  check(!arguments.paths.empty() || !arguments.ids.empty(), "nothing to remove: give paths, patterns or --id");
+  IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
+  std::vector<std::int64_t> ids = arguments.ids;
+  const std::vector<Track> tracks = writer.tracks();
+  for (const std::string& pattern : arguments.paths) {
+    const std::size_t before = ids.size();
+    for (const Track& track : tracks) {
+      if (is_meant(track, pattern)) {
+        ids.push_back(track.id);
+      }
+    }
+    check(ids.size() > before, "no track matches '", data::printable(pattern), "'");
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  writer.remove(ids);
+  std::cout << "removed " << ids.size() << " of " << tracks.size() << " tracks\n";
+  return 0;
+}
+
+int list(const Arguments& arguments) {
+  const IndexStore store = IndexStore::open(arguments.index, {false});
+  for (const Track& track : store.tracks()) {
+    if (arguments.json) {
+      std::cout << "{\"id\": " << track.id << ", \"path\": " << json_string(track.path)
+                << ", \"folder\": " << json_string(track.folder) << ", \"duration_s\": " << track.duration_s
+                << ", \"title\": " << json_string(track.title) << ", \"artist\": " << json_string(track.artist)
+                << ", \"content_hash\": \"" << track.content_hash << "\", \"first_row\": " << track.first_row
+                << ", \"rows\": " << track.rows << "}\n";
+    } else {
+      std::cout << track.id << '\t' << format_time(track.duration_s) << '\t' << data::printable(track.path);
+      if (!track.title.empty() || !track.artist.empty()) {
+        std::cout << '\t' << data::printable(track.artist) << " - " << data::printable(track.title);
+      }
+      std::cout << '\n';
+    }
+  }
+  return 0;
+}
+
+nlohmann::ordered_json describe(const IndexStore& store) {
+  double seconds = 0;
+  for (const Track& track : store.tracks()) {
+    seconds += track.duration_s;
+  }
+  const IndexFormat& format = store.format();
+  nlohmann::ordered_json json = {{"tracks", store.tracks().size()},
+                                 {"audio_s", seconds},
+                                 {"fingerprints", store.database().rows()},
+                                 {"dimension", format.dimension},
+                                 {"hop_s", format.hop_seconds()},
+                                 {"segment_s", format.segment_seconds()},
+                                 {"precision", std::string(name_of(format.precision))},
+                                 {"segment_files", store.database().blocks().size()},
+                                 {"segment_bytes", store.segment_bytes()},
+                                 {"model_hash", format.model_hash}};
+  if (store.calibration()) {
+    json["calibration"] = nlohmann::ordered_json::parse(to_json(*store.calibration()));
+  }
+  return json;
+}
+
+int info(const Arguments& arguments) {
+  const nlohmann::ordered_json json = describe(IndexStore::open(arguments.index, {false}));
+  if (arguments.json) {
+    std::cout << json.dump() << '\n';
+    return 0;
+  }
+  for (const auto& [key, value] : json.items()) {
+    std::cout << key << ": " << (value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+  }
+  return 0;
+}
+
+int verify(const Arguments& arguments) {
+  const std::vector<std::string> problems = verify_index(arguments.index);
+  for (const std::string& problem : problems) {
+    std::cerr << "index: " << problem << '\n';
+  }
+  if (problems.empty()) {
+    std::cout << data::printable(arguments.index) << ": sound\n";
+  }
+  return problems.empty() ? 0 : 1;
+}
+
+int merge(const Arguments& arguments) {
+  IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
+  bool added = false;
+  for (const std::string& other : arguments.paths) {
+    check(!fs::equivalent(other, arguments.index), "an index cannot be merged with itself");
+    const MergeReport report = writer.merge(IndexStore::open(other));
+    std::cout << data::printable(other) << ": added " << report.added << ", already there " << report.present
+              << ", left out " << report.conflicts.size() << '\n';
+    for (const std::string& path : report.conflicts) {
+      std::cerr << "left out " << data::printable(path) << ": another track has this folder and path\n";
+    }
+    added = added || report.added > 0;
+  }
+  if (added && arguments.calibrate) {
+    calibrate_held_out(writer);
+  }
+  return 0;
+}
+
+int calibrate(const Arguments& arguments) {
+  IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
+  const IndexStore store = IndexStore::open(arguments.index);
+  const nn::Fingerprinter fingerprinter = load_fingerprinter(arguments.index, store.format());
+  const int hop = hop_frames_of(fingerprinter.model(), store.format());
+  MatcherOptions options;
+  options.hop_seconds = store.format().hop_seconds();
+  CalibrateOptions calibrate_options;
+  calibrate_options.false_match_rate = arguments.rate;
+  std::vector<Tensor> absent;
+  if (!arguments.queries.empty()) {
+    for (const AudioSource& source : find_sources({arguments.queries.begin(), arguments.queries.end()})) {
+      try {
+        absent.push_back(fingerprinter.fingerprints(data::decode_audio(source.file, store.format().sample_rate), hop));
+      } catch (const Error& error) {
+        std::cerr << "skipped " << data::printable(source.path) << ": " << error.what() << '\n';
+      }
+    }
+  }
+  const Calibration calibration = arguments.queries.empty()
+                                      ? calibrate_on_held_out_tracks(store.database(), options, calibrate_options)
+                                      : calibrate_on_absent(store.database(), options, absent, calibrate_options);
+  check(!calibration.points.empty(), "too little sound to calibrate on");
+  writer.set_calibration(calibration);
+  for (const Calibration::Point& point : calibration.points) {
+    std::cout << (store.format().segment_seconds() + (point.rows - 1) * store.format().hop_seconds())
+              << " s: confidence above " << point.threshold << " is a match\n";
+  }
+  return 0;
+}
+
+CLI::App* command(CLI::App& app, Arguments& arguments, const std::string& name, const std::string& what) {
+  CLI::App* sub = app.add_subcommand(name, what);
+  sub->add_option("INDEX", arguments.index, "Folder of the index")->required();
+  return sub;
+}
+
+void add_input_options(CLI::App* sub, Arguments& arguments) {
+  sub->add_option("PATH", arguments.paths, "Sound files, folders of them, or lists (.txt, .m3u: one path per line)");
+  sub->add_option("--list", arguments.lists, "File with one path per line, relative to it")->check(CLI::ExistingFile);
+  sub->add_flag("!--no-calibrate", arguments.calibrate, "Keep the thresholds for \"is in the index\" as they are");
+  sub->add_flag("--lsh", arguments.lsh, "Also make the hash tables now, not at the first search");
+}
+
+void add_build(CLI::App& app, Arguments& arguments) {
+  CLI::App* sub = command(app, arguments, "build", "Make an index, or go on making it");
+  sub->add_option("--model", arguments.model, "Encoder (model.safetensors of a run)")->required();
+  sub->add_option("--precision", arguments.precision, "How fingerprints are stored")
+      ->check(CLI::IsMember({"fp32", "fp16", "int8"}))
+      ->capture_default_str();
+  sub->add_option("--scale", arguments.scale, "int8: one scale per fingerprint (row) or per file (global)")
+      ->check(CLI::IsMember({"row", "global"}))
+      ->capture_default_str();
+  sub->add_option("--hop", arguments.hop_frames, "Frames of 10 ms between fingerprints (default: the model's)")
+      ->check(CLI::Range(1, 1000));
+  add_input_options(sub, arguments);
+}
+
+int run(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app("Makes and changes an index of music.");
+  app.require_subcommand(1);
+  app.add_option("--threads", arguments.threads, "Threads (default: all processors)")->check(CLI::PositiveNumber);
+  add_build(app, arguments);
+  CLI::App* add_command =
+      command(app, arguments, "add", "Add sound files; those that are there already are left alone");
+  add_command->add_option("--model", arguments.model, "Refuse unless the index was made with this model");
+  add_input_options(add_command, arguments);
+  CLI::App* remove_command = command(app, arguments, "remove", "Remove tracks");
+  remove_command->add_option("TRACK", arguments.paths, "Paths as `list` shows them, whole paths, or patterns with * ?");
+  remove_command->add_option("--id", arguments.ids, "Track numbers as `list` shows them");
+  CLI::App* list_command = command(app, arguments, "list", "List the tracks");
+  list_command->add_flag("--json", arguments.json, "One JSON object per line");
+  CLI::App* info_command = command(app, arguments, "info", "Describe the index");
+  info_command->add_flag("--json", arguments.json, "As one JSON object");
+  command(app, arguments, "verify", "Check every file of the index; exit code 1 where one is damaged");
+  CLI::App* merge_command =
+      command(app, arguments, "merge", "Add all tracks of other indexes made with the same model");
+  merge_command->add_option("OTHER", arguments.paths, "Other indexes")->required();
+  CLI::App* calibrate_command =
+      command(app, arguments, "calibrate", "Find the thresholds for \"is in the index\" again");
+  calibrate_command->add_option("--queries", arguments.queries,
+                                "Sound that is certainly not in the index (default: the index's own tracks, each "
+                                "searched among the others)");
+  calibrate_command->add_option("--rate", arguments.rate, "False matches allowed")->check(CLI::Range(1e-5, 0.4));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (arguments.threads > 0) {
+    set_num_threads(arguments.threads);
+  }
+  const std::string name = app.get_subcommands().front()->get_name();
+  const std::vector<std::pair<std::string, int (*)(const Arguments&)>> commands = {
+      {"build", build}, {"add", add},       {"remove", remove}, {"list", list},
+      {"info", info},   {"verify", verify}, {"merge", merge},   {"calibrate", calibrate}};
+  return std::find_if(commands.begin(), commands.end(), [&](const auto& c) { return c.first == name; })
+      ->second(arguments);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "index: " << error.what() << '\n';
+    return 1;
+  }
+}

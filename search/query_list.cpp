@@ -1,0 +1,97 @@
+#include "search/query_list.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "data/audio_files.h"
+#include "data/csv.h"
+#include "data/progress.h"
+#include "kernels/error.h"
+#include "search/pipeline.h"
+
+namespace earmark::search {
+namespace {
+
+std::size_t column(const std::vector<std::string>& header, const std::string& name, const std::string& file) {
+  const auto found = std::find(header.begin(), header.end(), name);
+  check(found != header.end(), file, ": no column '", name, "'; expected at least query_id,path");
+  return static_cast<std::size_t>(found - header.begin());
+}
+
+/// Of a long query the stretch that covers most of it.
+Match best_of(const Answer& answer) {
+  if (!answer.matches.empty()) {
+    return answer.matches.front();
+  }
+  const auto longest =
+      std::max_element(answer.stretches.begin(), answer.stretches.end(), [](const Stretch& a, const Stretch& b) {
+        return a.query_end_s - a.query_begin_s < b.query_end_s - b.query_begin_s;
+      });
+  if (longest == answer.stretches.end()) {
+    return {};
+  }
+  Match match;
+  match.track_id = longest->track_id;
+  match.track = longest->track;
+  match.start_s = longest->track_begin_s - longest->query_begin_s;
+  match.score = longest->score;
+  match.matched = true;
+  return match;
+}
+
+void write_row(std::ostream& out, const std::string& id, const Match& match) {
+  std::array<char, 96> numbers{};
+  std::snprintf(numbers.data(), numbers.size(), "\t%.4f\t%.5f\t%d\n", match.start_s, match.score,
+                match.matched ? 1 : 0);
+  out << data::printable(id) << '\t' << data::printable(match.track)
+      << (match.track_id < 0 ? "\t\t\t0\n" : numbers.data());
+}
+
+}  // namespace
+
+std::vector<ListedQuery> read_query_list(const std::filesystem::path& list) {
+  const std::string name = data::printable(list.string());
+  std::ifstream in(list, std::ios::binary);
+  check(in.good() && !std::filesystem::is_directory(list), name, ": cannot be read: ", std::strerror(errno));
+  data::CsvReader reader(in, name);
+  std::vector<std::string> fields;
+  check(reader.next(fields), name, ": the list is empty");
+  const std::size_t id = column(fields, "query_id", name);
+  const std::size_t path = column(fields, "path", name);
+  std::vector<ListedQuery> queries;
+  while (reader.next(fields)) {
+    if (fields.size() == 1 && fields[0].empty()) {
+      continue;
+    }
+    check(fields.size() > std::max(id, path), name, ":", reader.line(), ": ", fields.size(),
+          " fields, expected at least ", std::max(id, path) + 1);
+    queries.push_back({fields[id], list.parent_path() / fields[path]});
+  }
+  return queries;
+}
+
+int answer_query_list(const Searcher& searcher, const std::vector<ListedQuery>& queries, std::ostream& out,
+                      bool progress, const std::function<void(const std::string&)>& complain) {
+  constexpr std::size_t kWindow = 64;
+  data::Progress bar("searching", static_cast<std::int64_t>(queries.size()), "queries", progress);
+  Pipeline<Answer> pipeline(queries.size(), kWindow, [&](std::size_t i) { return searcher.answer(queries[i].file); });
+  out << "query_id\ttrack\tstart_s\tscore\tmatched\n";
+  int failed = 0;
+  for (const ListedQuery& query : queries) {
+    const Answer answer = pipeline.take();
+    if (!answer.error.empty()) {
+      ++failed;
+      complain("query " + data::printable(query.id) + ": " + answer.error);
+    }
+    write_row(out, query.id, best_of(answer));
+    bar.add();
+  }
+  return failed;
+}
+
+}  // namespace earmark::search
