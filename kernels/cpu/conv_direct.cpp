@@ -6,14 +6,30 @@ namespace {
 constexpr std::int64_t kDepthChunk = 128;   // 9 taps * 128 * 64 columns * 4 bytes = 288 KiB: a panel stays in L2
 constexpr std::int64_t kRowsPerTask = 768;  // amortises one read of a panel
 
+/// Depth [k0, k0 + depth) of every tap. Taps that are neighbours in the source and in the panel are joined: a row of
+/// three taps of few channels makes one long inner loop.
+std::vector<Run> runs_of(const PixelClass& c, std::int64_t depth, std::int64_t k0) {
+  std::vector<Run> runs;
+  for (const PixelClass::Tap& tap : c.taps) {
+    const Run run{tap.index * depth, tap.offset + k0, depth};
+    const bool joins = !runs.empty() && runs.back().k + runs.back().length == run.k &&
+                       runs.back().offset + runs.back().length == run.offset;
+    if (joins) {
+      runs.back().length += depth;
+    } else {
+      runs.push_back(run);
+    }
+  }
+  return runs;
+}
+
 /// The pixels [begin, end) of a class, counted over the samples of a task, R at a time.
 template <class T, int R, int V>
 struct TileLoop {
   const Walk<T>& walk;
   const PixelClass& pixels;
+  std::span<const Run> runs;
   const T* panel;
-  std::int64_t depth;
-  std::int64_t k0;
   TileStore<T> store;
 
   template <int Rows>
@@ -25,14 +41,14 @@ struct TileLoop {
     std::array<std::int64_t, Rows> target;
     for (; begin + Rows <= end; begin += Rows) {
       for (int r = 0; r < Rows; ++r) {
-        source[static_cast<std::size_t>(r)] = n * walk.source_sample + pixels.source[static_cast<std::size_t>(p)] + k0;
+        source[static_cast<std::size_t>(r)] = n * walk.source_sample + pixels.source[static_cast<std::size_t>(p)];
         target[static_cast<std::size_t>(r)] = n * walk.target_sample + pixels.target[static_cast<std::size_t>(p)];
         if (++p == per_sample) {
           p = 0;
           ++n;
         }
       }
-      multiply_tile<T, Rows, V>(walk.source, source.data(), pixels.taps, depth, panel, target.data(), store);
+      multiply_tile<T, Rows, V>(walk.source, source.data(), runs, panel, target.data(), store);
     }
     return begin;
   }
@@ -62,7 +78,8 @@ void walk_block(const Walk<T>& w, const std::vector<PixelClass>& classes, const 
     }
     for (const PixelClass& c : classes) {
       const auto pixels = static_cast<std::int64_t>(c.source.size());
-      TileLoop<T, kTileRows<V>, V>{w, c, panel, depth, k0, store}.all(n0 * pixels, n1 * pixels);
+      const std::vector<Run> runs = runs_of(c, depth, k0);
+      TileLoop<T, kTileRows<V>, V>{w, c, runs, panel, store}.all(n0 * pixels, n1 * pixels);
     }
     panel += panels.taps * depth * panels.width();
     store.accumulate = true;
@@ -86,7 +103,7 @@ Panels<T> pack_backward(const Tensor& weight) {
   const std::int64_t taps = weight.dim(1) * weight.dim(2);
   const std::int64_t in = weight.dim(3);
   const Panels<T> p(taps, weight.dim(0), in, kDepthChunk);
-  p.fill(weight.data<T>(), in, taps * in, 1);
+  p.fill(weight.data<T>() + (taps - 1) * in, -in, taps * in, 1);
   return p;
 }
 

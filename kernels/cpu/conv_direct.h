@@ -12,7 +12,7 @@ namespace earmark::kernels::cpu {
 /// For the forward pass: depth I, columns O.
 template <class T>
 Panels<T> pack_forward(const Tensor& weight);
-/// For the gradient of the input: depth O, columns I.
+/// For the gradient of the input: depth O, columns I, kernel positions from the last to the first.
 template <class T>
 Panels<T> pack_backward(const Tensor& weight);
 

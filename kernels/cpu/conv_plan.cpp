@@ -71,9 +71,10 @@ std::vector<AxisClass> backward_classes(std::int64_t inputs, std::int64_t output
     for (std::int64_t k = phase; k < kernel; k += stride) {
       const std::int64_t offset = -(k - phase) / stride;
       if (base + offset >= 0 && base + offset < outputs) {
-        taps.push_back({static_cast<int>(k), offset});
+        taps.push_back({static_cast<int>(kernel - 1 - k), offset});
       }
     }
+    std::reverse(taps.begin(), taps.end());
     add_to_class(classes, taps, i, base);
   }
   return classes;

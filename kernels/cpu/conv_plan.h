@@ -26,7 +26,8 @@ struct AxisClass {
 /// Targets are outputs, sources inputs: source = target * stride + kernel - pad.
 std::vector<AxisClass> forward_classes(std::int64_t inputs, std::int64_t outputs, std::int64_t kernel, int stride,
                                        int pad);
-/// Targets are inputs, sources outputs: the transposed relation.
+/// Targets are inputs, sources outputs: the transposed relation. Kernel positions are counted from the end, so that
+/// they ascend with the offsets, as in the forward direction.
 std::vector<AxisClass> backward_classes(std::int64_t inputs, std::int64_t outputs, std::int64_t kernel, int stride,
                                         int pad);
 

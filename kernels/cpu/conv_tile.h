@@ -4,8 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
-#include "kernels/cpu/conv_plan.h"
 #include "kernels/cpu/lanes.h"
 
 namespace earmark::kernels::cpu {
@@ -21,11 +21,19 @@ struct TileStore {
   int columns;  // valid columns of this panel, counted from the tile's first
 };
 
-/// target[r][0..V*L) (+)= sum over taps and k < depth of source[r][tap + k] * panel[tap][k][0..V*L), for R rows whose
-/// sources and targets are given as offsets.
+/// Neighbouring source elements that meet neighbouring panel rows: one tap's channels, or, where kernel positions lie
+/// side by side in both, those of several.
+struct Run {
+  std::int64_t k;       // first row of the panel
+  std::int64_t offset;  // first element, relative to a pixel's source
+  std::int64_t length;
+};
+
+/// target[r][0..V*L) (+)= sum over runs and k < length of source[r][offset + k] * panel[run.k + k][0..V*L), for R rows
+/// whose sources and targets are given as offsets.
 template <class T, int R, int V>
-void multiply_tile(const T* source, const std::int64_t* source_offsets, const std::vector<PixelClass::Tap>& taps,
-                   std::int64_t depth, const T* panel, const std::int64_t* target_offsets, const TileStore<T>& s) {
+void multiply_tile(const T* source, const std::int64_t* source_offsets, std::span<const Run> runs, const T* panel,
+                   const std::int64_t* target_offsets, const TileStore<T>& s) {
   constexpr int kColumns = V * kLanes<T>;
   Vec<T> acc[R][V];
   for (int v = 0; v < V; ++v) {
@@ -36,18 +44,19 @@ void multiply_tile(const T* source, const std::int64_t* source_offsets, const st
       acc[r][v] = start;
     }
   }
-  for (const PixelClass::Tap& tap : taps) {
-    const T* w = panel + tap.index * depth * kColumns;
+  for (const Run& run : runs) {
+    const T* w = panel + run.k * kColumns;
     const T* row[R];
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
-      row[r] = source + source_offsets[r] + tap.offset;
+      row[r] = source + source_offsets[r] + run.offset;
     }
-    for (std::int64_t k = 0; k < depth; ++k, w += kColumns) {
+#pragma GCC unroll 4
+    for (std::int64_t k = 0; k < run.length; ++k) {
       Vec<T> b[V];
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) {
-        b[v] = load(w + v * kLanes<T>);
+        b[v] = load(w + k * kColumns + v * kLanes<T>);
       }
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r) {

@@ -61,7 +61,6 @@ void transform_gradients(const T* dout, const TileGrid& grid, std::int64_t chann
 /// M (16, tiles, columns) = V (16, tiles, depth) * panels, point by point.
 template <class T, int V>
 void multiply_points(const Panels<T>& panels, const T* v, T* m, std::int64_t tiles) {
-  static const std::vector<PixelClass::Tap> kOneTap{{0, 0}};
   constexpr int kRows = kTileRows<V>;
   std::array<std::int64_t, kRows> from;
   std::array<std::int64_t, kRows> to;
@@ -69,6 +68,7 @@ void multiply_points(const Panels<T>& panels, const T* v, T* m, std::int64_t til
     const T* panel = panels.block(block);
     for (std::int64_t k0 = 0; k0 < panels.depth; k0 += panels.chunk) {
       const std::int64_t depth = std::min(panels.chunk, panels.depth - k0);
+      const std::array<Run, 1> run{{{0, 0, depth}}};
       for (std::int64_t point = 0; point < kWinogradPoints; ++point, panel += depth * panels.width()) {
         const T* source = v + point * tiles * panels.depth + k0;
         const TileStore<T> store{m + point * tiles * panels.columns + block * panels.width(),
@@ -85,7 +85,7 @@ void multiply_points(const Panels<T>& panels, const T* v, T* m, std::int64_t til
             from[static_cast<std::size_t>(r)] = row * panels.depth;
             to[static_cast<std::size_t>(r)] = row * panels.columns;
           }
-          multiply_tile<T, kRows, V>(source, from.data(), kOneTap, depth, panel, to.data(), store);
+          multiply_tile<T, kRows, V>(source, from.data(), run, panel, to.data(), store);
         }
       }
     }

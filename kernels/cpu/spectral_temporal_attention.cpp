@@ -12,25 +12,25 @@ struct Extents {
   explicit Extents(const Tensor& x) : n(x.dim(0)), f(x.dim(1)), t(x.dim(2)), c(x.dim(3)) {}
 };
 
+/// to (columns, rows) = from (rows, columns), in squares that stay in L1.
+template <class T>
+void transpose(const T* from, std::int64_t rows, std::int64_t columns, T* to) {
+  constexpr std::int64_t kSquare = 16;
+  for (std::int64_t r0 = 0; r0 < rows; r0 += kSquare) {
+    for (std::int64_t c = 0; c < columns; ++c) {
+      for (std::int64_t r = r0; r < std::min(rows, r0 + kSquare); ++r) {
+        to[c * rows + r] = from[r * columns + c];
+      }
+    }
+  }
+}
+
 /// (C, K) weights as (K, C), so that a vector holds neighbouring channels.
 template <class T>
 Tensor transposed(const Tensor& w) {
   const Tensor out({w.dim(1), w.dim(0)}, w.dtype());
-  for (std::int64_t c = 0; c < w.dim(0); ++c) {
-    for (std::int64_t k = 0; k < w.dim(1); ++k) {
-      out.mutable_data<T>()[k * w.dim(0) + c] = w.data<T>()[c * w.dim(1) + k];
-    }
-  }
+  transpose(w.data<T>(), w.dim(0), w.dim(1), out.mutable_data<T>());
   return out;
-}
-
-template <class T>
-void transpose_back(const T* from, const Tensor& w) {
-  for (std::int64_t c = 0; c < w.dim(0); ++c) {
-    for (std::int64_t k = 0; k < w.dim(1); ++k) {
-      w.mutable_data<T>()[c * w.dim(1) + k] = from[k * w.dim(0) + c];
-    }
-  }
 }
 
 /// The slab's vectors at (f, t) in plain memory.
@@ -199,8 +199,8 @@ void backward_as(const AttentionBackward& b) {
       partial[i] += partial[task * size + i];
     }
   }
-  transpose_back<T>(partial, b.dw_spectral);
-  transpose_back<T>(partial + e.t * e.c, b.dw_temporal);
+  transpose(partial, e.t, e.c, b.dw_spectral.mutable_data<T>());
+  transpose(partial + e.t * e.c, e.f, e.c, b.dw_temporal.mutable_data<T>());
 }
 
 }  // namespace
