@@ -76,7 +76,7 @@ void add_list(const fs::path& list, std::vector<AudioFile>& out) {
     if (separator == '\n' && !entry.empty() && entry.back() == '\r') {
       entry.pop_back();
     }
-    if (!entry.empty() && entry.front() != '#') {
+    if (!entry.empty() && (separator == '\0' || entry.front() != '#')) {
       out.push_back({.path = list.parent_path() / entry, .name = entry});
     }
   }
@@ -106,22 +106,27 @@ std::vector<AudioFile> list_audio_files(std::span<const fs::path> inputs) {
 std::vector<AudioFile> list_audio_files(const fs::path& input) { return list_audio_files(std::span(&input, 1)); }
 
 namespace {
-// Length of the valid UTF-8 sequence at text[i], or 0.
+// Length of the valid UTF-8 sequence at text[i], or 0 (RFC 3629: no overlong forms, surrogates or values over 10FFFF).
 std::size_t utf8_length(const std::string& text, std::size_t i) {
-  const auto lead = static_cast<unsigned char>(text[i]);
-  const std::size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-  if (lead >= 0x80 && lead < 0xC2) {
-    return 0;
+  const auto byte = [&](std::size_t j) { return j < text.size() ? static_cast<unsigned char>(text[j]) : 0U; };
+  const auto continues = [&](std::size_t j) { return (byte(j) & 0xC0U) == 0x80U; };
+  const unsigned lead = byte(i);
+  const unsigned second = byte(i + 1);
+  if (lead < 0x80) {
+    return 1;
   }
-  if (length == 0 || i + length > text.size()) {
-    return 0;
+  if (lead >= 0xC2 && lead < 0xE0) {
+    return continues(i + 1) ? 2 : 0;
   }
-  for (std::size_t j = 1; j < length; ++j) {
-    if ((static_cast<unsigned char>(text[i + j]) & 0xC0U) != 0x80) {
-      return 0;
-    }
+  if (lead >= 0xE0 && lead < 0xF0) {
+    const bool valid = !(lead == 0xE0 && second < 0xA0) && !(lead == 0xED && second >= 0xA0);
+    return valid && continues(i + 1) && continues(i + 2) ? 3 : 0;
   }
-  return length;
+  if (lead >= 0xF0 && lead < 0xF5) {
+    const bool valid = !(lead == 0xF0 && second < 0x90) && !(lead == 0xF4 && second >= 0x90);
+    return valid && continues(i + 1) && continues(i + 2) && continues(i + 3) ? 4 : 0;
+  }
+  return 0;
 }
 }  // namespace
 

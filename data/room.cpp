@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iomanip>
 #include <numbers>
-#include <string>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -139,16 +140,13 @@ void add_tail(std::vector<float>& response, std::int64_t from, double rt60_s, in
 }
 
 // Everything after the direct path times gain · exp(-bend · t).
-std::vector<float> reshaped(const std::vector<float>& response, std::size_t direct_end, double gain, double bend) {
-  std::vector<float> out = response;
-  for (std::size_t i = direct_end; i < out.size(); ++i) {
-    out[i] =
-        static_cast<float>(static_cast<double>(out[i]) * gain * std::exp(-bend * static_cast<double>(i - direct_end)));
+void reshape(std::vector<float>& response, std::size_t direct_end, double gain, double bend) {
+  for (std::size_t i = direct_end; i < response.size(); ++i) {
+    response[i] *= static_cast<float>(gain * std::exp(-bend * static_cast<double>(i - direct_end)));
   }
-  return out;
 }
 
-Room draw_room(const RoomOptions& options, double drr_db, RandomStream& random) {
+Room draw_room(const RoomOptions& options, RandomStream& random) {
   Room room{};
   // Longer reverberation, larger rooms, as in life.
   const double scale = std::clamp(0.7 + options.rt60_s, 0.8, 2.0);
@@ -159,7 +157,8 @@ Room draw_room(const RoomOptions& options, double drr_db, RandomStream& random) 
   room.reflection = std::exp(-0.5 * 0.161 * volume / (surface * options.rt60_s));
   // The distance at which such a room has the wanted ratio: critical distance · 10^(-ratio / 20).
   const double critical = 0.057 * std::sqrt(volume / options.rt60_s);
-  const double wanted = std::clamp(critical * std::pow(10, -drr_db / 20), 0.2, 0.8 * room.size[0]);
+  const double ratio = options.drr_db ? *options.drr_db : random.uniform(-6, 6);
+  const double wanted = std::clamp(critical * std::pow(10, -ratio / 20), 0.2, 0.8 * room.size[0]);
   constexpr double kWall = 0.3;
   for (int attempt = 0; attempt < 1000; ++attempt) {
     for (std::size_t a = 0; a < 3; ++a) {
@@ -180,18 +179,34 @@ Room draw_room(const RoomOptions& options, double drr_db, RandomStream& random) 
   return room;
 }
 
-double measured_rt60(const std::vector<float>& rir, int rate) { return measure_rt60(rir, rate, 30); }
+// Bends and scales what follows the direct path until both wishes are met: each moves the other's measure a little.
+std::vector<float> brought_to(const RoomOptions& options, std::vector<float> response, std::size_t direct_end) {
+  const int rate = options.sample_rate;
+  for (int round = 0; round < 8; ++round) {
+    if (options.drr_db) {
+      const double direct = energy(std::span(response).first(direct_end));
+      const double after = energy(std::span(response).subspan(direct_end));
+      reshape(response, direct_end, std::sqrt(direct / (after * std::pow(10, *options.drr_db / 10))), 0);
+    }
+    const double got = measure_rt60(response, rate);
+    if (std::fabs(got / options.rt60_s - 1) < 0.02) {
+      break;
+    }
+    reshape(response, direct_end, 1, std::log(1000.0) / rate * (1 / options.rt60_s - 1 / got));
+  }
+  return response;
+}
 
 /// One drawn room brought to the wishes; empty when it cannot be (its loudest sample is no longer the direct path).
-std::vector<float> shaped_response(const RoomOptions& options, double drr_db, std::uint64_t seed) {
+std::vector<float> shaped_response(const RoomOptions& options, std::uint64_t seed) {
   RandomStream random(options.seed, seed, 0x726f6f6d);
   const int rate = options.sample_rate;
-  const Room room = draw_room(options, drr_db, random);
+  const Room room = draw_room(options, random);
   const double arrival = distance(room.source, room.microphone) / kSpeedOfSound;
   const auto image_end = static_cast<std::int64_t>((arrival + std::min(kImageSeconds, options.rt60_s)) * rate);
   const auto length = static_cast<std::int64_t>((arrival + 1.1 * options.rt60_s + 0.03) * rate);
   const std::uint64_t noise_seed = options.seed * 0x9E3779B97F4A7C15U + seed;
-  std::vector<float> plain = image_response(room, std::max(image_end, std::min(length, image_end)), rate, noise_seed);
+  std::vector<float> plain = image_response(room, image_end, rate, noise_seed);
   plain.resize(static_cast<std::size_t>(length));
   add_tail(plain, image_end, options.rt60_s, rate, noise_seed);
   const Rir first = make_rir(plain, "");
@@ -199,27 +214,13 @@ std::vector<float> shaped_response(const RoomOptions& options, double drr_db, st
     return {};
   }
   const auto direct_end = static_cast<std::size_t>(first.delay + std::lround(kDirectSeconds * rate) + 1);
-  double bend = 0;
-  std::vector<float> response = plain;
-  for (int round = 0; round < 8; ++round) {
-    const auto after = std::span(response).subspan(direct_end);
-    const double direct = energy(std::span(response).first(direct_end));
-    const double gain = std::sqrt(direct / (energy(after) * std::pow(10, drr_db / 10)));
-    response = reshaped(response, direct_end, gain, 0);
-    const double got = measured_rt60(response, rate);
-    if (std::fabs(got / options.rt60_s - 1) < 0.02) {
-      break;
-    }
-    bend = std::log(1000.0) / rate * (1 / options.rt60_s - 1 / got);
-    response = reshaped(response, direct_end, 1, bend);
-  }
-  return response;
+  return brought_to(options, std::move(plain), direct_end);
 }
 
-bool meets(const std::vector<float>& response, const RoomOptions& options, double drr_db) {
-  const double rt60 = measured_rt60(response, options.sample_rate);
-  return std::fabs(rt60 / options.rt60_s - 1) < 0.08 &&
-         std::fabs(direct_to_reverberant_db(response, options.sample_rate) - drr_db) < 0.5;
+bool meets(const std::vector<float>& response, const RoomOptions& options) {
+  const double rt60 = measure_rt60(response, options.sample_rate);
+  const double ratio = direct_to_reverberant_db(response, options.sample_rate);
+  return std::fabs(rt60 / options.rt60_s - 1) < 0.08 && std::fabs(ratio - options.drr_db.value_or(ratio)) < 0.5;
 }
 
 }  // namespace
@@ -231,10 +232,12 @@ Rir simulate_room(const RoomOptions& options) {
   check(drr >= -15 && drr <= 20, "room: expected a direct-to-reverberant ratio of -15 to 20 dB, got ", drr);
   constexpr std::uint64_t kAttempts = 50;
   for (std::uint64_t attempt = 0; attempt < kAttempts; ++attempt) {
-    std::vector<float> response = shaped_response(options, drr, attempt);
-    if (!response.empty() && meets(response, options, drr)) {
-      std::string name = "room rt60 " + std::to_string(options.rt60_s) + " s, drr " + std::to_string(drr) + " dB";
-      return make_rir(std::move(response), std::move(name));
+    std::vector<float> response = shaped_response(options, attempt);
+    if (!response.empty() && meets(response, options)) {
+      std::ostringstream name;
+      name << std::fixed << std::setprecision(2) << "room of " << options.rt60_s << " s, " << std::setprecision(1)
+           << direct_to_reverberant_db(response, options.sample_rate) << " dB direct";
+      return make_rir(std::move(response), name.str());
     }
   }
   fail("room: no response with a reverberation time of ", options.rt60_s, " s and a direct-to-reverberant ratio of ",
@@ -242,6 +245,7 @@ Rir simulate_room(const RoomOptions& options) {
 }
 
 RirBank simulate_rooms(int count, std::uint64_t seed, const RoomRange& range, int sample_rate) {
+  check(count >= 0, "rooms: expected a count of at least 0, got ", count);
   std::vector<Rir> rirs(static_cast<std::size_t>(count));
   parallel_for(count, [&](std::int64_t i) {
     RandomStream random(seed, static_cast<std::uint64_t>(i), 0x726f6f6d73);
