@@ -1,7 +1,9 @@
 #include "train/data_sources.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
 
 #include "data/audio_files.h"
 #include "data/fma.h"
@@ -38,43 +40,63 @@ std::vector<data::AudioFile> list_music(const DataOptions& options) {
 
 void report_skipped(const std::vector<data::SkippedFile>& skipped, const std::string& what, const Report& report) {
   for (std::size_t i = 0; i < std::min(skipped.size(), kReasonsShown); ++i) {
-    report(str(what, " ", data::printable(skipped[i].path.string()), ": ", skipped[i].reason));
+    const std::string path = skipped[i].path.string();
+    const std::string& reason = skipped[i].reason;
+    const std::string prefix = path + ": ";
+    report(str(what, " ", data::printable(path), ": ",
+               data::printable(reason.starts_with(prefix) ? reason.substr(prefix.size()) : reason)));
   }
   if (skipped.size() > kReasonsShown) {
     report(str("... and ", skipped.size() - kReasonsShown, " more ", what));
   }
 }
 
-data::PcmStore prepare(const DataOptions& options, const std::vector<data::AudioFile>& files,
-                       const FeatureOptions& features, const Report& report) {
-  fs::create_directories(options.store);
-  data::PcmStore store = data::PcmStore::prepare(options.store, files,
-                                                 {.sample_rate = features.sample_rate,
-                                                  .channel = options.channel,
-                                                  .peak_normalize = options.peak_normalize,
-                                                  .minimum_samples = features.segment_samples()});
+data::PcmStore prepare(const TrainOptions& options, const std::vector<data::AudioFile>& files, bool show_progress) {
+  fs::create_directories(options.data.store);
+  return data::PcmStore::prepare(options.data.store, files,
+                                 {.sample_rate = options.features.sample_rate,
+                                  .channel = options.data.channel,
+                                  .peak_normalize = options.data.peak_normalize,
+                                  .minimum_samples = options.features.segment_samples(),
+                                  .show_progress = show_progress});
+}
+
+data::PcmStore prepare_and_report(const TrainOptions& options, const std::vector<data::AudioFile>& files,
+                                  const Report& report) {
+  data::PcmStore store = prepare(options, files, true);
   report_skipped(store.skipped(), "skipped", report);
   report_skipped(store.damaged(), "damaged, but used:", report);
   return store;
 }
 
-/// Draws `count` of the files by the hash of their names; both parts keep their order.
-std::vector<data::AudioFile> hold_out(std::vector<data::AudioFile>& files, std::size_t count, std::uint64_t seed) {
-  std::vector<std::uint64_t> ranks;
-  ranks.reserve(files.size());
-  for (const data::AudioFile& file : files) {
-    ranks.push_back(hash_text(0xcbf29ce484222325U ^ (seed * 0x9e3779b97f4a7c15U), file.name));
+struct Parts {
+  std::vector<data::AudioFile> training;
+  std::vector<data::AudioFile> held_out;
+};
+
+/// Holds out the tracks whose names hash lowest, among those of at least `validation.seconds`: new files do not move
+/// old ones between the parts. A quarter of all at most.
+Parts split(const data::PcmStore& store, const ValidationOptions& validation, std::uint64_t seed) {
+  const auto shortest = static_cast<std::size_t>(validation.seconds * store.sample_rate());
+  std::vector<std::pair<std::uint64_t, std::int64_t>> ranks;
+  for (std::int64_t i = 0; i < store.size(); ++i) {
+    if (store.track(i).size() >= shortest) {
+      const std::uint64_t start = 0xcbf29ce484222325U ^ (seed * 0x9e3779b97f4a7c15U);
+      ranks.emplace_back(hash_text(start, store.file(i).name), i);
+    }
   }
-  std::vector<std::uint64_t> sorted = ranks;
-  std::sort(sorted.begin(), sorted.end());
-  const std::uint64_t limit = count == 0 ? 0 : sorted.at(count - 1);
-  std::vector<data::AudioFile> held;
-  std::vector<data::AudioFile> kept;
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    (count > 0 && ranks[i] <= limit ? held : kept).push_back(files[i]);
+  std::sort(ranks.begin(), ranks.end());
+  const auto quarter = static_cast<std::size_t>(store.size() / 4);
+  ranks.resize(std::min({static_cast<std::size_t>(validation.tracks), ranks.size(), quarter}));
+  std::vector<bool> held(static_cast<std::size_t>(store.size()), false);
+  for (const auto& rank : ranks) {
+    held[static_cast<std::size_t>(rank.second)] = true;
   }
-  files = kept;
-  return held;
+  Parts parts;
+  for (std::int64_t i = 0; i < store.size(); ++i) {
+    (held[static_cast<std::size_t>(i)] ? parts.held_out : parts.training).push_back(store.file(i));
+  }
+  return parts;
 }
 
 /// The first seconds of each track, in memory: few tracks, read again and again.
@@ -132,40 +154,47 @@ std::uint64_t identity_of(const data::PcmStore& store) {
   return hash;
 }
 
-double hours(const data::PcmStore& store) {
-  return static_cast<double>(store.total_samples()) / store.sample_rate() / 3600;
+/// "10.9 h"
+std::string hours(const data::PcmStore& store) {
+  const double value = static_cast<double>(store.total_samples()) / store.sample_rate() / 3600;
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), value < 1 ? "%.2f h" : "%.1f h", value);
+  return text.data();
 }
 
 }  // namespace
 
 TrainingData open_training_data(const TrainOptions& options, const Report& report) {
-  std::vector<data::AudioFile> files = list_music(options.data);
+  const std::vector<data::AudioFile> files = list_music(options.data);
   check(!files.empty(), "data.music: no sound files found");
   const ValidationOptions& validation = options.validation;
   const bool validates = validation.interval > 0 && validation.tracks > 0;
-  std::vector<data::AudioFile> held;
-  if (validates && validation.music.empty()) {
-    held = hold_out(files, std::min(static_cast<std::size_t>(validation.tracks), files.size() / 4), options.seed);
-  } else if (validates) {
-    held = data::list_audio_files(validation.music);
-  }
-  auto store = std::make_shared<data::PcmStore>(prepare(options.data, files, options.features, report));
+  auto store = std::make_shared<data::PcmStore>(prepare_and_report(options, files, report));
   check(store->size() > 0, "data.music: none of ", files.size(), " files can be used");
+  std::shared_ptr<const data::PcmStore> held;
+  if (validates && !validation.music.empty()) {
+    const data::PcmStore other = prepare_and_report(options, data::list_audio_files(validation.music), report);
+    held = beginnings(other, validation.seconds, validation.tracks);
+  } else if (validates) {
+    const Parts parts = split(*store, validation, options.seed);
+    held = beginnings(prepare(options, parts.held_out, false), validation.seconds, validation.tracks);
+    *store = prepare(options, parts.training, false);
+  }
   const std::shared_ptr<data::NoiseBank> noise = make_noise(options, report);
   const data::RirBank rooms = make_rooms(options);
   TrainingData out;
   out.identity = identity_of(*store);
   out.training = std::make_shared<data::PairSampler>(store, noise, rooms, options.features, options.pairs);
-  report(str("training on ", store->size(), " tracks, ", hours(*store), " h; ", noise->size(), " noises, ",
-             rooms.size(), " rooms"));
-  if (!held.empty()) {
-    const auto part =
-        beginnings(prepare(options.data, held, options.features, report), validation.seconds, validation.tracks);
+  report(str("training on ", store->size(), " tracks, ", hours(*store), "; ", noise->size(), " noises, ", rooms.size(),
+             " rooms"));
+  if (held && held->size() > 0) {
     data::PairOptions pairs = options.pairs;
     pairs.pairs = validation.queries;
     pairs.draws = data::PairOptions::Draws::uniform_time;
-    out.validation = std::make_shared<data::PairSampler>(part, noise, rooms, options.features, pairs);
-    report(str("validating on ", part->size(), " held-out tracks, ", hours(*part), " h"));
+    out.validation = std::make_shared<data::PairSampler>(held, noise, rooms, options.features, pairs);
+    report(str("validating on ", held->size(), " held-out tracks, ", hours(*held)));
+  } else if (validates) {
+    report("no validation: too little music to hold tracks out");
   }
   return out;
 }
