@@ -129,6 +129,9 @@ unpack() {
     rmdir "$tree/sound"
     mv "$tree/files/$inside" "$tree/sound"
   fi
+  # Sound only, and each once: some packages link the same file from several folders.
+  find "$tree/sound" \( -type l -o -type f ! -iname '*.ogg' ! -iname '*.mp3' ! -iname '*.wav' ! -iname '*.flac' \) -delete
+  find "$tree/sound" -mindepth 1 -type d -empty -delete
   [[ -n $(sounds_in "$tree/sound" | head -n 1) ]] || return 1
   cp "$tree/files/usr/share/doc/$name/copyright" "$root/credits/$name.copyright"
   version=$(dpkg-deb -f "$deb" Version)
