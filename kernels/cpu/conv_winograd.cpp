@@ -11,7 +11,6 @@ namespace {
 constexpr std::int64_t kLeastChannels = 32;         // below, the transforms cost more than they save
 constexpr std::int64_t kScratchBytes = 512 << 10U;  // V and M of a chunk: half of L2
 constexpr std::int64_t kLeastTiles = 64;            // per chunk: amortises one read of U
-constexpr std::int64_t kWinogradDepth = 512;        // of a panel
 constexpr std::int64_t kPartialChannels = 64 * 64;  // I * O up to which weight gradients are summed from partials
 constexpr std::int64_t kPartials = 16;
 constexpr std::int64_t kGroupBytes = 8 << 20U;  // V and dM of a group of samples: in L3
@@ -62,31 +61,28 @@ void transform_gradients(const T* dout, const TileGrid& grid, std::int64_t chann
 template <class T, int V>
 void multiply_points(const Panels<T>& panels, const T* v, T* m, std::int64_t tiles) {
   constexpr int kRows = kTileRows<V>;
+  const std::array<Run, 1> run{{{0, 0, panels.depth}}};
   std::array<std::int64_t, kRows> from;
   std::array<std::int64_t, kRows> to;
   for (std::int64_t block = 0; block < panels.blocks(); ++block) {
     const T* panel = panels.block(block);
-    for (std::int64_t k0 = 0; k0 < panels.depth; k0 += panels.chunk) {
-      const std::int64_t depth = std::min(panels.chunk, panels.depth - k0);
-      const std::array<Run, 1> run{{{0, 0, depth}}};
-      for (std::int64_t point = 0; point < kWinogradPoints; ++point, panel += depth * panels.width()) {
-        const T* source = v + point * tiles * panels.depth + k0;
-        const TileStore<T> store{m + point * tiles * panels.columns + block * panels.width(),
-                                 nullptr,
-                                 nullptr,
-                                 k0 > 0,
-                                 false,
-                                 panels.valid_columns(block)};
-        for (std::int64_t tile = 0; tile < tiles; tile += kRows) {
-          // The last rows are taken again rather than in a narrower tile: they come out the same.
-          const std::int64_t first = std::max<std::int64_t>(0, std::min(tile, tiles - kRows));
-          for (int r = 0; r < kRows; ++r) {
-            const std::int64_t row = std::min(first + r, tiles - 1);
-            from[static_cast<std::size_t>(r)] = row * panels.depth;
-            to[static_cast<std::size_t>(r)] = row * panels.columns;
-          }
-          multiply_tile<T, kRows, V>(source, from.data(), run, panel, to.data(), store);
+    for (std::int64_t point = 0; point < kWinogradPoints; ++point, panel += panels.depth * panels.width()) {
+      const T* source = v + point * tiles * panels.depth;
+      const TileStore<T> store{m + point * tiles * panels.columns + block * panels.width(),
+                               nullptr,
+                               nullptr,
+                               false,
+                               false,
+                               panels.valid_columns(block)};
+      for (std::int64_t tile = 0; tile < tiles; tile += kRows) {
+        // The last rows are computed again rather than in a narrower tile: they come out the same.
+        const std::int64_t first = std::max<std::int64_t>(0, std::min(tile, tiles - kRows));
+        for (int r = 0; r < kRows; ++r) {
+          const std::int64_t row = std::min(first + r, tiles - 1);
+          from[static_cast<std::size_t>(r)] = row * panels.depth;
+          to[static_cast<std::size_t>(r)] = row * panels.columns;
         }
+        multiply_tile<T, kRows, V>(source, from.data(), run, panel, to.data(), store);
       }
     }
   }
@@ -256,7 +252,7 @@ template <class T>
 Panels<T> winograd_forward_panels(const Tensor& weight) {
   const Tensor u = transformed_weight<T>(weight, false);
   const std::int64_t in = weight.dim(3);
-  const Panels<T> p(kWinogradPoints, in, weight.dim(0), kWinogradDepth);
+  const Panels<T> p(kWinogradPoints, in, weight.dim(0), in);
   p.fill(u.data<T>(), in, 1, kWinogradPoints * in);
   return p;
 }
@@ -265,7 +261,7 @@ template <class T>
 Panels<T> winograd_backward_panels(const Tensor& weight) {
   const Tensor u = transformed_weight<T>(weight, true);
   const std::int64_t in = weight.dim(3);
-  const Panels<T> p(kWinogradPoints, weight.dim(0), in, kWinogradDepth);
+  const Panels<T> p(kWinogradPoints, weight.dim(0), in, weight.dim(0));
   p.fill(u.data<T>(), in, kWinogradPoints * in, 1);
   return p;
 }

@@ -98,20 +98,21 @@ const ConvOptions kSame2 = ConvOptions::centred(3, 3, 2, 2);
 
 std::vector<Layer> layers() {
   return {
-      {{2, 64, 96, 1}, {16, 3, 3, 1}, kSame1},
+      {{2, 20, 33, 1}, {16, 3, 3, 1}, kSame1},
       {{1, 13, 17, 16}, {16, 3, 3, 16}, kSame1},
-      {{3, 8, 12, 32}, {32, 3, 3, 32}, kSame1},
+      {{3, 8, 12, 32}, {32, 3, 3, 32}, kSame1},  // Winograd
       {{2, 9, 7, 17}, {33, 3, 3, 17}, kSame1},
-      {{5, 4, 6, 64}, {64, 3, 3, 64}, kSame1},
-      {{2, 5, 5, 80}, {48, 3, 3, 80}, kSame1},
-      {{13, 2, 3, 160}, {96, 3, 3, 160}, kSame1},  // more than one chunk of depth
+      {{2, 9, 7, 33}, {49, 3, 3, 33}, kSame1},     // Winograd, half a tile at each edge
+      {{3, 4, 6, 72}, {72, 3, 3, 72}, kSame1},     // Winograd, gradient shared out by points
+      {{1, 4, 4, 520}, {32, 3, 3, 520}, kSame1},   // Winograd, deep
+      {{13, 2, 3, 160}, {48, 3, 3, 160}, kSame1},  // several chunks of depth
+      {{2, 5, 6, 112}, {104, 3, 3, 112}, kSame2},  // gradient shared out by outputs
       {{2, 16, 24, 16}, {32, 3, 3, 16}, kSame2},
       {{1, 7, 9, 8}, {8, 3, 3, 8}, kSame2},
       {{3, 8, 12, 16}, {32, 1, 1, 16}, ConvOptions::centred(1, 1, 2, 2)},
       {{1, 6, 8, 3}, {20, 5, 3, 3}, ConvOptions::centred(5, 3, 1, 3)},
       {{1, 1, 1, 16}, {16, 3, 3, 16}, kSame1},
       {{2, 4, 8, 32}, {64, 1, 3, 32}, {1, 2, {0, 0}, {0, 1}}},
-      {{7, 4, 6, 260}, {272, 3, 3, 260}, kSame1},  // weights too many for partial gradients
   };
 }
 

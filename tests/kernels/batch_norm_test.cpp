@@ -1,0 +1,184 @@
+#include "kernels/batch_norm.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "kernels/conv.h"
+#include "kernels/parallel.h"
+#include "kernels/random.h"
+
+namespace earmark {
+namespace {
+
+Tensor normal(const Shape& shape, std::uint64_t seed, DType dtype = DType::f64, double mean = 0) {
+  const Tensor t(shape, DType::f64);
+  RandomStream random(seed, 1);
+  for (std::int64_t i = 0; i < t.numel(); ++i) {
+    t.mutable_data<double>()[i] = mean + random.normal();
+  }
+  return t.to(dtype);
+}
+
+struct Statistics {
+  Tensor mean, inverse_deviation;
+};
+
+Statistics statistics_of(const Tensor& x, const Tensor& running_mean = {}, const Tensor& running_variance = {}) {
+  const Shape channels{x.dim(-1)};
+  const Statistics s{Tensor(channels, x.dtype()), Tensor(channels, x.dtype())};
+  kernels::batch_norm_statistics({.x = x,
+                                  .running_mean = running_mean,
+                                  .running_variance = running_variance,
+                                  .mean = s.mean,
+                                  .inverse_deviation = s.inverse_deviation});
+  return s;
+}
+
+TEST(BatchNorm, StatisticsMatchTheDefinition) {
+  const std::int64_t rows = 5 * 31;
+  const Tensor x = normal({5, 31, 17}, 1);
+  const Tensor running_mean = Tensor::full({17}, 2, DType::f64);
+  const Tensor running_variance = Tensor::full({17}, 3, DType::f64);
+  const Statistics s = statistics_of(x, running_mean, running_variance);
+  for (int c = 0; c < 17; ++c) {
+    double mean = 0;
+    double square = 0;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      mean += x.data<double>()[r * 17 + c] / rows;
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      square += std::pow(x.data<double>()[r * 17 + c] - mean, 2);
+    }
+    EXPECT_NEAR(s.mean.data<double>()[c], mean, 1e-13);
+    EXPECT_NEAR(s.inverse_deviation.data<double>()[c], 1 / std::sqrt(square / rows + 1e-5), 1e-12);
+    EXPECT_NEAR(running_mean.data<double>()[c], 2 + 0.1 * (mean - 2), 1e-13);
+    EXPECT_NEAR(running_variance.data<double>()[c], 3 + 0.1 * (square / (rows - 1) - 3), 1e-12) << "n - 1, as PyTorch";
+  }
+}
+
+TEST(BatchNorm, FloatStatisticsSurviveALargeMean) {
+  // The mean of squares minus the square of the mean would keep no digit of a variance of 1 beside 1e8.
+  const Tensor x = normal({200000, 1}, 2, DType::f32, 1e4);
+  const Statistics s = statistics_of(x);
+  EXPECT_NEAR(s.mean.data<float>()[0], 1e4, 0.05);
+  EXPECT_NEAR(s.inverse_deviation.data<float>()[0], 1, 0.02);
+}
+
+struct Everything {
+  Tensor out, dx, dgamma, dbeta;
+};
+
+Everything run(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& dout, bool relu) {
+  const Statistics s = statistics_of(x);
+  const Everything e{empty_like(x), empty_like(x), empty_like(gamma), empty_like(beta)};
+  const kernels::BatchNormForward f{.x = x,
+                                    .mean = s.mean,
+                                    .inverse_deviation = s.inverse_deviation,
+                                    .gamma = gamma,
+                                    .beta = beta,
+                                    .relu = relu,
+                                    .out = e.out};
+  kernels::batch_norm_forward(f);
+  kernels::batch_norm_backward({.forward = f, .dout = dout, .dx = e.dx, .dgamma = e.dgamma, .dbeta = e.dbeta});
+  return e;
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  const Tensor x = a.to(DType::f64);
+  const Tensor y = b.to(DType::f64);
+  double worst = 0;
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    const double d = std::abs(x.data<double>()[i] - y.data<double>()[i]);
+    worst = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(worst, d);
+  }
+  return worst;
+}
+
+TEST(BatchNorm, FloatAgreesWithDouble) {
+  for (const std::int64_t channels : {1, 3, 16, 17, 33, 64}) {
+    const Tensor x = normal({700, channels}, 1);
+    const Tensor gamma = normal({channels}, 2);
+    const Tensor beta = normal({channels}, 3);
+    const Tensor dout = normal({700, channels}, 4);
+    const auto f = [](const Tensor& t) { return t.to(DType::f32); };
+    const Everything want = run(x, gamma, beta, dout, true);
+    const Everything got = run(f(x), f(gamma), f(beta), f(dout), true);
+    EXPECT_LT(largest_difference(got.out, want.out), 2e-5) << channels;
+    EXPECT_LT(largest_difference(got.dx, want.dx), 2e-5) << channels;
+    EXPECT_LT(largest_difference(got.dgamma, want.dgamma), 5e-4) << channels;
+    EXPECT_LT(largest_difference(got.dbeta, want.dbeta), 5e-4) << channels;
+  }
+}
+
+TEST(BatchNorm, GivesTheSameBitsOnAnyNumberOfThreads) {
+  const Tensor x = normal({9000, 33}, 1, DType::f32);
+  const Tensor gamma = normal({33}, 2, DType::f32);
+  const Tensor dout = normal({9000, 33}, 4, DType::f32);
+  std::vector<Everything> results;
+  const int before = num_threads();
+  for (const int threads : {1, 2, 3}) {
+    set_num_threads(threads);
+    results.push_back(run(x, gamma, gamma, dout, true));
+  }
+  set_num_threads(before);
+  const auto same = [](const Tensor& a, const Tensor& b) { return std::memcmp(a.raw(), b.raw(), a.bytes()) == 0; };
+  for (const Everything& r : results) {
+    EXPECT_TRUE(same(r.out, results[0].out) && same(r.dx, results[0].dx) && same(r.dgamma, results[0].dgamma) &&
+                same(r.dbeta, results[0].dbeta));
+  }
+}
+
+TEST(BatchNorm, LetsNaNThrough) {
+  const Tensor x = normal({8, 3}, 1, DType::f32);
+  x.mutable_data<float>()[4] = std::numeric_limits<float>::quiet_NaN();
+  const Tensor ones = Tensor::full({3}, 1);
+  const Everything e = run(x, ones, ones, x, true);
+  EXPECT_TRUE(std::isnan(e.out.data<float>()[1])) << "its channel";
+  EXPECT_FALSE(std::isnan(e.out.data<float>()[0])) << "another channel";
+  EXPECT_TRUE(std::isnan(e.dgamma.data<float>()[1]));
+}
+
+TEST(BatchNorm, FoldsIntoTheConvolutionBefore) {
+  const ConvOptions options = ConvOptions::centred(3, 3, 1, 1);
+  const Tensor x = normal({2, 5, 6, 3}, 1);
+  const Tensor weight = normal({17, 3, 3, 3}, 2);
+  const Tensor bias = normal({17}, 3);
+  const Tensor gamma = normal({17}, 4);
+  const Tensor beta = normal({17}, 5);
+  const Tensor mean = normal({17}, 6);
+  const Tensor variance = Tensor::full({17}, 0.7, DType::f64);
+  const Tensor folded_weight = empty_like(weight);
+  const Tensor folded_bias = empty_like(bias);
+  kernels::fold_batch_norm({.weight = weight,
+                            .bias = bias,
+                            .gamma = gamma,
+                            .beta = beta,
+                            .running_mean = mean,
+                            .running_variance = variance,
+                            .folded_weight = folded_weight,
+                            .folded_bias = folded_bias});
+  const Tensor plain({2, 5, 6, 17}, DType::f64);
+  const Tensor folded = empty_like(plain);
+  kernels::conv_forward({.x = x, .weight = weight, .bias = bias, .options = options, .add = {}, .out = plain});
+  kernels::conv_forward(
+      {.x = x, .weight = folded_weight, .bias = folded_bias, .options = options, .add = {}, .out = folded});
+  const Tensor deviation = Tensor::full({17}, 1 / std::sqrt(0.7 + 1e-5), DType::f64);
+  const Tensor want = empty_like(plain);
+  kernels::batch_norm_forward(
+      {.x = plain, .mean = mean, .inverse_deviation = deviation, .gamma = gamma, .beta = beta, .out = want});
+  EXPECT_LT(largest_difference(folded, want), 1e-12);
+}
+
+TEST(BatchNorm, RefusesWhatDoesNotFit) {
+  const Tensor x({4, 3});
+  EXPECT_THROW(statistics_of(Tensor({0, 3})), Error);
+  EXPECT_THROW(statistics_of(x, Tensor({3}), {}), Error) << "a running mean without its variance";
+  EXPECT_THROW(run(x, Tensor({2}), Tensor({3}), x, false), Error);
+}
+
+}  // namespace
+}  // namespace earmark
