@@ -1,0 +1,282 @@
+#include "data/pair_sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "data/loader.h"
+#include "data/permutation.h"
+#include "data/room.h"
+#include "kernels/error.h"
+#include "tests/data/test_sounds.h"
+
+namespace earmark::data {
+namespace {
+
+std::shared_ptr<const PcmStore> store_of(const std::vector<double>& seconds) {
+  std::vector<std::vector<std::int16_t>> tracks;
+  for (std::size_t i = 0; i < seconds.size(); ++i) {
+    tracks.push_back(testing::to_pcm(testing::melody(seconds[i], 16000, i + 1)));
+  }
+  return std::make_shared<PcmStore>(PcmStore::in_memory(std::move(tracks)));
+}
+
+std::shared_ptr<const NoiseBank> pink_noise() {
+  auto bank = std::make_shared<NoiseBank>();
+  bank->add_colored(NoiseColor::pink, 3);
+  return bank;
+}
+
+PairSampler sampler_of(const std::shared_ptr<const PcmStore>& store, const PairOptions& options,
+                       FeatureOptions features = {}) {
+  return {store, pink_noise(), simulate_rooms(3, 1), features, options};
+}
+
+bool same(const Tensor& a, const Tensor& b) { return std::ranges::equal(a.values<float>(), b.values<float>()); }
+
+TEST(PairSampler, BatchesHaveTheirShapeAndAreFinite) {
+  PairOptions options;
+  options.pairs = 6;
+  const Batch batch = sampler_of(store_of({3, 4, 5}), options).batch(0);
+  EXPECT_EQ(batch.clean.shape(), Shape({6, 64, 96, 1}));
+  EXPECT_EQ(batch.distorted.shape(), Shape({6, 64, 96, 1}));
+  EXPECT_EQ(batch.origins.size(), 6U);
+  for (const Tensor& t : {batch.clean, batch.distorted}) {
+    EXPECT_TRUE(std::ranges::all_of(t.values<float>(), [](float v) { return std::isfinite(v); }));
+  }
+  EXPECT_FALSE(same(batch.clean, batch.distorted));
+}
+
+TEST(PairSampler, AStepIsAPureFunctionOfItsNumber) {
+  PairOptions options;
+  options.pairs = 4;
+  options.augment = {3, 0.5, 1, 10, 1, 8};
+  const auto store = store_of({3, 4});
+  const PairSampler one = sampler_of(store, options);
+  const PairSampler other = sampler_of(store, options);
+  const Batch late = one.batch(17);
+  one.batch(3);
+  EXPECT_TRUE(same(late.clean, other.batch(17).clean));
+  EXPECT_TRUE(same(late.distorted, other.batch(17).distorted));
+  EXPECT_FALSE(same(late.clean, other.batch(18).clean));
+  options.seed = 5;
+  EXPECT_FALSE(same(late.clean, sampler_of(store, options).batch(17).clean));
+}
+
+TEST(PairSampler, WorkersChangeNothing) {
+  PairOptions options;
+  options.pairs = 3;
+  const auto sampler = std::make_shared<const PairSampler>(sampler_of(store_of({3, 3, 3}), options));
+  Loader none(sampler, 5, 0);
+  Loader one(sampler, 5, 1, 2);
+  Loader four(sampler, 5, 4, 3);
+  for (std::int64_t step = 5; step < 11; ++step) {
+    const Batch a = none.next();
+    const Batch b = one.next();
+    const Batch c = four.next();
+    EXPECT_EQ(a.step, step);
+    EXPECT_EQ(c.step, step);
+    EXPECT_TRUE(same(a.clean, b.clean) && same(a.clean, c.clean));
+    EXPECT_TRUE(same(a.distorted, b.distorted) && same(a.distorted, c.distorted));
+  }
+}
+
+TEST(PairSampler, AnEpochDrawsEveryFileOnce) {
+  PairOptions options;
+  options.pairs = 4;
+  const PairSampler sampler = sampler_of(store_of(std::vector<double>(9, 1.5)), options);
+  EXPECT_EQ(sampler.steps_per_epoch(), 2);
+  std::set<std::vector<std::int64_t>> orders;
+  for (std::int64_t epoch = 0; epoch < 5; ++epoch) {
+    std::vector<std::int64_t> drawn;
+    for (std::int64_t step = 2 * epoch; step < 2 * epoch + 2; ++step) {
+      for (const PairOrigin& origin : sampler.batch(step).origins) {
+        drawn.push_back(origin.track);
+      }
+    }
+    orders.insert(drawn);
+    EXPECT_EQ(std::set<std::int64_t>(drawn.begin(), drawn.end()).size(), 8U);
+  }
+  EXPECT_EQ(orders.size(), 5U);  // shuffled anew each time
+}
+
+TEST(PairSampler, FewFilesFillABatchWithoutOverlap) {
+  PairOptions options;
+  options.pairs = 8;
+  options.redraws = 200;
+  const PairSampler sampler = sampler_of(store_of({20, 20}), options);
+  for (std::int64_t step = 0; step < 5; ++step) {
+    const auto origins = sampler.batch(step).origins;
+    for (std::size_t i = 0; i < origins.size(); ++i) {
+      for (std::size_t j = 0; j < i; ++j) {
+        const bool overlap =
+            origins[i].track == origins[j].track && std::abs(origins[i].anchor_start - origins[j].anchor_start) < 15360;
+        EXPECT_FALSE(overlap);
+      }
+    }
+  }
+}
+
+TEST(PairSampler, UniformTimeFavoursLongFiles) {
+  PairOptions options;
+  options.pairs = 1;
+  options.draws = PairOptions::Draws::uniform_time;
+  options.noise_probability = options.reverb_probability = options.both_probability = 0;
+  const PairSampler sampler = sampler_of(store_of({2.92, 20.56}), options);  // 1.96 s and 19.6 s of possible starts
+  int in_long = 0;
+  for (std::int64_t step = 0; step < 400; ++step) {
+    in_long += sampler.batch(step).origins[0].track == 1 ? 1 : 0;
+  }
+  EXPECT_NEAR(in_long, 364, 30);
+}
+
+TEST(PairSampler, ShiftsAndRatiosCoverTheirRanges) {
+  PairOptions options;
+  options.pairs = 50;
+  options.silence_mean_square = 0;
+  const PairSampler sampler = sampler_of(store_of(std::vector<double>(50, 4)), options);
+  std::map<DistortionKind, int> kinds;
+  double least = 1e9;
+  double most = -1e9;
+  double low = 1e9;
+  double high = -1e9;
+  for (std::int64_t step = 0; step < 4; ++step) {
+    for (const PairOrigin& origin : sampler.batch(step).origins) {
+      const auto shift = static_cast<double>(origin.positive_start - origin.anchor_start);
+      EXPECT_LE(std::fabs(shift), 800);
+      least = std::min(least, shift);
+      most = std::max(most, shift);
+      low = std::min(low, origin.snr_db);
+      high = std::max(high, origin.snr_db);
+      ++kinds[origin.kind];
+      EXPECT_EQ(origin.rir >= 0, has_reverb(origin.kind));
+    }
+  }
+  EXPECT_LT(least, -700);
+  EXPECT_GT(most, 700);
+  EXPECT_GE(low, 0);
+  EXPECT_LT(low, 1);
+  EXPECT_LE(high, 20);
+  EXPECT_GT(high, 19);
+  for (const auto kind : {DistortionKind::noise, DistortionKind::reverb, DistortionKind::noise_reverb}) {
+    EXPECT_NEAR(kinds[kind], 67, 25) << name_of(kind);
+  }
+}
+
+TEST(PairSampler, SilentPlacesAreDrawnAgain) {
+  std::vector<float> x = testing::melody(4);
+  x.resize(16 * 16000, 0.0F);  // three quarters are silence
+  auto store = std::make_shared<PcmStore>(PcmStore::in_memory({testing::to_pcm(x)}));
+  PairOptions options;
+  options.pairs = 1;
+  options.redraws = 100;
+  const PairSampler sampler = sampler_of(store, options);
+  for (std::int64_t step = 0; step < 30; ++step) {
+    EXPECT_LT(sampler.batch(step).origins[0].anchor_start, 4 * 16000);
+  }
+  // All silent: the limit ends the search.
+  auto silent = std::make_shared<PcmStore>(PcmStore::in_memory({std::vector<std::int16_t>(40000)}));
+  EXPECT_NO_THROW(sampler_of(silent, options).batch(0));
+}
+
+TEST(PairSampler, AnchorsAreWhatIndexingSees) {
+  FeatureOptions features;
+  PairOptions options;
+  options.pairs = 4;
+  const auto store = store_of({3, 4, 5, 6});
+  const PairSampler sampler = sampler_of(store, options, features);
+  const Batch batch = sampler.batch(0);
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const PairOrigin& origin = batch.origins[static_cast<std::size_t>(i)];
+    const auto pcm = store->track(origin.track);
+    std::vector<float> x(pcm.size());
+    std::transform(pcm.begin(), pcm.end(), x.begin(), [](std::int16_t v) { return static_cast<float>(v) / 32767.0F; });
+    // The whole track's frames at this offset: drop what precedes it modulo one hop.
+    const auto first = static_cast<std::size_t>(origin.anchor_start % features.hop);
+    const Tensor whole = log_mel(std::span(x).subspan(first), features);
+    const std::int64_t frame = origin.anchor_start / features.hop;
+    const Tensor wanted({1, 64, 96, 1});
+    kernels::cut_segments(features, {whole, wanted, frame, 1});
+    for (std::int64_t k = 0; k < 64 * 96; ++k) {
+      const std::int64_t t = k % 96;
+      if (frame + t >= 2) {  // at the very beginning `whole` reflects at another sample
+        EXPECT_NEAR(batch.clean.data<float>()[i * 64 * 96 + k], wanted.data<float>()[k], 2e-2);
+      }
+    }
+  }
+}
+
+TEST(PairSampler, UndistortedUnshiftedPositivesEqualTheirAnchors) {
+  PairOptions options;
+  options.pairs = 4;
+  options.shift_s = 0;
+  options.noise_probability = options.reverb_probability = options.both_probability = 0;
+  const Batch batch = PairSampler(store_of({3, 4}), nullptr, {}, {}, options).batch(0);
+  EXPECT_TRUE(same(batch.clean, batch.distorted));
+}
+
+TEST(PairSampler, SegmentsAsLongAsTheFileWork) {
+  PairOptions options;
+  options.pairs = 2;
+  const Batch batch = sampler_of(store_of({0.96, 0.96}), options).batch(0);
+  EXPECT_EQ(batch.origins[0].anchor_start, 0);
+  EXPECT_EQ(batch.origins[0].positive_start, 0);
+}
+
+TEST(PairSampler, OriginsAreDescribed) {
+  PairOptions options;
+  options.pairs = 1;
+  options.noise_probability = options.reverb_probability = 0;
+  const PairSampler sampler = sampler_of(store_of({3}), options);
+  const std::string text = sampler.describe(sampler.batch(0).origins[0]);
+  for (const char* part : {"track 0 at ", " s, noise_reverb, pink at ", " dB, room of "}) {
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  }
+}
+
+TEST(PairSampler, WhatIsMissingIsSaid) {
+  const auto store = store_of({3});
+  EXPECT_THROW(sampler_of(std::make_shared<PcmStore>(PcmStore::in_memory({})), {}), Error);
+  EXPECT_THROW(PairSampler(store, nullptr, simulate_rooms(1, 1), {}, {}), Error);
+  EXPECT_THROW(PairSampler(store, pink_noise(), {}, {}, {}), Error);
+  EXPECT_THROW(sampler_of(store_of({0.5}), {}), Error);
+  FeatureOptions features;
+  features.sample_rate = 8000;
+  features.f_max = 4000;
+  EXPECT_THROW(sampler_of(store, {}, features), Error);
+}
+
+TEST(Permutation, IsOneAndDependsOnItsKeys) {
+  for (const std::int64_t n : {1, 2, 3, 4, 5, 16, 17, 100, 1000}) {
+    std::set<std::int64_t> seen;
+    for (std::int64_t i = 0; i < n; ++i) {
+      seen.insert(permuted(i, n, 7, 3));
+    }
+    EXPECT_EQ(static_cast<std::int64_t>(seen.size()), n);
+    EXPECT_EQ(*seen.rbegin(), n - 1);
+  }
+  int moved = 0;
+  int reseeded = 0;
+  for (std::int64_t i = 0; i < 1000; ++i) {
+    moved += permuted(i, 1000, 7, 3) != permuted(i, 1000, 7, 4) ? 1 : 0;
+    reseeded += permuted(i, 1000, 7, 3) != permuted(i, 1000, 8, 3) ? 1 : 0;
+  }
+  EXPECT_GT(moved, 980);
+  EXPECT_GT(reseeded, 980);
+}
+
+TEST(Permutation, PlacesAreUniform) {
+  std::array<int, 10> counts{};
+  for (std::uint64_t shuffle = 0; shuffle < 5000; ++shuffle) {
+    ++counts.at(static_cast<std::size_t>(permuted(0, 10, 1, shuffle)));
+  }
+  for (const int count : counts) {
+    EXPECT_NEAR(count, 500, 120);
+  }
+}
+
+}  // namespace
+}  // namespace earmark::data
