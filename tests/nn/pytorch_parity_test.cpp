@@ -71,7 +71,6 @@ struct Reference {
     }
     encoder->weights_changed();
   }
-  bool comparable_in_float() const { return file.metadata.at("float") == "yes"; }
 };
 
 class Parity : public ::testing::TestWithParam<std::tuple<const char*, DType>> {
@@ -81,17 +80,17 @@ class Parity : public ::testing::TestWithParam<std::tuple<const char*, DType>> {
   double tolerance() const { return dtype() == DType::f32 ? 1e-4 : 1e-9; }
 };
 
+using Case = std::tuple<const char*, DType>;
 INSTANTIATE_TEST_SUITE_P(
     PyTorch, Parity,
-    ::testing::Combine(::testing::Values("full_size", "paper", "poster", "area", "tanh_area", "no_attention"),
-                       ::testing::Values(DType::f32, DType::f64)),
+    ::testing::Values(Case{"full_size", DType::f64}, Case{"paper", DType::f32}, Case{"paper", DType::f64},
+                      Case{"poster", DType::f32}, Case{"poster", DType::f64}, Case{"area", DType::f32},
+                      Case{"area", DType::f64}, Case{"tanh_area", DType::f32}, Case{"tanh_area", DType::f64},
+                      Case{"no_attention", DType::f32}, Case{"no_attention", DType::f64}),
     [](const auto& p) { return std::string(std::get<0>(p.param)) + "_" + std::string(name_of(std::get<1>(p.param))); });
 
 TEST_P(Parity, EmbeddingsLossAndGradients) {
   const Reference r(name(), dtype());
-  if (dtype() == DType::f32 && !r.comparable_in_float()) {
-    GTEST_SKIP() << "at this size some ReLU switches within rounding: compared in double only";
-  }
   const Variable views = r.encoder->forward(Variable(made_up_segments(r.seed, r.options, 2 * kPairs, 0, dtype())));
   const NtXentResult result = nt_xent(views, kTemperature);
   expect_close(views.value(), r.file.at("embeddings"), tolerance(), "embeddings");
@@ -134,9 +133,6 @@ class Optimiser {
 
 TEST_P(Parity, FiveStepsOfAdamAndInferenceAfterThem) {
   const Reference r(name(), dtype());
-  if (dtype() == DType::f32 && !r.comparable_in_float()) {
-    GTEST_SKIP() << "at this size some ReLU switches within rounding: compared in double only";
-  }
   Optimiser optimiser(*r.encoder);
   for (int step = 0; step < kSteps; ++step) {
     const Variable views = r.encoder->forward(Variable(made_up_segments(r.seed, r.options, 2 * kPairs, step, dtype())));
@@ -154,6 +150,15 @@ TEST_P(Parity, FiveStepsOfAdamAndInferenceAfterThem) {
   }
   const Tensor segments = made_up_segments(r.seed, r.options, kPairs, kSteps, dtype());
   expect_close(r.encoder->embed(segments), r.file.at("embeddings_after"), 3 * tolerance(), "embed");
+}
+
+TEST(PyTorch, FullSizeInFloat) {
+  // Among so many activations some ReLUs switch within rounding, which moves gradients by more than 1e-4 in PyTorch's
+  // own float too: only what comes out is compared.
+  const Reference r("full_size", DType::f32);
+  const Variable views = r.encoder->forward(Variable(made_up_segments(r.seed, r.options, 2 * kPairs, 0, DType::f32)));
+  expect_close(views.value(), r.file.at("embeddings"), 1e-3, "embeddings");
+  EXPECT_NEAR(nt_xent(views, kTemperature).loss.value().item(), r.file.at("losses").data<double>()[0], 1e-3);
 }
 
 TEST(PyTorch, ReadsOurCheckpoints) {
