@@ -1,0 +1,54 @@
+#include "nn/encoder_options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "kernels/error.h"
+
+namespace earmark::nn {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string error_of(const std::string& json) {
+  try {
+    encoder_options_from_json(json);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(EncoderOptions, SurviveTheWayThroughJson) {
+  EncoderOptions options;
+  options.width = 8;
+  options.attention = Attention::once;
+  options.attention_logits = AttentionLogits::plain;
+  options.attention_scale = AttentionScale::area;
+  options.attention_init = AttentionInit::zero;
+  options.attention_deviation = 0.05;
+  options.convolution_init = ConvolutionInit::kaiming;
+  options.embedding = 64;
+  options.head_hidden = 16;
+  EXPECT_EQ(encoder_options_from_json(to_json(options)), options);
+  EXPECT_NE(encoder_options_from_json(to_json(options)), EncoderOptions{});
+}
+
+TEST(EncoderOptions, AbsentKeysKeepTheirDefaults) { EXPECT_EQ(encoder_options_from_json("{}"), EncoderOptions{}); }
+
+TEST(EncoderOptions, ErrorsNameTheKey) {
+  EXPECT_THAT(error_of(R"({"widht": 8})"), HasSubstr("widht"));
+  EXPECT_THAT(error_of(R"({"width": "8"})"), HasSubstr("width"));
+  EXPECT_THAT(error_of(R"({"width": 8.5})"), HasSubstr("width"));
+  EXPECT_THAT(error_of(R"({"width": 99999999999})"), HasSubstr("width"));
+  EXPECT_THAT(error_of(R"({"width": 0})"), HasSubstr("width"));
+  EXPECT_THAT(error_of(R"({"attention": "thrice"})"), HasSubstr("attention"));
+  EXPECT_THAT(error_of(R"({"embedding": 100})"), HasSubstr("6144"));
+  EXPECT_THAT(error_of("[1]"), HasSubstr("JSON object"));
+  EXPECT_THAT(error_of("{"), HasSubstr("JSON object"));
+}
+
+TEST(EncoderOptions, FlattenedSizeIsThePapers) { EXPECT_EQ(flattened_size({}), 6144); }
+
+}  // namespace
+}  // namespace earmark::nn

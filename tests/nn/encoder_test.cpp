@@ -1,0 +1,248 @@
+#include "nn/encoder.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <thread>
+
+#include "autograd/functions.h"
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+#include "kernels/random.h"
+
+namespace earmark::nn {
+namespace {
+
+EncoderOptions tiny() {
+  EncoderOptions options;
+  options.width = 2;
+  options.bands = 17;
+  options.frames = 20;
+  options.embedding = 8;
+  options.head_hidden = 4;
+  return options;
+}
+
+Tensor random_segments(std::int64_t count, const EncoderOptions& options, std::uint64_t seed = 7) {
+  const Tensor x({count, options.bands, options.frames, 1});
+  RandomStream random(seed);
+  std::generate(x.mutable_data<float>(), x.mutable_data<float>() + x.numel(),
+                [&] { return static_cast<float>(random.normal()); });
+  return x;
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  EXPECT_EQ(a.shape(), b.shape());
+  double worst = 0;
+  for (std::int64_t i = 0; i < a.numel(); ++i) {
+    worst = std::max(worst, std::abs(static_cast<double>(a.data<float>()[i]) - b.data<float>()[i]));
+  }
+  return worst;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
+}
+
+const Variable& parameter(const Encoder& encoder, const std::string& name) {
+  for (const NamedParameter& candidate : encoder.parameters()) {
+    if (candidate.name == name) {
+      return candidate.variable;
+    }
+  }
+  throw std::runtime_error("no parameter " + name);
+}
+
+TEST(Encoder, HasThePapersNumberOfParameters) {
+  EXPECT_EQ(make_encoder(EncoderOptions{})->parameter_count(), 19853568);
+}
+
+TEST(Encoder, ParameterNamesAreStable) {
+  EncoderOptions options = tiny();
+  const auto encoder = make_encoder(options);
+  std::vector<std::string> names;
+  for (const NamedParameter& entry : encoder->parameters()) {
+    names.push_back(entry.name);
+  }
+  const std::vector<std::string> beginning{"front.conv.weight",
+                                           "front.conv.bias",
+                                           "front.norm.weight",
+                                           "front.norm.bias",
+                                           "block1.conv1.weight",
+                                           "block1.conv1.bias",
+                                           "block1.norm1.weight",
+                                           "block1.norm1.bias",
+                                           "block1.attention1.spectral.weight",
+                                           "block1.attention1.temporal.weight",
+                                           "block1.conv2.weight",
+                                           "block1.conv2.bias",
+                                           "block1.norm2.weight",
+                                           "block1.norm2.bias",
+                                           "block1.attention2.spectral.weight",
+                                           "block1.attention2.temporal.weight",
+                                           "block2.conv1.weight"};
+  ASSERT_GE(names.size(), beginning.size());
+  EXPECT_TRUE(std::equal(beginning.begin(), beginning.end(), names.begin()));
+  const std::vector<std::string> end{"block6.identity.weight",
+                                     "block6.identity.bias",
+                                     "block6.attention2.spectral.weight",
+                                     "block6.attention2.temporal.weight",
+                                     "head.hidden.weight",
+                                     "head.hidden.bias",
+                                     "head.output.weight",
+                                     "head.output.bias"};
+  EXPECT_TRUE(std::equal(end.rbegin(), end.rend(), names.rbegin()));
+  EXPECT_EQ(encoder->buffers().front().name, "front.norm.running_mean");
+}
+
+TEST(Encoder, EveryOptionGivesUnitRowsInBothModes) {
+  for (const Attention attention : {Attention::none, Attention::once, Attention::twice}) {
+    for (const AttentionLogits logits : {AttentionLogits::tanh, AttentionLogits::plain}) {
+      for (const AttentionScale scale : {AttentionScale::hundred, AttentionScale::area}) {
+        EncoderOptions options = tiny();
+        options.attention = attention;
+        options.attention_logits = logits;
+        options.attention_scale = scale;
+        options.convolution_init =
+            logits == AttentionLogits::tanh ? ConvolutionInit::kaiming : ConvolutionInit::pytorch;
+        const auto encoder = make_encoder(options);
+        const Tensor x = random_segments(3, options);
+        for (const bool training : {true, false}) {
+          encoder->set_training(training);
+          const Tensor y = encoder->forward(Variable(x)).value();
+          ASSERT_EQ(y.shape(), (Shape{3, 8}));
+          for (std::int64_t row = 0; row < 3; ++row) {
+            double square = 0;
+            for (std::int64_t i = 0; i < 8; ++i) {
+              square += std::pow(static_cast<double>(y.data<float>()[row * 8 + i]), 2);
+            }
+            EXPECT_NEAR(square, 1, 1e-5);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Encoder, ZeroAttentionWithAreaScaleStartsAsNoAttention) {
+  EncoderOptions with = tiny();
+  with.attention_init = AttentionInit::zero;
+  with.attention_scale = AttentionScale::area;
+  EncoderOptions without = tiny();
+  without.attention = Attention::none;
+  const Tensor x = random_segments(4, with);
+  const Tensor a = make_encoder(with, 5)->forward(Variable(x)).value();
+  const Tensor b = make_encoder(without, 5)->forward(Variable(x)).value();
+  EXPECT_LT(largest_difference(a, b), 1e-5);
+  with.attention_init = AttentionInit::normal;
+  EXPECT_GT(largest_difference(make_encoder(with, 5)->forward(Variable(x)).value(), b), 1e-3);
+}
+
+TEST(Encoder, SeedDecidesTheStartAndOptionsLeaveOtherParametersAlone) {
+  EncoderOptions without = tiny();
+  without.attention = Attention::none;
+  const auto a = make_encoder(tiny(), 3);
+  const auto b = make_encoder(without, 3);
+  const auto c = make_encoder(tiny(), 4);
+  const std::string name = "block5.conv2.weight";
+  EXPECT_TRUE(same_bits(parameter(*a, name).value(), parameter(*b, name).value()));
+  EXPECT_FALSE(same_bits(parameter(*a, name).value(), parameter(*c, name).value()));
+}
+
+TEST(Encoder, InitialWeightsHaveTheirDeviation) {
+  EncoderOptions options;
+  options.attention_deviation = 0.5;
+  options.width = 8;
+  options.convolution_init = ConvolutionInit::kaiming;
+  const auto encoder = make_encoder(options);
+  const auto deviation = [&](const std::string& name) {
+    const Tensor& tensor = parameter(*encoder, name).value();
+    double square = 0;
+    for (const float value : tensor.values<float>()) {
+      square += static_cast<double>(value) * value;
+    }
+    return std::sqrt(square / static_cast<double>(tensor.numel()));
+  };
+  EXPECT_NEAR(deviation("block1.attention1.spectral.weight"), 0.5, 0.05);
+  EXPECT_NEAR(deviation("block6.conv2.weight"), std::sqrt(2.0 / (9 * 256)), 0.001);
+  EXPECT_NEAR(deviation("head.hidden.weight"), 1 / std::sqrt(12.0 * 3), 0.01);
+}
+
+/// An encoder whose running statistics have moved, so that folding has something to fold.
+std::shared_ptr<Encoder> trained(const EncoderOptions& options) {
+  const auto encoder = make_encoder(options, 11);
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    encoder->forward(Variable(random_segments(6, options, seed)));
+  }
+  return encoder;
+}
+
+TEST(Encoder, EmbedIsForwardWithRunningStatistics) {
+  for (const Attention attention : {Attention::none, Attention::once, Attention::twice}) {
+    EncoderOptions options = tiny();
+    options.attention = attention;
+    const auto encoder = trained(options);
+    const Tensor x = random_segments(9, options, 99);
+    const Tensor embedded = encoder->embed(x);
+    encoder->set_training(false);
+    EXPECT_LT(largest_difference(embedded, encoder->forward(Variable(x)).value()), 2e-5);
+  }
+}
+
+TEST(Encoder, EmbedFollowsTheWeights) {
+  const auto encoder = trained(tiny());
+  const Tensor x = random_segments(2, tiny(), 99);
+  const Tensor before = encoder->embed(x);
+  EXPECT_TRUE(same_bits(before, encoder->embed(x)));
+  parameter(*encoder, "front.norm.weight").value().fill(-0.7);
+  encoder->weights_changed();
+  EXPECT_FALSE(same_bits(before, encoder->embed(x)));
+}
+
+TEST(Encoder, EmbedIsTheSameForAnyBatchThreadCountAndCaller) {
+  const auto encoder = trained(tiny());
+  const Tensor x = random_segments(13, tiny(), 5);
+  const int threads = num_threads();
+  set_num_threads(1);
+  const Tensor alone = encoder->embed(x);
+  set_num_threads(2);
+  const Tensor together = encoder->embed(x);
+  EXPECT_TRUE(same_bits(alone, together));
+  std::vector<Tensor> results(2);
+  std::thread first([&] { results[0] = encoder->embed(x); });
+  std::thread second([&] { results[1] = encoder->embed(x); });
+  first.join();
+  second.join();
+  set_num_threads(threads);
+  EXPECT_TRUE(same_bits(results[0], alone));
+  EXPECT_TRUE(same_bits(results[1], alone));
+  EXPECT_LT(largest_difference(encoder->embed(x.slice(3, 4)), alone.slice(3, 4)), 1e-6);
+}
+
+TEST(Encoder, EveryParameterButCancelledBiasesGetsAGradient) {
+  const auto encoder = make_encoder(tiny());
+  const Variable y = encoder->forward(Variable(random_segments(4, tiny())));
+  nt_xent(y, 0.1).loss.backward();
+  for (const NamedParameter& entry : encoder->parameters()) {
+    const bool cancelled = entry.name.find("conv") != std::string::npos && entry.name.ends_with(".bias");
+    EXPECT_EQ(static_cast<bool>(entry.variable.grad()), !cancelled) << entry.name;
+  }
+}
+
+TEST(Encoder, RefusesOtherShapesAndUnknownTypes) {
+  const auto encoder = make_encoder(tiny());
+  EXPECT_THROW(encoder->forward(Variable(Tensor({1, 17, 21, 1}))), Error);
+  EXPECT_THROW(encoder->embed(Tensor({17, 20, 1})), Error);
+  EXPECT_THROW(encoder->embed(Tensor({1, 17, 20, 1}, DType::f64)), Error);
+  EncoderOptions options = tiny();
+  options.type = "nonsense";
+  EXPECT_THROW(make_encoder(options), Error);
+}
+
+TEST(Encoder, EmbedsNothingToNothing) {
+  EXPECT_EQ(make_encoder(tiny())->embed(Tensor({0, 17, 20, 1})).shape(), (Shape{0, 8}));
+}
+
+}  // namespace
+}  // namespace earmark::nn

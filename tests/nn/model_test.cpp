@@ -1,0 +1,183 @@
+#include "nn/model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+#include "nn/fingerprinter.h"
+#include "tests/test_support.h"
+
+namespace earmark::nn {
+namespace {
+
+using earmark::testing::TemporaryFolder;
+using ::testing::HasSubstr;
+
+Model small_model(std::uint64_t seed = 1) {
+  FeatureOptions features;
+  features.mel_bands = 16;
+  features.frames = 32;
+  features.hop_frames = 8;
+  features.normalization = FeatureOptions::Normalization::max_relative;
+  EncoderOptions options;
+  options.width = 2;
+  options.embedding = 16;
+  options.head_hidden = 4;
+  return make_model(features, options, seed);
+}
+
+std::string error_of(const std::filesystem::path& path) {
+  try {
+    load_model(path);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+std::vector<float> tone(std::int64_t samples) {
+  std::vector<float> pcm(static_cast<std::size_t>(samples));
+  for (std::size_t i = 0; i < pcm.size(); ++i) {
+    const auto t = static_cast<float>(i) / 16000.0F;
+    pcm[i] = 0.3F * std::sin(6.2831853F * (300 + 500 * t) * t);
+  }
+  return pcm;
+}
+
+TEST(Model, SurvivesTheWayThroughAFile) {
+  const TemporaryFolder folder;
+  const Model model = small_model();
+  model.encoder->forward(Variable(Tensor::full({2, 16, 32, 1}, 0.5)));
+  save_model(folder / "m.safetensors", model);
+  const Model back = load_model(folder / "m.safetensors");
+  EXPECT_EQ(back.features, model.features);
+  EXPECT_EQ(back.options, model.options);
+  EXPECT_FALSE(back.encoder->training());
+  EXPECT_EQ(model_hash(back), model_hash(model));
+  const Tensor x = Tensor::full({1, 16, 32, 1}, 0.25);
+  const Tensor a = model.encoder->embed(x);
+  const Tensor b = back.encoder->embed(x);
+  EXPECT_TRUE(std::equal(a.raw(), a.raw() + a.bytes(), b.raw()));
+}
+
+TEST(Model, HashTellsModelsApart) {
+  const Model model = small_model();
+  const std::string hash = model_hash(model);
+  EXPECT_EQ(hash.size(), 16U);
+  EXPECT_EQ(model_hash(small_model()), hash);
+  EXPECT_NE(model_hash(small_model(2)), hash);
+  Model other = model;
+  other.features.floor_db = -50;
+  EXPECT_NE(model_hash(other), hash);
+  const Tensor weight = model.encoder->parameters().back().variable.value();
+  weight.mutable_data<float>()[0] = std::nextafter(weight.data<float>()[0], 10.0F);
+  EXPECT_NE(model_hash(model), hash);
+}
+
+TEST(Model, FilesThatDoNotFitAreExplained) {
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder / "m.safetensors";
+  SafetensorsFile file = to_safetensors(small_model());
+  const auto error_with = [&](const auto& change) {
+    SafetensorsFile changed = file;
+    change(changed);
+    write_safetensors(path, changed);
+    const std::string error = error_of(path);
+    EXPECT_THAT(error, HasSubstr(path.string()));
+    return error;
+  };
+  EXPECT_THAT(error_with([](auto& f) { f.tensors.erase(f.tensors.begin() + 3); }), HasSubstr("front.norm.bias"));
+  EXPECT_THAT(error_with([](auto& f) { f.tensors.emplace_back("extra", Tensor::zeros({1})); }), HasSubstr("extra"));
+  EXPECT_THAT(error_with([](auto& f) {
+                f.tensors[0].second = Tensor::zeros({3, 3, 3, 1});
+              }),
+              HasSubstr("(3, 3, 3, 1)"));
+  EXPECT_THAT(error_with([](auto& f) {
+                f.tensors[0].second = Tensor::zeros({2, 3, 3, 1}, DType::i32);
+              }),
+              HasSubstr("i32"));
+  EXPECT_THAT(error_with([](auto& f) { f.metadata.erase("encoder"); }), HasSubstr("not an Earmark model"));
+  EXPECT_THAT(error_with([](auto& f) { f.metadata["format"] = "pt"; }), HasSubstr("not an Earmark model"));
+  EXPECT_THAT(error_with([](auto& f) { f.metadata["version"] = "2"; }), HasSubstr("version 2"));
+  EXPECT_THAT(error_with([](auto& f) { f.metadata["features"] = R"({"hop": -1})"; }), HasSubstr("hop"));
+  EXPECT_THAT(error_with([](auto& f) { f.metadata["encoder"] = R"({"type": "other"})"; }), HasSubstr("other"));
+  EXPECT_THAT(error_of(folder / "none"), HasSubstr("none"));
+}
+
+TEST(Model, FeatureOptionsSurviveTheWayThroughJson) {
+  const FeatureOptions features = small_model().features;
+  EXPECT_EQ(feature_options_from_json(to_json(features)), features);
+  EXPECT_THROW(feature_options_from_json(R"({"normalization": "odd"})"), Error);
+}
+
+TEST(Fingerprinter, OneSegmentEveryHop) {
+  const Fingerprinter fingerprinter(small_model());
+  for (const std::int64_t samples : {1L, 100L, 5119L, 5120L, 5279L, 6399L, 6400L, 16000L}) {
+    const Tensor rows = fingerprinter.fingerprints(tone(samples));
+    const std::int64_t frames = std::max<std::int64_t>(samples / 160, 32);
+    EXPECT_EQ(rows.shape(), (Shape{(frames - 32) / 8 + 1, 16})) << samples;
+    EXPECT_EQ(rows.dim(0), fingerprinter.count(samples)) << samples;
+    for (std::int64_t row = 0; row < rows.dim(0); ++row) {
+      double square = 0;
+      for (std::int64_t i = 0; i < 16; ++i) {
+        square += std::pow(static_cast<double>(rows.data<float>()[row * 16 + i]), 2);
+      }
+      EXPECT_NEAR(square, 1, 1e-5);
+    }
+  }
+  EXPECT_DOUBLE_EQ(fingerprinter.hop_seconds(), 0.08);
+  EXPECT_DOUBLE_EQ(fingerprinter.hop_seconds(5), 0.05);
+  EXPECT_DOUBLE_EQ(fingerprinter.segment_seconds(), 0.32);
+}
+
+TEST(Fingerprinter, AnotherHopSeesTheSameSegments) {
+  const Fingerprinter fingerprinter(small_model());
+  const std::vector<float> pcm = tone(20000);
+  const Tensor coarse = fingerprinter.fingerprints(pcm);
+  const Tensor fine = fingerprinter.fingerprints(pcm, 4);
+  EXPECT_EQ(fine.dim(0), fingerprinter.count(20000, 4));
+  for (std::int64_t row = 0; row < coarse.dim(0); ++row) {
+    for (std::int64_t i = 0; i < 16; ++i) {
+      EXPECT_NEAR(coarse.data<float>()[row * 16 + i], fine.data<float>()[2 * row * 16 + i], 1e-5);
+    }
+  }
+}
+
+TEST(Fingerprinter, TheSameForAnyNumberOfThreads) {
+  const Fingerprinter fingerprinter(small_model());
+  const std::vector<float> pcm = tone(200000);
+  const int threads = num_threads();
+  set_num_threads(1);
+  const Tensor one = fingerprinter.fingerprints(pcm);
+  set_num_threads(2);
+  const Tensor two = fingerprinter.fingerprints(pcm);
+  set_num_threads(threads);
+  EXPECT_TRUE(std::equal(one.raw(), one.raw() + one.bytes(), two.raw()));
+}
+
+TEST(Fingerprinter, RefusesWhatIsNoSound) {
+  const Fingerprinter fingerprinter(small_model());
+  EXPECT_THROW(static_cast<void>(fingerprinter.fingerprints({})), Error);
+  std::vector<float> pcm = tone(8000);
+  pcm[5000] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THROW(static_cast<void>(fingerprinter.fingerprints(pcm)), Error);
+  pcm[5000] = std::numeric_limits<float>::infinity();
+  EXPECT_THROW(static_cast<void>(fingerprinter.fingerprints(pcm)), Error);
+  EXPECT_THROW(static_cast<void>(fingerprinter.fingerprints(tone(8000), -1)), Error);
+  EXPECT_THROW(Fingerprinter(Model{}), Error);
+}
+
+TEST(Fingerprinter, SilenceHasAFingerprint) {
+  const Tensor rows = Fingerprinter(small_model()).fingerprints(std::vector<float>(16000, 0.0F));
+  for (const float value : rows.values<float>()) {
+    EXPECT_TRUE(std::isfinite(value));
+  }
+}
+
+}  // namespace
+}  // namespace earmark::nn
