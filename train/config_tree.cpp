@@ -162,8 +162,16 @@ std::string ConfigTree::place(const std::string& path) const {
   if (const std::string* assignment = override_of(path)) {
     return "--set " + *assignment;
   }
-  const YAML::Node node = find(path);
-  return node ? str(name_, ":", node.Mark().line + 1, ": ", path) : str(name_, ": ", path);
+  const std::size_t dot = path.rfind('.');
+  const YAML::Node parent = dot == std::string::npos ? root_ : find(path.substr(0, dot));
+  if (parent.IsDefined() && parent.IsMap()) {
+    for (const auto& pair : parent) {
+      if (pair.first.Scalar() == leaf_of(path)) {
+        return str(name_, ":", pair.first.Mark().line + 1, ": ", path);
+      }
+    }
+  }
+  return str(name_, ": ", path);
 }
 
 fs::path ConfigTree::folder_for(const std::string& path) const {

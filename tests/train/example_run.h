@@ -1,0 +1,37 @@
+// A training run small enough for a test: two kinds of sweeps as music, a network of width 2 on short segments.
+#pragma once
+
+#include "train/data_sources.h"
+#include "train/options.h"
+
+namespace earmark::train {
+
+inline TrainOptions tiny_options() {
+  TrainOptions options;
+  options.steps = 6;
+  options.checkpoint_interval = 3;
+  options.log_interval = 1;
+  options.features.mel_bands = 16;
+  options.features.frames = 24;
+  options.features.normalization = FeatureOptions::Normalization::max_relative;
+  options.encoder.width = 2;
+  options.encoder.bands = 16;
+  options.encoder.frames = 24;
+  options.encoder.embedding = 16;
+  options.encoder.head_hidden = 4;
+  options.encoder.attention_scale = nn::AttentionScale::area;
+  options.encoder.attention_init = nn::AttentionInit::zero;
+  options.pairs.pairs = 6;
+  options.pairs.draws = data::PairOptions::Draws::uniform_time;
+  options.optimizer.learning_rate = 3e-3;
+  options.optimizer.schedule = Schedule::cosine;
+  options.optimizer.warmup_steps = 2;
+  options.validation.interval = 3;
+  options.validation.queries = 16;
+  return options;
+}
+
+/// Four tracks of music made from nothing and two to validate on, three noises, two rooms.
+TrainingData tiny_data(const TrainOptions& options);
+
+}  // namespace earmark::train

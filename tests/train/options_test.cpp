@@ -1,0 +1,92 @@
+#include "train/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "kernels/error.h"
+
+namespace earmark::train {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::filesystem::path kConfigs = std::filesystem::path(EARMARK_SOURCE_DIR) / "configs";
+const std::string kMusic = "data.music=[/music]";
+
+TrainOptions read(const std::string& name, const std::vector<std::string>& overrides = {}) {
+  Config config = Config::load(kConfigs / name, overrides);
+  const TrainOptions options = read_train_options(config);
+  config.skip("reproduce");
+  config.finish();
+  check_train_options(config, options);
+  return options;
+}
+
+std::string error_of(const std::vector<std::string>& overrides) {
+  try {
+    read("demo.yaml", overrides);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(TrainOptions, FmaIsThePaper) {
+  const TrainOptions options = read("fma.yaml");
+  EXPECT_EQ(options.encoder, nn::EncoderOptions{});
+  EXPECT_EQ(options.features, FeatureOptions{});
+  EXPECT_EQ(options.pairs.pairs, 256);
+  EXPECT_EQ(options.temperature, 0.1);
+  EXPECT_EQ(options.optimizer.learning_rate, 1e-4);
+  EXPECT_EQ(options.optimizer.schedule, Schedule::constant);
+  EXPECT_EQ(options.optimizer.weight_decay, 0);
+  EXPECT_EQ(options.pairs.draws, data::PairOptions::Draws::per_file);
+  EXPECT_DOUBLE_EQ(options.pairs.shift_s, 0.05);
+}
+
+TEST(TrainOptions, EveryConfigurationIsCompleteAndRoundTrips) {
+  int found = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kConfigs)) {
+    ++found;
+    Config config = Config::load(entry.path(), {kMusic});
+    const TrainOptions options = read_train_options(config);
+    config.skip("reproduce");
+    EXPECT_NO_THROW(config.finish()) << entry.path();
+    EXPECT_NO_THROW(check_train_options(config, options)) << entry.path();
+    Config again = Config::parse(config.resolved(), "resolved");
+    read_train_options(again);
+    again.skip("reproduce");
+    EXPECT_NO_THROW(again.finish()) << entry.path();
+    EXPECT_EQ(again.resolved(), config.resolved()) << entry.path();
+  }
+  EXPECT_GE(found, 3);
+}
+
+TEST(TrainOptions, SeedReachesThePairs) { EXPECT_EQ(read("demo.yaml", {kMusic, "train.seed=9"}).pairs.seed, 9U); }
+
+TEST(TrainOptions, WhatDoesNotFitTogetherIsRefused) {
+  EXPECT_THAT(error_of({}), HasSubstr("no music"));
+  EXPECT_THAT(error_of({kMusic, "data.colored_noise=[]"}), HasSubstr("noise is asked for"));
+  EXPECT_THAT(error_of({kMusic, "data.colored_noise=[blue]"}), HasSubstr("blue"));
+  EXPECT_THAT(error_of({kMusic, "data.rooms=0"}), HasSubstr("reverb is asked for"));
+  EXPECT_THAT(error_of({kMusic, "encoder.embedding=100"}), HasSubstr("does not divide"));
+  EXPECT_THAT(error_of({kMusic, "features.f_max=9000"}), HasSubstr("demo.yaml"));
+  EXPECT_EQ(error_of({kMusic}), "no error");
+}
+
+TEST(LearningRate, WarmsUpThenFollowsTheCosine) {
+  OptimizerOptions options;
+  options.learning_rate = 2;
+  EXPECT_EQ(learning_rate(options, 0, 0), 2);
+  EXPECT_EQ(learning_rate(options, 500, 0.99), 2);
+  options.schedule = Schedule::cosine;
+  options.final_fraction = 0.1;
+  options.warmup_steps = 4;
+  EXPECT_DOUBLE_EQ(learning_rate(options, 0, 0), 0.5);
+  EXPECT_DOUBLE_EQ(learning_rate(options, 4, 0), 2);
+  EXPECT_DOUBLE_EQ(learning_rate(options, 4, 0.5), 2 * 0.55);
+  EXPECT_DOUBLE_EQ(learning_rate(options, 4, 1), 0.2);
+}
+
+}  // namespace
+}  // namespace earmark::train

@@ -1,0 +1,274 @@
+#include "train/run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+#include "tests/test_support.h"
+#include "tests/train/example_run.h"
+#include "train/trainer.h"
+#include "train/validation.h"
+
+namespace earmark::train {
+namespace {
+
+namespace fs = std::filesystem;
+using earmark::testing::TemporaryFolder;
+using ::testing::HasSubstr;
+
+std::string bytes_of(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  EXPECT_TRUE(in.good()) << path;
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+/// A log without its last two columns, which tell time.
+std::string timeless(const fs::path& log) {
+  std::istringstream in(bytes_of(log));
+  std::string out;
+  for (std::string line; std::getline(in, line);) {
+    line.resize(line.rfind(','));
+    line.resize(line.rfind(','));
+    out += line + "\n";
+  }
+  return out;
+}
+
+RunReport train_in(const fs::path& folder, const TrainOptions& options, const TrainingData& data, bool stop = false) {
+  const RunFolder run = fs::exists(folder) ? RunFolder::open(folder) : RunFolder::create(folder, "train:\n");
+  const std::atomic<bool> stop_flag{stop};
+  return run_training(options, data, run, stop_flag, false);
+}
+
+class Run : public ::testing::Test {
+ protected:
+  TemporaryFolder folder_;
+  TrainOptions options_ = tiny_options();
+  TrainingData data_ = tiny_data(options_);
+};
+
+TEST_F(Run, LeavesEverythingInItsFolder) {
+  const RunReport report = train_in(folder_ / "run", options_, data_);
+  EXPECT_EQ(report.steps, 6);
+  EXPECT_FALSE(report.interrupted);
+  EXPECT_GE(report.best_hit_rate, 0);
+  for (const char* name :
+       {"config.yaml", "log.csv", "model.safetensors", "best.safetensors", "checkpoints/step-00000003/state.json",
+        "checkpoints/step-00000006/model.safetensors", "checkpoints/step-00000006/optimizer.safetensors"}) {
+    EXPECT_TRUE(fs::exists(folder_ / "run" / name)) << name;
+  }
+  EXPECT_EQ(bytes_of(folder_ / "run" / "model.safetensors"),
+            bytes_of(folder_ / "run" / "checkpoints/step-00000006/model.safetensors"));
+  EXPECT_EQ(nn::load_model(folder_ / "run" / "best.safetensors").options, options_.encoder);
+  const std::string log = timeless(folder_ / "run" / "log.csv");
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 7);
+}
+
+TEST_F(Run, StoppedAndResumedEqualsStraightBitForBit) {
+  train_in(folder_ / "straight", options_, data_);
+  for (int sessions = 1; sessions <= 5; ++sessions) {
+    EXPECT_TRUE(train_in(folder_ / "parts", options_, data_, true).interrupted);
+  }
+  EXPECT_FALSE(train_in(folder_ / "parts", options_, data_).interrupted);
+  for (const char* name :
+       {"model.safetensors", "best.safetensors", "checkpoints/step-00000006/optimizer.safetensors"}) {
+    EXPECT_EQ(bytes_of(folder_ / "straight" / name), bytes_of(folder_ / "parts" / name)) << name;
+  }
+  EXPECT_EQ(timeless(folder_ / "straight" / "log.csv"), timeless(folder_ / "parts" / "log.csv"));
+}
+
+TEST_F(Run, KilledBetweenCheckpointsGoesOnFromTheLast) {
+  train_in(folder_ / "straight", options_, data_);
+  train_in(folder_ / "killed", options_, data_);
+  // What a kill after step 5 leaves: the checkpoint of step 3, logs that ran on, a half-written checkpoint.
+  fs::remove_all(folder_ / "killed" / "checkpoints/step-00000006");
+  fs::remove(folder_ / "killed" / "model.safetensors");
+  fs::create_directories(folder_ / "killed" / "checkpoints/.unfinished-step-00000006");
+  const RunReport report = train_in(folder_ / "killed", options_, data_);
+  EXPECT_EQ(report.steps, 6);
+  EXPECT_EQ(bytes_of(folder_ / "straight" / "model.safetensors"), bytes_of(folder_ / "killed" / "model.safetensors"));
+  EXPECT_EQ(timeless(folder_ / "straight" / "log.csv"), timeless(folder_ / "killed" / "log.csv"));
+}
+
+TEST_F(Run, ThreadsAndWorkersDoNotChangeTheResult) {
+  const int threads = num_threads();
+  set_num_threads(1);
+  options_.data.workers = 0;
+  train_in(folder_ / "one", options_, data_);
+  set_num_threads(2);
+  options_.data.workers = 2;
+  train_in(folder_ / "two", options_, data_);
+  set_num_threads(threads);
+  EXPECT_EQ(bytes_of(folder_ / "one" / "model.safetensors"), bytes_of(folder_ / "two" / "model.safetensors"));
+  EXPECT_EQ(timeless(folder_ / "one" / "log.csv"), timeless(folder_ / "two" / "log.csv"));
+}
+
+TEST_F(Run, AnotherSeedGivesAnotherModel) {
+  train_in(folder_ / "one", options_, data_);
+  options_.seed = 2;
+  train_in(folder_ / "two", options_, data_);
+  EXPECT_NE(bytes_of(folder_ / "one" / "model.safetensors"), bytes_of(folder_ / "two" / "model.safetensors"));
+}
+
+TEST_F(Run, KeepsOnlyTheLastCheckpoints) {
+  options_.checkpoint_interval = 1;
+  options_.keep_checkpoints = 2;
+  train_in(folder_ / "run", options_, data_);
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder_ / "run" / "checkpoints")) {
+    names.push_back(entry.path().filename());
+  }
+  EXPECT_THAT(names, ::testing::UnorderedElementsAre("step-00000005", "step-00000006"));
+}
+
+TEST_F(Run, ALossThatIsNoNumberStopsAndExplains) {
+  options_.steps = 4;
+  train_in(folder_ / "run", options_, data_, true);
+  const fs::path checkpoint = folder_ / "run" / "checkpoints/step-00000001";
+  nn::SafetensorsFile file = nn::read_safetensors(checkpoint / "model.safetensors");
+  file.tensors[0].second.mutable_data<float>()[0] = std::numeric_limits<float>::quiet_NaN();
+  nn::write_safetensors(checkpoint / "model.safetensors", file);
+  try {
+    train_in(folder_ / "run", options_, data_);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("step 2: the loss is not finite"));
+    EXPECT_THAT(error.what(), HasSubstr("step-00000001"));
+    EXPECT_THAT(error.what(), HasSubstr("bad-batch.txt"));
+  }
+  const std::string batch = bytes_of(folder_ / "run" / "bad-batch.txt");
+  EXPECT_EQ(std::count(batch.begin(), batch.end(), '\n'), options_.pairs.pairs);
+}
+
+TEST_F(Run, DamagedCheckpointsAreExplained) {
+  train_in(folder_ / "run", options_, data_);
+  options_.steps = 9;
+  const fs::path checkpoint = folder_ / "run" / "checkpoints/step-00000006";
+  for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
+    const std::string whole = bytes_of(checkpoint / name);
+    std::ofstream(checkpoint / name, std::ios::binary) << whole.substr(0, whole.size() / 2);
+    try {
+      train_in(folder_ / "run", options_, data_);
+      FAIL() << "no error for " << name;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr((checkpoint / name).string()));
+    }
+    std::ofstream(checkpoint / name, std::ios::binary) << whole;
+  }
+  EXPECT_EQ(train_in(folder_ / "run", options_, data_).steps, 9);
+}
+
+TEST_F(Run, OtherOptionsThanTheCheckpointsAreRefused) {
+  train_in(folder_ / "run", options_, data_);
+  options_.encoder.head_hidden = 8;
+  EXPECT_THROW(train_in(folder_ / "run", options_, data_), Error);
+}
+
+TEST_F(Run, ATimeBudgetEndsTheRun) {
+  options_.time_budget_minutes = 0.2 / 60;
+  options_.steps = 1;
+  options_.validation.interval = 0;
+  const RunReport report = train_in(folder_ / "run", options_, data_);
+  EXPECT_FALSE(report.interrupted);
+  EXPECT_GE(report.elapsed_seconds, 0.2);
+}
+
+TEST(RunFolder, ARunIsNotOverwritten) {
+  const TemporaryFolder folder;
+  RunFolder::create(folder / "run", "a: 1\n");
+  EXPECT_THROW(RunFolder::create(folder / "run", "a: 1\n"), Error);
+  EXPECT_THROW(RunFolder::open(folder / "other"), Error);
+  EXPECT_EQ(RunFolder::open(folder / "run").latest_checkpoint(), std::nullopt);
+}
+
+TEST(AppendedFile, GoesOnFromAnEarlierLength) {
+  const TemporaryFolder folder;
+  {
+    AppendedFile file(folder / "log", 0);
+    file.append("one\ntwo\n");
+    EXPECT_EQ(file.size(), 8U);
+  }
+  AppendedFile(folder / "log", 4).append("three\n");
+  EXPECT_EQ(bytes_of(folder / "log"), "one\nthree\n");
+  EXPECT_THROW(AppendedFile(folder / "log", 100), Error);
+  EXPECT_THROW(AppendedFile(folder / "no" / "log", 0), Error);
+}
+
+TEST_F(Run, TheLossFallsWhenOneBatchIsRepeated) {
+  options_.optimizer.learning_rate = 1e-2;
+  Trainer trainer(nn::make_model(options_.features, options_.encoder), options_.optimizer, 0.1);
+  const data::Batch batch = data_.training->batch(0);
+  const double first = trainer.step(batch, 1e-2).loss;
+  StepReport last;
+  for (int step = 0; step < 30; ++step) {
+    last = trainer.step(batch, 1e-2);
+  }
+  EXPECT_LT(last.loss, first / 2);
+  EXPECT_GT(last.top1, 0.7);
+  EXPECT_EQ(trainer.adam().steps_done(), 31);
+}
+
+TEST_F(Run, ClippingBoundsTheStepButReportsTheNorm) {
+  const auto weights_after_a_step = [&](double clip_norm) {
+    OptimizerOptions optimizer = options_.optimizer;
+    optimizer.clip_norm = clip_norm;
+    optimizer.epsilon = 1;  // Adam forgives the gradient's scale, unless epsilon is large beside it.
+    Trainer trainer(nn::make_model(options_.features, options_.encoder), optimizer, 0.1);
+    const StepReport report = trainer.step(data_.training->batch(0), 1);
+    double moved = 0;
+    const auto fresh = nn::make_encoder(options_.encoder);
+    for (std::size_t i = 0; i < fresh->parameters().size(); ++i) {
+      const Tensor& before = fresh->parameters()[i].variable.value();
+      const Tensor& after = trainer.model().encoder->parameters()[i].variable.value();
+      for (std::int64_t j = 0; j < before.numel(); ++j) {
+        moved += std::abs(static_cast<double>(before.data<float>()[j]) - after.data<float>()[j]);
+      }
+    }
+    return std::pair(report.grad_norm, moved);
+  };
+  const auto free = weights_after_a_step(0);
+  const auto clipped = weights_after_a_step(free.first / 100);
+  EXPECT_EQ(free.first, clipped.first);
+  EXPECT_GT(free.second, 5 * clipped.second);
+}
+
+TEST_F(Run, ABatchThatIsNoNumberUpdatesNothing) {
+  Trainer trainer(nn::make_model(options_.features, options_.encoder), options_.optimizer, 0.1);
+  data::Batch batch = data_.training->batch(0);
+  batch.clean.mutable_data<float>()[0] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_FALSE(trainer.step(batch, 1e-3).finite());
+  EXPECT_EQ(trainer.adam().steps_done(), 0);
+  const auto fresh = nn::make_encoder(options_.encoder);
+  for (std::size_t i = 0; i < fresh->parameters().size(); ++i) {
+    const Tensor& before = fresh->parameters()[i].variable.value();
+    const Tensor& after = trainer.model().encoder->parameters()[i].variable.value();
+    EXPECT_TRUE(std::equal(before.raw(), before.raw() + before.bytes(), after.raw()));
+  }
+}
+
+TEST_F(Run, ValidationFindsCleanQueriesAndCountsTheDatabase) {
+  data::PairOptions clean = options_.pairs;
+  clean.pairs = 16;
+  clean.noise_probability = clean.reverb_probability = clean.both_probability = 0;
+  const data::PairSampler sampler(std::make_shared<data::PcmStore>(data_.validation->store()), nullptr, {},
+                                  options_.features, clean);
+  Trainer trainer(nn::make_model(options_.features, options_.encoder), options_.optimizer, 0.1);
+  for (int step = 0; step < 30; ++step) {
+    trainer.step(data_.training->batch(step), 3e-3);
+  }
+  const HitRate hits = validate(trainer.model(), sampler);
+  EXPECT_EQ(hits.queries, 16);
+  EXPECT_EQ(hits.database, 2 * ((400 - 24) / 10 + 1));
+  EXPECT_GT(hits.track, 0.7);
+  EXPECT_GT(hits.segment, 0);
+  EXPECT_LE(hits.segment, hits.track);
+}
+
+}  // namespace
+}  // namespace earmark::train
