@@ -111,10 +111,14 @@ void AppendedFile::append(std::string_view bytes) {
   size_ += bytes.size();
 }
 
+void RunFolder::check_free(const fs::path& path) {
+  check(!fs::exists(RunFolder(path).config()), path.string(), ": already holds a run; continue it with --resume ",
+        path.string(), " or choose another folder with --out");
+}
+
 RunFolder RunFolder::create(const fs::path& path, const std::string& config) {
+  check_free(path);
   RunFolder run(path);
-  check(!fs::exists(run.config()), path.string(), ": already holds a run; continue it with --resume ", path.string(),
-        " or choose another folder with --out");
   make_folder(path);
   run.write_config(config);
   return run;

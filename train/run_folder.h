@@ -50,6 +50,8 @@ class AppendedFile {
 
 class RunFolder {
  public:
+  /// Throws Error when `path` already holds a run.
+  static void check_free(const std::filesystem::path& path);
   /// A new run. Throws Error when `path` already holds one.
   static RunFolder create(const std::filesystem::path& path, const std::string& config);
   /// An existing one. Throws Error when there is none.

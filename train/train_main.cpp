@@ -126,14 +126,18 @@ int train_main(const Arguments& arguments) {
     std::cout << config.resolved();
     return 0;
   }
+  const fs::path folder = resuming                ? fs::path(arguments.resume)
+                          : arguments.out.empty() ? default_folder(arguments.config)
+                                                  : fs::path(arguments.out);
   if (!resuming) {
-    run = RunFolder::create(arguments.out.empty() ? default_folder(arguments.config) : fs::path(arguments.out),
-                            config.resolved());
+    RunFolder::check_free(folder);  // Before the long work, though the folder is made only when there is a run.
   }
-  std::cerr << "run folder " << run->path().string() << "\n";
+  std::cerr << "run folder " << folder.string() << "\n";
   const TrainingData data = open_training_data(options, [](const std::string& line) { std::cerr << line << "\n"; });
   if (resuming) {
     run->write_config(config.resolved());
+  } else {
+    run = RunFolder::create(folder, config.resolved());
   }
   return report_end(run_training(options, data, *run, watch_stop_signals()), *run);
 }
