@@ -65,6 +65,9 @@ class Run {
       log_.append(kLogHeader);
       events_.append(tensorboard_record(tensorboard_version_event(wall_time())));
     }
+    if (data_changed_) {
+      progress_.line("the training music is not what it was at the checkpoint: going on, but not bit for bit");
+    }
   }
 
   RunReport go(const std::atomic<bool>& stop) {
@@ -98,6 +101,7 @@ class Run {
     if (checkpoint) {
       state = RunFolder::load_checkpoint(*checkpoint, trainer_.model(), trainer_.adam());
     }
+    data_changed_ = checkpoint && state.data_identity != data_.identity;
     state.data_identity = data_.identity;
     return state;
   }
@@ -205,6 +209,7 @@ class Run {
   const RunFolder& folder_;
   Trainer trainer_;
   std::string last_checkpoint_;
+  bool data_changed_ = false;  // Before state_: restore() sets both.
   RunState state_;
   AppendedFile log_;
   AppendedFile events_;

@@ -88,9 +88,9 @@ pairs: {count: 4, draws: uniform_time}
 validation: {tracks: 1, seconds: 2, queries: 8, interval: 10}
 )";
 
-class TrainProgram : public ::testing::Test {
+class TrainProgramWhole : public ::testing::Test {
  protected:
-  TrainProgram() {
+  TrainProgramWhole() {
     data::compose_folder(folder_ / "music", {.tracks = 5, .seconds = 3, .seed = 1});
     std::ofstream(folder_ / "tiny.yaml") << kConfig;
   }
@@ -109,7 +109,7 @@ class TrainProgram : public ::testing::Test {
   std::string output_;
 };
 
-TEST_F(TrainProgram, WholeRunAndResumingAFinishedOne) {
+TEST_F(TrainProgramWhole, WholeRunAndResumingAFinishedOne) {
   ASSERT_EQ(run(arguments("run")), 0) << output_;
   EXPECT_THAT(output_, HasSubstr("done: 30 steps"));
   EXPECT_THAT(output_, HasSubstr("training on 4 tracks"));
@@ -122,7 +122,7 @@ TEST_F(TrainProgram, WholeRunAndResumingAFinishedOne) {
   EXPECT_EQ(bytes_of(folder_ / "run" / "model.safetensors"), before);
 }
 
-TEST_F(TrainProgram, KilledAtAnyMomentItLosesAtMostTheInterval) {
+TEST_F(TrainProgramWhole, KilledAtAnyMomentItLosesAtMostTheInterval) {
   ASSERT_EQ(run(arguments("straight")), 0) << output_;
   // Killed twice at moments that nothing prepares for: at once after a line of the log.
   {
@@ -150,7 +150,7 @@ TEST_F(TrainProgram, KilledAtAnyMomentItLosesAtMostTheInterval) {
   EXPECT_EQ(bytes_of(folder_ / "straight" / "model.safetensors"), bytes_of(folder_ / "killed" / "model.safetensors"));
 }
 
-TEST_F(TrainProgram, StopsCleanlyOnTermAndInterrupt) {
+TEST_F(TrainProgramWhole, StopsCleanlyOnTermAndInterrupt) {
   for (const int signal : {SIGTERM, SIGINT}) {
     const std::string name = "run" + std::to_string(signal);
     std::vector<std::string> endless = arguments(name);
@@ -165,7 +165,7 @@ TEST_F(TrainProgram, StopsCleanlyOnTermAndInterrupt) {
   }
 }
 
-TEST_F(TrainProgram, SaysWhatIsWrong) {
+TEST_F(TrainProgramWhole, SaysWhatIsWrong) {
   EXPECT_EQ(run({"--nonsense"}), 2);
   EXPECT_EQ(run({}), 1);
   EXPECT_THAT(output_, HasSubstr("configuration"));
@@ -185,7 +185,7 @@ TEST_F(TrainProgram, SaysWhatIsWrong) {
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
 
-TEST_F(TrainProgram, ResumingWithAnotherConfigurationIsRefused) {
+TEST_F(TrainProgramWhole, ResumingWithAnotherConfigurationIsRefused) {
   ASSERT_EQ(run(arguments("run")), 0) << output_;
   const std::string config = (folder_ / "tiny.yaml").string();
   EXPECT_EQ(run({config, "--resume", (folder_ / "run").string()}), 0) << output_;
@@ -200,7 +200,7 @@ TEST_F(TrainProgram, ResumingWithAnotherConfigurationIsRefused) {
   EXPECT_THAT(output_, HasSubstr("done: 32 steps"));
 }
 
-TEST_F(TrainProgram, ListsItsConfiguration) {
+TEST_F(TrainProgramWhole, ListsItsConfiguration) {
   EXPECT_EQ(run({"--help-config"}), 0);
   EXPECT_THAT(output_, HasSubstr("train.learning_rate: "));
   EXPECT_EQ(run({(folder_ / "tiny.yaml").string(), "--dry-run"}), 0);
