@@ -65,7 +65,7 @@ void backward_as(const ConvBackward& a) {
                        false};
     run_walk(walk, backward_pixels(e), pack_backward<T>(a.weight));
   }
-  if (a.dweight && winograd) {
+  if (a.dweight && winograd_pays_for_weights(e)) {
     winograd_weight_gradient(e, a.x.data<T>(), dout, a.dweight.mutable_data<T>());
   } else if (a.dweight) {
     weight_gradient(e, a.x.data<T>(), dout, a.dweight.mutable_data<T>());

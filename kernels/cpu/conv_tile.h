@@ -21,6 +21,38 @@ struct TileStore {
   int columns;  // valid columns of this panel, counted from the tile's first
 };
 
+/// Calls f(accumulator, offset in the target, valid columns) for each vector of a tile. Full: all columns are valid.
+template <class T, int R, int V, bool Full, class F>
+inline void for_each_vector(Vec<T> (&acc)[R][V], const std::int64_t* offsets, int columns, const F& f) {
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      const int valid = Full ? kLanes<T> : columns - v * kLanes<T>;
+      if (valid > 0) {
+        f(acc[r][v], offsets[r] + v * kLanes<T>, valid);
+      }
+    }
+  }
+}
+
+/// The way of a finished tile to memory.
+template <class T, int R, int V, bool Full>
+inline void store_tile(Vec<T> (&acc)[R][V], const std::int64_t* offsets, const TileStore<T>& s) {
+  const auto each = [&](const auto& f) { for_each_vector<T, R, V, Full>(acc, offsets, s.columns, f); };
+  if (s.accumulate) {
+    each([&](Vec<T>& a, std::int64_t at, int valid) { a += load_first(s.out + at, valid); });
+  }
+  if (s.add != nullptr) {
+    each([&](Vec<T>& a, std::int64_t at, int valid) { a += load_first(s.add + at, valid); });
+  }
+  if (s.relu) {
+    each([&](Vec<T>& a, std::int64_t at, int valid) { store_first<T>(s.out + at, relu<T>(a), valid); });
+  } else {
+    each([&](Vec<T>& a, std::int64_t at, int valid) { store_first<T>(s.out + at, a, valid); });
+  }
+}
+
 /// Neighbouring source elements that meet neighbouring panel rows: one tap's channels, or, where kernel positions lie
 /// side by side in both, those of several.
 struct Run {
@@ -68,23 +100,10 @@ void multiply_tile(const T* source, const std::int64_t* source_offsets, std::spa
       }
     }
   }
-#pragma GCC unroll 32
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) {
-      const int valid = s.columns - v * kLanes<T>;
-      if (valid > 0) {
-        const std::int64_t at = target_offsets[r] + v * kLanes<T>;
-        Vec<T> value = acc[r][v];
-        if (s.accumulate) {
-          value += load_first(s.out + at, valid);
-        }
-        if (s.add != nullptr) {
-          value += load_first(s.add + at, valid);
-        }
-        store_first(s.out + at, s.relu ? relu<T>(value) : value, valid);
-      }
-    }
+  if (s.columns >= kColumns) {
+    store_tile<T, R, V, true>(acc, target_offsets, s);
+  } else {
+    store_tile<T, R, V, false>(acc, target_offsets, s);
   }
 }
 

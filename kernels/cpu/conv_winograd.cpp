@@ -8,10 +8,11 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kLeastChannels = 32;         // below, the transforms cost more than they save
-constexpr std::int64_t kScratchBytes = 512 << 10U;  // V and M of a chunk: half of L2
-constexpr std::int64_t kLeastTiles = 64;            // per chunk: amortises one read of U
-constexpr std::int64_t kPartialChannels = 64 * 64;  // I * O up to which weight gradients are summed from partials
+constexpr std::int64_t kLeastChannels = 16;          // below, the transforms cost more than they save
+constexpr std::int64_t kLeastGradientChannels = 32;  // the same for the gradient of the weights
+constexpr std::int64_t kScratchBytes = 256 << 10U;   // V and M of a chunk: part of L2
+constexpr std::int64_t kLeastTiles = 64;             // per chunk: amortises one read of U
+constexpr std::int64_t kPartialChannels = 64 * 64;   // I * O up to which weight gradients are summed from partials
 constexpr std::int64_t kPartials = 16;
 constexpr std::int64_t kGroupBytes = 8 << 20U;  // V and dM of a group of samples: in L3
 
@@ -33,27 +34,43 @@ std::array<const T*, N> patch(const T* map, const TileGrid& grid, std::int64_t c
   return out;
 }
 
-/// V of tiles [begin, end), into a buffer of (16, stride, channels).
+/// Elements from one point's matrix of `tiles` x `channels` to the next. The line between them keeps the 16 points of a
+/// tile out of one set of the cache.
+template <class T>
+std::int64_t point_step(std::int64_t tiles, std::int64_t channels) {
+  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
+  return tiles * channels + kLine;
+}
+
+/// V of tiles [begin, end), points `step` apart.
 template <class T>
 void transform_inputs(const T* source, const TileGrid& grid, std::int64_t channels, std::int64_t begin,
-                      std::int64_t end, const T* zeros, T* v, std::int64_t stride) {
+                      std::int64_t end, const T* zeros, T* v, std::int64_t step) {
   for (std::int64_t tile = begin; tile < end; ++tile) {
     const TileGrid::Place at = grid.place(tile);
     const T* map = source + at.n * grid.f * grid.t * channels;
-    const auto pixels = patch<T, kWinogradPoints>(map, grid, channels, at.f - 1, at.t - 1, 4, zeros);
-    winograd_input_tile<T>(pixels, channels, v + (tile - begin) * channels, stride * channels);
+    T* to = v + (tile - begin) * channels;
+    const bool interior = at.f > 0 && at.t > 0 && at.f + 2 < grid.f && at.t + 2 < grid.t;
+    if (interior) {
+      const T* first = map + ((at.f - 1) * grid.t + at.t - 1) * channels;
+      const std::int64_t row = grid.t * channels;
+      winograd_input_tile<T>([=](int i) { return first + (i / 4) * row + (i % 4) * channels; }, channels, to, step);
+    } else {
+      const auto pixels = patch<T, kWinogradPoints>(map, grid, channels, at.f - 1, at.t - 1, 4, zeros);
+      winograd_input_tile<T>([&](int i) { return pixels[static_cast<std::size_t>(i)]; }, channels, to, step);
+    }
   }
 }
 
-/// A dy A' of tiles [begin, end), into a buffer of (16, stride, channels).
+/// A dy A' of tiles [begin, end), points `step` apart.
 template <class T>
 void transform_gradients(const T* dout, const TileGrid& grid, std::int64_t channels, std::int64_t begin,
-                         std::int64_t end, const T* zeros, T* dm, std::int64_t stride) {
+                         std::int64_t end, const T* zeros, T* dm, std::int64_t step) {
   for (std::int64_t tile = begin; tile < end; ++tile) {
     const TileGrid::Place at = grid.place(tile);
     const T* map = dout + at.n * grid.f * grid.t * channels;
     const auto pixels = patch<T, 4>(map, grid, channels, at.f, at.t, 2, zeros);
-    winograd_gradient_tile<T>(pixels, channels, dm + (tile - begin) * channels, stride * channels);
+    winograd_gradient_tile<T>(pixels, channels, dm + (tile - begin) * channels, step);
   }
 }
 
@@ -62,13 +79,17 @@ template <class T, int V>
 void multiply_points(const Panels<T>& panels, const T* v, T* m, std::int64_t tiles) {
   constexpr int kRows = kTileRows<V>;
   const std::array<Run, 1> run{{{0, 0, panels.depth}}};
-  std::array<std::int64_t, kRows> from;
-  std::array<std::int64_t, kRows> to;
+  std::vector<std::int64_t> from(static_cast<std::size_t>(tiles + kRows));
+  std::vector<std::int64_t> to(from.size());
+  for (std::int64_t row = 0; row < tiles + kRows; ++row) {
+    from[static_cast<std::size_t>(row)] = std::min(row, tiles - 1) * panels.depth;
+    to[static_cast<std::size_t>(row)] = std::min(row, tiles - 1) * panels.columns;
+  }
   for (std::int64_t block = 0; block < panels.blocks(); ++block) {
     const T* panel = panels.block(block);
     for (std::int64_t point = 0; point < kWinogradPoints; ++point, panel += panels.depth * panels.width()) {
-      const T* source = v + point * tiles * panels.depth;
-      const TileStore<T> store{m + point * tiles * panels.columns + block * panels.width(),
+      const T* source = v + point * point_step<T>(tiles, panels.depth);
+      const TileStore<T> store{m + point * point_step<T>(tiles, panels.columns) + block * panels.width(),
                                nullptr,
                                nullptr,
                                false,
@@ -77,12 +98,7 @@ void multiply_points(const Panels<T>& panels, const T* v, T* m, std::int64_t til
       for (std::int64_t tile = 0; tile < tiles; tile += kRows) {
         // The last rows are computed again rather than in a narrower tile: they come out the same.
         const std::int64_t first = std::max<std::int64_t>(0, std::min(tile, tiles - kRows));
-        for (int r = 0; r < kRows; ++r) {
-          const std::int64_t row = std::min(first + r, tiles - 1);
-          from[static_cast<std::size_t>(r)] = row * panels.depth;
-          to[static_cast<std::size_t>(r)] = row * panels.columns;
-        }
-        multiply_tile<T, kRows, V>(source, from.data(), run, panel, to.data(), store);
+        multiply_tile<T, kRows, V>(source, from.data() + first, run, panel, to.data() + first, store);
       }
     }
   }
@@ -92,7 +108,7 @@ void multiply_points(const Panels<T>& panels, const T* v, T* m, std::int64_t til
 template <class T>
 void transform_outputs(const WinogradMap<T>& map, const TileGrid& grid, std::int64_t channels, std::int64_t begin,
                        std::int64_t end, const T* m) {
-  const std::int64_t step = (end - begin) * channels;
+  const std::int64_t step = point_step<T>(end - begin, channels);
   for (std::int64_t tile = begin; tile < end; ++tile) {
     const TileGrid::Place at = grid.place(tile);
     const std::int64_t first = ((at.n * grid.f + at.f) * grid.t + at.t) * channels;
@@ -101,7 +117,11 @@ void transform_outputs(const WinogradMap<T>& map, const TileGrid& grid, std::int
     for (std::int64_t c = 0; c < channels; c += kLanes<T>) {
       const auto valid = static_cast<int>(std::min<std::int64_t>(kLanes<T>, channels - c));
       Vec<T> y[4];
-      winograd_output<T>(m + (tile - begin) * channels + c, step, valid, y);
+      if (valid == kLanes<T>) {
+        winograd_output<T>(m + (tile - begin) * channels + c, step, kLanes<T>, y);
+      } else {
+        winograd_output<T>(m + (tile - begin) * channels + c, step, valid, y);
+      }
       const Vec<T> bias = map.bias == nullptr ? Vec<T>{} : load_first(map.bias + c, valid);
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
@@ -139,16 +159,16 @@ struct GradientScratch {
   Tensor dm;
   std::int64_t tiles;
   GradientScratch(std::int64_t tile_count, const ConvExtents& e)
-      : v({kWinogradPoints, tile_count, e.in}, dtype_of<T>),
-        dm({kWinogradPoints, tile_count, e.out}, dtype_of<T>),
+      : v({kWinogradPoints, point_step<T>(tile_count, e.in)}, dtype_of<T>),
+        dm({kWinogradPoints, point_step<T>(tile_count, e.out)}, dtype_of<T>),
         tiles(tile_count) {}
 
   /// du (O, I) of one point += dM' V over the first `count` tiles.
   void accumulate(const ConvExtents& e, std::int64_t point, std::int64_t count, std::int64_t o0, std::int64_t o1,
                   T* du) const {
     constexpr std::int64_t kTilesAtOnce = 128;
-    const T* dm_point = dm.data<T>() + point * count * e.out + o0;
-    const T* v_point = v.data<T>() + point * count * e.in;
+    const T* dm_point = dm.data<T>() + point * point_step<T>(count, e.out) + o0;
+    const T* v_point = v.data<T>() + point * point_step<T>(count, e.in);
     std::vector<PixelPair> pairs;
     for (std::int64_t t0 = 0; t0 < count; t0 += kTilesAtOnce) {
       pairs.clear();
@@ -185,8 +205,10 @@ void gradient_by_samples(const ConvExtents& e, const T* x, const T* dout, const 
     const std::int64_t last = std::min(e.n, (task + 1) * group) * grid.per_sample();
     for (std::int64_t begin = task * group * grid.per_sample(); begin < last; begin += chunk) {
       const std::int64_t end = std::min(last, begin + chunk);
-      transform_inputs(x, grid, e.in, begin, end, zeros, scratch.v.template mutable_data<T>(), end - begin);
-      transform_gradients(dout, grid, e.out, begin, end, zeros, scratch.dm.template mutable_data<T>(), end - begin);
+      transform_inputs(x, grid, e.in, begin, end, zeros, scratch.v.template mutable_data<T>(),
+                       point_step<T>(end - begin, e.in));
+      transform_gradients(dout, grid, e.out, begin, end, zeros, scratch.dm.template mutable_data<T>(),
+                          point_step<T>(end - begin, e.out));
       for (std::int64_t point = 0; point < kWinogradPoints; ++point) {
         scratch.accumulate(e, point, end - begin, 0, e.out, du + point * e.out * e.in);
       }
@@ -206,8 +228,8 @@ void transform_group(const ConvExtents& e, const T* x, const T* dout, const T* z
   parallel_ranges(count, kTiles, [&](std::int64_t begin, std::int64_t end) {
     T* v = scratch.v.template mutable_data<T>() + begin * e.in;
     T* dm = scratch.dm.template mutable_data<T>() + begin * e.out;
-    transform_inputs(x, grid, e.in, first + begin, first + end, zeros, v, count);
-    transform_gradients(dout, grid, e.out, first + begin, first + end, zeros, dm, count);
+    transform_inputs(x, grid, e.in, first + begin, first + end, zeros, v, point_step<T>(count, e.in));
+    transform_gradients(dout, grid, e.out, first + begin, first + end, zeros, dm, point_step<T>(count, e.out));
   });
 }
 
@@ -243,9 +265,14 @@ bool winograd_pays(const ConvExtents& e) {
   if (e.kernel_f != 3 || e.kernel_t != 3 || !(e.options == centred) || std::min(e.in, e.out) < kLeastChannels) {
     return false;
   }
+  // With 4/5 of the products a tie: the transforms take the rest.
   const TileGrid grid(e.f, e.t);
   const std::int64_t direct = (3 * e.f - 2) * (3 * e.t - 2);  // taps outside the map are skipped
   return 5 * kWinogradPoints * grid.per_sample() < 4 * direct;
+}
+
+bool winograd_pays_for_weights(const ConvExtents& e) {
+  return winograd_pays(e) && std::min(e.in, e.out) >= kLeastGradientChannels;
 }
 
 template <class T>
@@ -274,9 +301,10 @@ void winograd_convolve(const WinogradMap<T>& map, const Panels<T>& panels) {
   const std::int64_t chunk =
       tiles_per_chunk(kWinogradPoints * (panels.depth + panels.columns) * static_cast<std::int64_t>(sizeof(T)));
   parallel_ranges(tiles, std::min(chunk, std::max<std::int64_t>(tiles, 1)), [&](std::int64_t begin, std::int64_t end) {
-    const Tensor v({kWinogradPoints, end - begin, panels.depth}, dtype_of<T>);
-    const Tensor m({kWinogradPoints, end - begin, panels.columns}, dtype_of<T>);
-    transform_inputs(map.source, grid, panels.depth, begin, end, zeros.data<T>(), v.mutable_data<T>(), end - begin);
+    const Tensor v({kWinogradPoints, point_step<T>(end - begin, panels.depth)}, dtype_of<T>);
+    const Tensor m({kWinogradPoints, point_step<T>(end - begin, panels.columns)}, dtype_of<T>);
+    transform_inputs(map.source, grid, panels.depth, begin, end, zeros.data<T>(), v.mutable_data<T>(),
+                     point_step<T>(end - begin, panels.depth));
     with_tile_vectors(panels.vectors,
                       [&]<int V>() { multiply_points<T, V>(panels, v.data<T>(), m.mutable_data<T>(), end - begin); });
     transform_outputs(map, grid, panels.columns, begin, end, m.data<T>());

@@ -16,6 +16,8 @@ namespace earmark::kernels::cpu {
 /// Whether this convolution qualifies and gains by it: a function of channels and extents, never of the batch, so that
 /// a segment's result does not depend on its company.
 bool winograd_pays(const ConvExtents& e);
+/// The same for the gradient of the weights.
+bool winograd_pays_for_weights(const ConvExtents& e);
 
 /// The 16 transformed weight matrices, packed.
 template <class T>

@@ -40,29 +40,38 @@ inline void winograd_input_row(Vec<T>& a, Vec<T>& b, Vec<T>& c, Vec<T>& d) {
   d = y3;
 }
 
-/// Transforms one tile's 4 x 4 inputs, `pixels` pointing at each of them (or at zeros), to 16 points `step` apart.
-template <class T>
-void winograd_input_tile(const std::array<const T*, kWinogradPoints>& pixels, std::int64_t channels, T* out,
-                         std::int64_t step) {
-  for (std::int64_t c = 0; c < channels; c += kLanes<T>) {
-    const auto valid = static_cast<int>(channels - c < kLanes<T> ? channels - c : kLanes<T>);
-    Vec<T> d[kWinogradPoints];
+/// Transforms one vector of channels of a tile: `pixel(i)` points at input i of 4 x 4, results go `step` apart.
+template <class T, bool Full, class Pixel>
+inline void winograd_input_vector(const Pixel& pixel, int valid, T* out, std::int64_t step) {
+  const int count = Full ? kLanes<T> : valid;
+  Vec<T> d[kWinogradPoints];
 #pragma GCC unroll 16
-    for (int i = 0; i < kWinogradPoints; ++i) {
-      d[i] = load_first(pixels[static_cast<std::size_t>(i)] + c, valid);
-    }
+  for (int i = 0; i < kWinogradPoints; ++i) {
+    d[i] = load_first(pixel(i), count);
+  }
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      winograd_input_row<T>(d[i], d[4 + i], d[8 + i], d[12 + i]);
-    }
+  for (int i = 0; i < 4; ++i) {
+    winograd_input_row<T>(d[i], d[4 + i], d[8 + i], d[12 + i]);
+  }
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      winograd_input_row<T>(d[4 * i], d[4 * i + 1], d[4 * i + 2], d[4 * i + 3]);
-    }
+  for (int i = 0; i < 4; ++i) {
+    winograd_input_row<T>(d[4 * i], d[4 * i + 1], d[4 * i + 2], d[4 * i + 3]);
+  }
 #pragma GCC unroll 16
-    for (int i = 0; i < kWinogradPoints; ++i) {
-      store_first<T>(out + i * step + c, d[i], valid);
-    }
+  for (int i = 0; i < kWinogradPoints; ++i) {
+    store_first<T>(out + i * step, d[i], count);
+  }
+}
+
+/// A whole tile; `pixel(i)` points at the channels of input i.
+template <class T, class Pixel>
+inline void winograd_input_tile(const Pixel& pixel, std::int64_t channels, T* out, std::int64_t step) {
+  std::int64_t c = 0;
+  for (; c + kLanes<T> <= channels; c += kLanes<T>) {
+    winograd_input_vector<T, true>([&](int i) { return pixel(i) + c; }, kLanes<T>, out + c, step);
+  }
+  if (c < channels) {
+    winograd_input_vector<T, false>([&](int i) { return pixel(i) + c; }, static_cast<int>(channels - c), out + c, step);
   }
 }
 
