@@ -133,7 +133,7 @@ class AudioStream::Impl {
 AudioStream::AudioStream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 AudioStream::AudioStream(const std::filesystem::path& path, const DecodeOptions& options)
     : impl_(std::make_unique<Impl>(open_file(path), true, printable(path.string()), options)) {}
-AudioStream::AudioStream(int descriptor, std::string name, const DecodeOptions& options)
+AudioStream::AudioStream(int descriptor, const std::string& name, const DecodeOptions& options)
     : impl_(std::make_unique<Impl>(descriptor, false, name, options)) {}
 AudioStream::~AudioStream() = default;
 AudioStream::AudioStream(AudioStream&&) noexcept = default;

@@ -35,7 +35,7 @@ class AudioStream {
   /// Throws Error with the reason when there is no sound in the file.
   explicit AudioStream(const std::filesystem::path& path, const DecodeOptions& options = {});
   /// Reads a descriptor (0: standard input), seekable or not, anything FFmpeg reads; the caller keeps the descriptor.
-  AudioStream(int descriptor, std::string name, const DecodeOptions& options = {});
+  AudioStream(int descriptor, const std::string& name, const DecodeOptions& options = {});
   ~AudioStream();
   AudioStream(AudioStream&&) noexcept;
   AudioStream& operator=(AudioStream&&) noexcept;

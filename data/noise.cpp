@@ -8,6 +8,7 @@
 
 #include "data/audio_files.h"
 #include "data/decode.h"
+#include "data/wav.h"
 #include "kernels/error.h"
 #include "kernels/fft.h"
 #include "kernels/parallel.h"
@@ -135,15 +136,22 @@ std::vector<float> mix_babble(std::span<const std::vector<float>> speech, int sp
   return out;
 }
 
-void NoiseBank::add(std::vector<float> samples, std::string name) {
+void NoiseBank::add(std::span<const float> samples, std::string name) {
   check(!samples.empty(), "noise ", name, ": empty");
-  noises_.push_back({std::move(samples), std::move(name)});
+  float peak = 0;
+  for (const float v : samples) {
+    peak = std::max(peak, std::fabs(v));
+  }
+  check(peak > 0, "noise ", name, ": silent");
+  std::vector<std::int16_t> pcm(samples.size());
+  std::transform(samples.begin(), samples.end(), pcm.begin(), [peak](float v) { return to_int16(v / peak); });
+  noises_.push_back({std::move(pcm), std::move(name)});
 }
 
 void NoiseBank::add_recordings(const std::filesystem::path& path, int sample_rate) {
   Recordings found = load_recordings(path, sample_rate, skipped_);
   for (std::size_t i = 0; i < found.samples.size(); ++i) {
-    add(std::move(found.samples[i]), std::move(found.names[i]));
+    add(found.samples[i], std::move(found.names[i]));
   }
 }
 
@@ -169,11 +177,12 @@ NoiseBank::Cut NoiseBank::draw(RandomStream& random) const {
 }
 
 void NoiseBank::copy(Cut cut, std::span<float> out) const {
-  const std::span<const float> from = samples(cut.noise);
+  const std::span<const std::int16_t> from = samples(cut.noise);
   auto position = static_cast<std::size_t>(cut.start) % from.size();
   while (!out.empty()) {
     const std::size_t count = std::min(out.size(), from.size() - position);
-    std::copy_n(from.begin() + static_cast<std::ptrdiff_t>(position), count, out.begin());
+    const auto part = from.subspan(position, count);
+    std::transform(part.begin(), part.end(), out.begin(), from_int16);
     out = out.subspan(count);
     position = 0;
   }

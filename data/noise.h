@@ -19,7 +19,8 @@ std::string_view name_of(NoiseColor color);
 /// Seeded coloured noise with root mean square 1 and no constant part. Pink and brown begin at 20 Hz.
 std::vector<float> colored_noise(NoiseColor color, std::int64_t samples, std::uint64_t seed, int sample_rate = 16000);
 
-/// A set of noises to cut from.
+/// A set of noises to cut from, kept as 16-bit samples scaled to full range: only what mixing makes of them has a
+/// level.
 class NoiseBank {
  public:
   NoiseBank() = default;
@@ -31,12 +32,14 @@ class NoiseBank {
   void add_babble(const std::filesystem::path& path, int speakers = 6, int takes = 4, double seconds = 30,
                   std::uint64_t seed = 0, int sample_rate = 16000);
   void add_colored(NoiseColor color, double seconds = 30, std::uint64_t seed = 0, int sample_rate = 16000);
-  void add(std::vector<float> samples, std::string name);
+  void add(std::span<const float> samples, std::string name);
 
   std::int64_t size() const { return static_cast<std::int64_t>(noises_.size()); }
   bool empty() const { return noises_.empty(); }
   const std::string& name(std::int64_t i) const { return noises_.at(static_cast<std::size_t>(i)).name; }
-  std::span<const float> samples(std::int64_t i) const { return noises_.at(static_cast<std::size_t>(i)).samples; }
+  std::span<const std::int16_t> samples(std::int64_t i) const {
+    return noises_.at(static_cast<std::size_t>(i)).samples;
+  }
   const std::vector<std::string>& skipped() const { return skipped_; }
 
   struct Cut {
@@ -50,7 +53,7 @@ class NoiseBank {
 
  private:
   struct Noise {
-    std::vector<float> samples;
+    std::vector<std::int16_t> samples;
     std::string name;
   };
   std::vector<Noise> noises_;
