@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "experiments/bench.h"
+#include "experiments/bench_search.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 
@@ -33,6 +34,35 @@ void add_encoder_command(CLI::App& app, Run& chosen, const std::string& name, co
   on_command(command, chosen, [options, bench](std::ostream& log) { return bench(*options, log); });
 }
 
+void add_index_command(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<earmark::experiments::IndexBenchOptions>();
+  CLI::App* command = app.add_subcommand("index", "sound files to a committed index, in multiples of real time");
+  command->add_option("--model", options->model, "trained model")->capture_default_str();
+  command->add_option("--music", options->music, "folder to index")->capture_default_str();
+  command->add_option("--repetitions", options->repetitions, "of each side")->capture_default_str();
+  on_command(command, chosen, [options](std::ostream& log) { return bench_index(*options, log); });
+}
+
+void add_query_command(CLI::App& app, Run& chosen, const std::filesystem::path& programs) {
+  const auto options = std::make_shared<earmark::experiments::QueryBenchOptions>();
+  options->program = std::filesystem::exists(programs / "search") ? programs / "search" : "";
+  CLI::App* command = app.add_subcommand("query", "a sound file to its answer, in milliseconds");
+  command->add_flag("--lsh", options->lsh, "by LSH; otherwise exactly");
+  command->add_option("--model", options->model, "trained model")->capture_default_str();
+  command->add_option("--index", options->index, "search this index instead of one made up");
+  command->add_option("--fingerprints", options->fingerprints, "in the made-up index")->capture_default_str();
+  command->add_option("--seconds", options->seconds, "of the query")->capture_default_str();
+  command->add_option("--repetitions", options->repetitions, "of each method")->capture_default_str();
+  on_command(command, chosen, [options](std::ostream& log) { return bench_query(*options, log); });
+}
+
+void add_lsh_command(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<earmark::experiments::LshBenchOptions>();
+  CLI::App* command = app.add_subcommand("lsh", "points of hit rate that LSH loses against exact search");
+  command->add_option("--results", options->results, "results.json of the demo or of reproduce")->capture_default_str();
+  on_command(command, chosen, [options](std::ostream& log) { return bench_lsh(*options, log); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -43,6 +73,9 @@ int main(int argc, char** argv) {
   Run chosen;
   add_encoder_command(app, chosen, "train", "training steps against PyTorch", earmark::experiments::bench_train);
   add_encoder_command(app, chosen, "infer", "inference against PyTorch", earmark::experiments::bench_infer);
+  add_index_command(app, chosen);
+  add_query_command(app, chosen, std::filesystem::read_symlink("/proc/self/exe").parent_path());
+  add_lsh_command(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,0 +1,41 @@
+// Benchmarks of indexing and searching. The peers here are parts of the same work (decoding alone, the other search
+// method), measured in the same run: what other systems reach on the same music is in docs and README, measured apart.
+#pragma once
+
+#include <filesystem>
+#include <iosfwd>
+
+#include "experiments/bench.h"
+
+namespace earmark::experiments {
+
+struct IndexBenchOptions {
+  std::filesystem::path model = "demo-out/run/model.safetensors";
+  std::filesystem::path music = "demo-out/music/test";
+  int repetitions = 3;
+};
+/// Sound files to a committed index, in multiples of real time; the peer is decoding alone, on as many threads. Throws
+/// Error where there is no model or no music.
+BenchResult bench_index(const IndexBenchOptions& options, std::ostream& log);
+
+struct QueryBenchOptions {
+  bool lsh = false;
+  std::filesystem::path model = "demo-out/run/model.safetensors";  ///< Where there is none: a fresh one of width 8.
+  std::filesystem::path index;                                     ///< Empty: fingerprints are made up.
+  std::filesystem::path program;                                   ///< `search`; empty: without the whole program.
+  int fingerprints = 150000;
+  double seconds = 5;  ///< Of the query.
+  int repetitions = 40;
+};
+/// A sound file to its answer in milliseconds, in one process that has the index open; the peer is the other method.
+/// The log has the whole program as well, and where the time goes.
+BenchResult bench_query(const QueryBenchOptions& options, std::ostream& log);
+
+struct LshBenchOptions {
+  std::filesystem::path results = "demo-out/results.json";
+};
+/// Points of hit rate that LSH loses against exact search, mean over the cells of both tables, from the figures that
+/// `reproduce` wrote; the log names the worst cell.
+BenchResult bench_lsh(const LshBenchOptions& options, std::ostream& log);
+
+}  // namespace earmark::experiments
