@@ -17,41 +17,69 @@ struct Excerpt {
   std::int64_t masked_track = -1;
 };
 
-std::vector<double> confidences(const Database& database, const MatcherOptions& options,
-                                const std::vector<Excerpt>& excerpts) {
-  std::vector<double> values(excerpts.size(), -1);
-  const Matcher matcher(database, options);
-  parallel_for(static_cast<std::int64_t>(excerpts.size()), [&](std::int64_t i) {
-    const Excerpt& excerpt = excerpts[static_cast<std::size_t>(i)];
-    const std::vector<Match> matches = matcher.match_without(excerpt.fingerprints, excerpt.masked_track);
-    if (!matches.empty()) {
-      values[static_cast<std::size_t>(i)] = matches.front().confidence;
+/// Confidence of the beginnings of an excerpt, one of each length that it has.
+std::vector<double> confidences(const Matcher& matcher, const Excerpt& excerpt, const std::vector<int>& lengths) {
+  const Neighbours found = excerpt.masked_track < 0
+                               ? matcher.neighbours(excerpt.fingerprints)
+                               : matcher.neighbours_without(excerpt.fingerprints, excerpt.masked_track);
+  std::vector<double> values;
+  for (const int rows : lengths) {
+    if (rows > excerpt.fingerprints.dim(0)) {
+      break;
     }
-  });
+    const std::vector<Match> matches =
+        matcher.rank(excerpt.fingerprints.slice(0, rows), {found.indices.slice(0, rows), found.scores.slice(0, rows)});
+    values.push_back(matches.empty() ? -1 : matches.front().confidence);
+  }
   return values;
+}
+
+/// Fewer in large databases, where every search takes longer and places differ less.
+int excerpts_for(const Database& database, const CalibrateOptions& calibrate) {
+  constexpr double kProducts = 5e11;  // a few seconds
+  constexpr int kLeast = 60;
+  const double each = static_cast<double>(calibrate.rows.back()) * static_cast<double>(database.rows()) *
+                      static_cast<double>(database.dimension());
+  return std::clamp(static_cast<int>(kProducts / std::max(1.0, each)), std::min(kLeast, calibrate.excerpts),
+                    calibrate.excerpts);
 }
 
 template <class Draw>
 Calibration calibrate_with(const Database& database, MatcherOptions options, const CalibrateOptions& calibrate,
                            const std::string& source, Draw&& draw) {
-  options.refine = true;
+  options.method = Method::exact;
   options.top = 1;
+  const Matcher matcher(database, options);
+  const int count = excerpts_for(database, calibrate);
+  std::vector<std::vector<double>> values(static_cast<std::size_t>(count));
+  parallel_for(count, [&](std::int64_t i) {
+    RandomStream random(calibrate.seed, 0, static_cast<std::uint64_t>(i));
+    const Excerpt excerpt = draw(random);
+    if (excerpt.fingerprints) {
+      values[static_cast<std::size_t>(i)] = confidences(matcher, excerpt, calibrate.rows);
+    }
+  });
   Calibration calibration{{}, calibrate.false_match_rate, source};
-  for (const int rows : calibrate.rows) {
-    std::vector<Excerpt> excerpts;
-    for (int i = 0; i < calibrate.excerpts; ++i) {
-      RandomStream random(calibrate.seed, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(i));
-      Excerpt excerpt = draw(rows, random);
-      if (excerpt.fingerprints) {
-        excerpts.push_back(std::move(excerpt));
+  for (std::size_t length = 0; length < calibrate.rows.size(); ++length) {
+    std::vector<double> of_length;
+    for (const std::vector<double>& excerpt : values) {
+      if (excerpt.size() > length) {
+        of_length.push_back(excerpt[length]);
       }
     }
-    if (excerpts.size() >= 20) {
-      calibration.points.push_back(
-          {rows, gumbel_threshold(confidences(database, options, excerpts), calibrate.false_match_rate)});
+    constexpr std::size_t kEnough = 20;
+    if (of_length.size() >= kEnough) {
+      calibration.points.push_back({calibrate.rows[length], gumbel_threshold(of_length, calibrate.false_match_rate)});
     }
   }
   return calibration;
+}
+
+/// At most `rows` rows from a random place of [0, count); shorter sound is taken whole.
+std::pair<std::int64_t, std::int64_t> random_part(std::int64_t count, std::int64_t rows, RandomStream& random) {
+  const std::int64_t length = std::min(rows, count);
+  const auto begin = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(count - length + 1)));
+  return {begin, begin + length};
 }
 
 }  // namespace
@@ -59,30 +87,24 @@ Calibration calibrate_with(const Database& database, MatcherOptions options, con
 Calibration calibrate_on_held_out_tracks(const Database& database, MatcherOptions options,
                                          const CalibrateOptions& calibrate) {
   return calibrate_with(database, std::move(options), calibrate, "held-out tracks of the index",
-                        [&](int rows, RandomStream& random) -> Excerpt {
-                          const TrackRows& track = database.tracks()[random.below(database.tracks().size())];
-                          if (track.count < rows || database.tracks().size() < 2) {
+                        [&](RandomStream& random) -> Excerpt {
+                          if (database.tracks().size() < 2) {
                             return {};
                           }
-                          const auto places = static_cast<std::uint64_t>(track.count - rows + 1);
-                          const auto begin = track.first + static_cast<std::int64_t>(random.below(places));
-                          return {database.widened(begin, begin + rows), track.track_id};
+                          const TrackRows& track = database.tracks()[random.below(database.tracks().size())];
+                          const auto [begin, end] = random_part(track.count, calibrate.rows.back(), random);
+                          return {database.widened(track.first + begin, track.first + end), track.track_id};
                         });
 }
 
 Calibration calibrate_on_absent(const Database& database, MatcherOptions options, const std::vector<Tensor>& absent,
                                 const CalibrateOptions& calibrate) {
   check(!absent.empty(), "calibration: no sound to calibrate on");
-  return calibrate_with(database, std::move(options), calibrate, "absent audio",
-                        [&](int rows, RandomStream& random) -> Excerpt {
-                          const Tensor& from = absent[random.below(absent.size())];
-                          if (from.dim(0) < rows) {
-                            return {};
-                          }
-                          const auto places = static_cast<std::uint64_t>(from.dim(0) - rows + 1);
-                          const auto begin = static_cast<std::int64_t>(random.below(places));
-                          return {from.slice(begin, begin + rows), -1};
-                        });
+  return calibrate_with(database, std::move(options), calibrate, "absent audio", [&](RandomStream& random) -> Excerpt {
+    const Tensor& from = absent[random.below(absent.size())];
+    const auto [begin, end] = random_part(from.dim(0), calibrate.rows.back(), random);
+    return {from.slice(begin, end), -1};
+  });
 }
 
 double gumbel_threshold(std::vector<double> values, double rate) {

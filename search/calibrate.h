@@ -15,8 +15,8 @@
 namespace earmark::search {
 
 struct CalibrateOptions {
-  std::vector<int> rows = {1, 11, 21, 41, 91};  // query lengths, in fingerprints
-  int excerpts = 400;                           // of each length
+  std::vector<int> rows = {1, 11, 21, 41, 91};  // query lengths, in fingerprints, ascending
+  int excerpts = 400;                           // at most
   double false_match_rate = 0.01;
   std::uint64_t seed = 1;
 };

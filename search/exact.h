@@ -1,6 +1,8 @@
 // Exact inner-product search over a whole database: the reference that LSH recall is measured against.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/tensor.h"
 #include "search/database.h"
 
@@ -14,5 +16,9 @@ struct Neighbours {
 
 /// Queries (m, d) f32. Throws Error on another dimension than the database's.
 Neighbours exact_search(const Database& database, const Tensor& queries, int k);
+
+/// The same without rows [begin, end): as if they were not in the database.
+Neighbours exact_search_without(const Database& database, const Tensor& queries, int k, std::int64_t begin,
+                                std::int64_t end);
 
 }  // namespace earmark::search

@@ -24,25 +24,6 @@ void check_options(const MatcherOptions& options) {
         options.min_overlap);
 }
 
-/// Without the hits in one track; the lists keep their order.
-Neighbours without_track(const Neighbours& found, const TrackRows& track, int k) {
-  const std::int64_t m = found.indices.dim(0);
-  const std::int64_t wide = found.indices.dim(1);
-  Neighbours kept{Tensor({m, k}, DType::i64), Tensor({m, k})};
-  kernels::topk_begin({{}, {}, 0, kept.scores, kept.indices});
-  for (std::int64_t i = 0; i < m; ++i) {
-    std::int64_t to = i * k;
-    for (std::int64_t j = i * wide; j < (i + 1) * wide && to < (i + 1) * k; ++j) {
-      const std::int64_t row = found.indices.data<std::int64_t>()[j];
-      if (row < track.first || row >= track.first + track.count) {
-        kept.indices.mutable_data<std::int64_t>()[to] = row;
-        kept.scores.mutable_data<float>()[to++] = found.scores.data<float>()[j];
-      }
-    }
-  }
-  return kept;
-}
-
 /// Position of the vertex of the parabola through (-1, before), (0, at), (1, after), within half a step.
 double parabola_peak(double before, double at, double after) {
   const double curvature = before - 2 * at + after;
@@ -203,29 +184,24 @@ Matcher::Matcher(const Database& database, MatcherOptions options)
   }
 }
 
-Neighbours Matcher::nearest(const Tensor& fingerprints, int k) const {
-  return lsh_ ? lsh_->search(*database_, fingerprints, k) : exact_search(*database_, fingerprints, k);
+Neighbours Matcher::neighbours(const Tensor& fingerprints) const {
+  return lsh_ ? lsh_->search(*database_, fingerprints, options_.neighbours)
+              : exact_search(*database_, fingerprints, options_.neighbours);
 }
 
-Neighbours Matcher::neighbours(const Tensor& fingerprints) const { return nearest(fingerprints, options_.neighbours); }
+Neighbours Matcher::neighbours_without(const Tensor& fingerprints, std::int64_t masked_track) const {
+  const auto masked = std::find_if(database_->tracks().begin(), database_->tracks().end(),
+                                   [&](const TrackRows& track) { return track.track_id == masked_track; });
+  check(masked != database_->tracks().end(), "no track has the number ", masked_track);
+  return exact_search_without(*database_, fingerprints, options_.neighbours, masked->first,
+                              masked->first + masked->count);
+}
 
 std::vector<Match> Matcher::match(const Tensor& fingerprints) const {
   if (database_->rows() == 0 || fingerprints.dim(0) == 0) {
     return {};
   }
   return rank(fingerprints, neighbours(fingerprints));
-}
-
-std::vector<Match> Matcher::match_without(const Tensor& fingerprints, std::int64_t masked_track) const {
-  const auto masked = std::find_if(database_->tracks().begin(), database_->tracks().end(),
-                                   [&](const TrackRows& track) { return track.track_id == masked_track; });
-  if (masked == database_->tracks().end()) {
-    return match(fingerprints);
-  }
-  // A track holds many of its own nearest rows: ask for more, and drop them.
-  constexpr int kExtra = 200;
-  const Neighbours more = nearest(fingerprints, options_.neighbours + kExtra);
-  return rank(fingerprints, without_track(more, *masked, options_.neighbours));
 }
 
 std::vector<Match> Matcher::rank(const Tensor& fingerprints, const Neighbours& neighbours) const {

@@ -61,18 +61,17 @@ class Matcher {
   /// Matches of one query, best first; empty where the database is. Fingerprints (n, d) f32 unit rows, one per query
   /// hop. Safe to call from several threads.
   std::vector<Match> match(const Tensor& fingerprints) const;
-  /// The same as if track `masked_track` were not in the database: leave-one-out calibration.
-  std::vector<Match> match_without(const Tensor& fingerprints, std::int64_t masked_track) const;
   /// The same from neighbours already found (several rankings of one search).
   std::vector<Match> rank(const Tensor& fingerprints, const Neighbours& neighbours) const;
   Neighbours neighbours(const Tensor& fingerprints) const;
+  /// The same, exact, as if track `masked_track` were not in the database: what leave-one-out calibration needs.
+  Neighbours neighbours_without(const Tensor& fingerprints, std::int64_t masked_track) const;
   /// Inner product of each query row with the row of the track that lies nearest in time, where row 0 of the query is
   /// aligned to `start_s` of the track; -1 outside the track.
   std::vector<double> similarities(const Tensor& fingerprints, std::int64_t track_id, double start_s) const;
   const MatcherOptions& options() const { return options_; }
 
  private:
-  Neighbours nearest(const Tensor& fingerprints, int k) const;
   const IndexStore* store_ = nullptr;
   const Database* database_;
   MatcherOptions options_;

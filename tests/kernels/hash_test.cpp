@@ -50,6 +50,12 @@ std::int64_t reference_bucket(const float* point, std::int64_t d, const HashFami
     const auto coordinates = static_cast<std::ptrdiff_t>(last ? family.last_dimension : n);
     const auto largest = std::max_element(x.begin(), x.begin() + coordinates,
                                           [](double a, double b) { return std::abs(a) < std::abs(b); });
+    const auto as_large = std::count_if(x.begin(), x.begin() + coordinates, [&](double value) {
+      return std::abs(value) > std::abs(*largest) * (1 - 1e-5);
+    });
+    if (as_large > 1) {
+      return -1;  // structured small transforms have exact ties, which rounding decides
+    }
     bucket = bucket * 2 * coordinates + 2 * (largest - x.begin()) + (*largest < 0 ? 1 : 0);
   }
   return bucket;
@@ -79,13 +85,18 @@ TEST(CrossPolytopeHashTest, AgreesWithDefinition) {
       const HashFamily family = make_hash_family(d, 4, 10, rotations, 7);
       const Tensor points = random_points(20, d, static_cast<std::uint64_t>(d));
       const Tensor buckets = hash(points, family);
+      int compared = 0;
       for (std::int64_t i = 0; i < points.dim(0); ++i) {
         for (int table = 0; table < family.tables; ++table) {
-          EXPECT_EQ(buckets.data<std::int32_t>()[i * family.tables + table],
-                    reference_bucket(points.data<float>() + i * d, d, family, table))
-              << "dimension " << d << " rotations " << rotations;
+          const std::int64_t expected = reference_bucket(points.data<float>() + i * d, d, family, table);
+          if (expected >= 0) {
+            ++compared;
+            EXPECT_EQ(buckets.data<std::int32_t>()[i * family.tables + table], expected)
+                << "dimension " << d << " rotations " << rotations;
+          }
         }
       }
+      EXPECT_GT(compared, 20);
     }
   }
 }
