@@ -261,7 +261,7 @@ std::size_t Section::read_name(std::string_view key, std::size_t value, const st
     expected += (&name == &names.front() ? " " : ", ") + name;
   }
   KeyReader reader(*tree_, path_, key, expected, doc);
-  const std::string before = names[value];
+  const std::size_t before = value;
   if (reader.present()) {
     const std::string text = reader.node().IsScalar() ? reader.node().Scalar() : "";
     value = 0;
@@ -272,7 +272,7 @@ std::size_t Section::read_name(std::string_view key, std::size_t value, const st
       reader.complain();
     }
   }
-  reader.done(before, names[value]);
+  reader.done(names[before], names[value]);
   return value;
 }
 

@@ -124,7 +124,7 @@ void read_validation(Section section, ValidationOptions& options) {
   section.read("interval", options.interval, {0, kManySteps}, "steps", "Between validations; 0: none.");
 }
 
-void check_together(Section data, Section pairs, Section features, const TrainOptions& options) {
+void check_together(const Section& data, const Section& pairs, const Section& features, const TrainOptions& options) {
   const DataOptions& sources = options.data;
   const data::PairOptions& p = options.pairs;
   if (sources.music.empty() && sources.fma.empty()) {

@@ -94,9 +94,9 @@ void make_folder(const fs::path& folder) {
 AppendedFile::AppendedFile(fs::path path, std::uint64_t keep) : path_(std::move(path)), size_(keep) {
   file_ = std::fopen(path_.c_str(), keep == 0 ? "wb" : "r+b");
   check(file_ != nullptr, path_.string(), ": cannot be written: ", std::strerror(errno));
-  const bool long_enough = fs::file_size(path_) >= keep;
   const bool cut =
-      long_enough && ::ftruncate(::fileno(file_), static_cast<off_t>(keep)) == 0 && std::fseek(file_, 0, SEEK_END) == 0;
+      keep == 0 || (fs::file_size(path_) >= keep && ::ftruncate(::fileno(file_), static_cast<off_t>(keep)) == 0 &&
+                    std::fseek(file_, 0, SEEK_END) == 0);
   if (!cut) {
     std::fclose(file_);
     fail(path_.string(), ": is shorter than the checkpoint says (", keep, " bytes), or cannot be written");

@@ -200,6 +200,14 @@ TEST(AppendedFile, GoesOnFromAnEarlierLength) {
   EXPECT_THROW(AppendedFile(folder / "no" / "log", 0), Error);
 }
 
+TEST(AppendedFile, AFullDiskIsAnError) {
+  if (!fs::exists("/dev/full")) {
+    GTEST_SKIP() << "no /dev/full here";
+  }
+  AppendedFile file("/dev/full", 0);
+  EXPECT_THROW(file.append("x"), Error);
+}
+
 TEST_F(Run, TheLossFallsWhenOneBatchIsRepeated) {
   options_.optimizer.learning_rate = 1e-2;
   Trainer trainer(nn::make_model(options_.features, options_.encoder), options_.optimizer, 0.1);
