@@ -34,11 +34,12 @@ void batch_norm_forward(const BatchNormForward& a);
 
 struct BatchNormBackward {
   BatchNormForward forward;
-  bool training = true;  // false: mean and deviation are constants
-  Tensor dout;           // (..., C)
-  Tensor dx;             // written: (..., C)
-  Tensor dgamma;         // written: (C)
-  Tensor dbeta;          // written: (C)
+  bool training = true;     // false: mean and deviation are constants
+  Tensor dout;              // (..., C)
+  Tensor dx;                // written: (..., C)
+  Tensor dgamma;            // written: (C)
+  Tensor dbeta;             // written: (C)
+  bool sums_given = false;  // dgamma and dbeta are read instead: dx alone is wanted
 };
 void batch_norm_backward(const BatchNormBackward& a);
 

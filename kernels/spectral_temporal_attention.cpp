@@ -18,6 +18,14 @@ void check_forward(const AttentionForward& a) {
   check_tensor(a.w_temporal, {channels, a.x.dim(1)}, a.x, "w_temporal (C, F)");
   check_tensor(a.spectral, {n, a.x.dim(1), channels}, a.x, "spectral (N, F, C)");
   check_tensor(a.temporal, {n, a.x.dim(2), channels}, a.x, "temporal (N, T, C)");
+  if (a.prologue.slope) {
+    check_tensor(a.prologue.slope, {channels}, a.x, "slope (C)");
+    check_tensor(a.prologue.offset, {channels}, a.x, "offset (C)");
+  }
+  if (a.prologue.residual) {
+    check(static_cast<bool>(a.prologue.slope), "attention: a residual needs a slope and an offset");
+    check_tensor(a.prologue.residual, a.x.shape(), a.x, "residual");
+  }
 }
 
 }  // namespace
@@ -35,6 +43,11 @@ void spectral_temporal_attention_backward(const AttentionBackward& a) {
   check_tensor(a.dx, x.shape(), x, "dx");
   check_tensor(a.dw_spectral, a.forward.w_spectral.shape(), x, "dw_spectral");
   check_tensor(a.dw_temporal, a.forward.w_temporal.shape(), x, "dw_temporal");
+  if (a.forward.prologue.slope) {
+    for (const Tensor& t : {a.centre, a.dx_sum, a.dx_product}) {
+      check_tensor(t, {x.dim(3)}, x, "centre, dx_sum and dx_product (C)");
+    }
+  }
   run_on<cpu::spectral_temporal_attention_backward, cuda::spectral_temporal_attention_backward>(x.device(), a);
 }
 

@@ -10,8 +10,17 @@
 
 namespace earmark::kernels {
 
+/// What may come before, computed on the fly instead of stored: X = max(0, x * slope + offset [+ residual]), which is
+/// batch normalisation, the sum of a residual block and ReLU.
+struct AttentionPrologue {
+  Tensor slope;     // (C), or none: X = x
+  Tensor offset;    // (C)
+  Tensor residual;  // (N, F, T, C), or none
+};
+
 struct AttentionForward {
-  Tensor x;           // (N, F, T, C)
+  Tensor x;  // (N, F, T, C)
+  AttentionPrologue prologue{};
   Tensor w_spectral;  // (C, T)
   Tensor w_temporal;  // (C, F)
   bool tanh_logits = true;
@@ -25,9 +34,13 @@ void spectral_temporal_attention_forward(const AttentionForward& a);
 struct AttentionBackward {
   AttentionForward forward;  // as left by the forward pass; `out` is not read
   Tensor dout;               // (N, F, T, C)
-  Tensor dx;                 // written: (N, F, T, C)
+  Tensor dx;                 // written: (N, F, T, C); with a prologue the gradient of the sum inside max(0, .)
   Tensor dw_spectral;        // written: (C, T)
   Tensor dw_temporal;        // written: (C, F)
+  // What batch normalisation's gradient needs, with a prologue only.
+  Tensor centre{};      // (C)
+  Tensor dx_sum{};      // written: (C), the sum of dx
+  Tensor dx_product{};  // written: (C), the sum of dx * (x - centre)
 };
 void spectral_temporal_attention_backward(const AttentionBackward& a);
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "autograd/functions.h"
+#include "autograd/normalized_attention.h"
 #include "autograd/residual.h"
 #include "nn/initialise.h"
 
@@ -127,22 +128,26 @@ void AttentionEncoder::check_input(const Shape& shape) const {
   check(fits, "encoder: expected (N, ", options().bands, ", ", options().frames, ", 1), got ", shape);
 }
 
-Variable AttentionEncoder::conv_norm(const ConvNorm& layer, const Variable& x, bool relu) const {
+Variable AttentionEncoder::stage(const ConvNorm& layer, const Variable& x, const Variable& residual,
+                                 const std::optional<Gate>& gate) const {
   // Normalising by the batch's own mean cancels the bias before it: its gradient is zero, so none is computed.
   const Variable bias = training() ? Variable(layer.bias.value()) : layer.bias;
   const Variable y = conv2d(x, layer.weight, bias, layer.options);
-  return batch_norm(y, layer.gamma, layer.beta, layer.running, {.training = training(), .relu = relu});
+  if (training() && gate) {
+    return normalized_attention(y, layer.gamma, layer.beta, residual, layer.running, gate->spectral, gate->temporal,
+                                gate->options);
+  }
+  const Variable normal =
+      batch_norm(y, layer.gamma, layer.beta, layer.running, {.training = training(), .relu = !residual});
+  const Variable sum = residual ? residual_relu(normal, residual) : normal;
+  return gate ? spectral_temporal_attention(sum, gate->spectral, gate->temporal, gate->options) : sum;
 }
 
 Variable AttentionEncoder::block(const Block& layers, const Variable& x) const {
-  const auto attend = [](const std::optional<Gate>& gate, const Variable& y) {
-    return gate ? spectral_temporal_attention(y, gate->spectral, gate->temporal, gate->options) : y;
-  };
-  const Variable inner = attend(layers.attention1, conv_norm(layers.first, x, true));
-  const Variable outer = conv_norm(layers.second, inner, false);
+  const Variable inner = stage(layers.first, x, {}, layers.attention1);
   const Variable identity =
       layers.identity_weight ? conv2d(x, layers.identity_weight, layers.identity_bias, layers.identity_options) : x;
-  return attend(layers.attention2, residual_relu(outer, identity));
+  return stage(layers.second, inner, identity, layers.attention2);
 }
 
 Variable AttentionEncoder::head(const Variable& x) const {
@@ -160,7 +165,7 @@ Variable AttentionEncoder::forward(const Variable& x) {
   if (training()) {
     weights_changed();  // The running statistics move.
   }
-  Variable y = conv_norm(front_, x, true);
+  Variable y = stage(front_, x, {}, {});
   for (const Block& layers : blocks_) {
     y = block(layers, y);
   }

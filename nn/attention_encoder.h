@@ -64,7 +64,9 @@ class AttentionEncoder final : public Encoder {
   Block make_block(const Initialiser& init, int index, int& bands, int& frames);
   void make_head(const Initialiser& init);
 
-  Variable conv_norm(const ConvNorm& layer, const Variable& x, bool relu) const;
+  /// attention(ReLU(BN(conv(x)) [+ residual])), the attention where there is a gate.
+  Variable stage(const ConvNorm& layer, const Variable& x, const Variable& residual,
+                 const std::optional<Gate>& gate) const;
   Variable block(const Block& layers, const Variable& x) const;
   Variable head(const Variable& x) const;
   std::shared_ptr<const Folded> folded() const;

@@ -2,6 +2,7 @@
 #include "autograd/batch_norm.h"
 #include "autograd/conv.h"
 #include "autograd/functions.h"
+#include "autograd/normalized_attention.h"
 #include "autograd/residual.h"
 #include "autograd/spectral_temporal_attention.h"
 #include "tests/op_cases.h"
@@ -110,6 +111,34 @@ std::vector<OpCase> attention_cases() {
   };
 }
 
+/// x, gamma, beta, both attention weights and, where asked, the residual.
+OpCase fused_case(const std::string& name, const Shape& x, AttentionOptions options, bool residual,
+                  std::vector<Shape> large = {}) {
+  std::vector<Shape> shapes{x, {x[3]}, {x[3]}, {x[3], x[2]}, {x[3], x[1]}};
+  if (residual) {
+    shapes.push_back(x);
+  }
+  return {name,
+          shapes,
+          [options](Inputs v) {
+            const Variable added = v.size() == 6 ? v[5] : Variable();
+            return normalized_attention(v[0], v[1], v[2], added, fresh_running(v[1]), v[3], v[4], options);
+          },
+          {Domain::normal, Domain::positive},
+          std::move(large)};
+}
+
+std::vector<OpCase> fused_cases() {
+  return {
+      fused_case("normalized_attention/odd", {2, 5, 7, 17}, {true, 35}, false,
+                 {{64, 64, 96, 16}, {16}, {16}, {16, 96}, {16, 64}}),
+      fused_case("normalized_attention/residual", {3, 4, 6, 16}, {true, 24}, true,
+                 {{64, 64, 96, 16}, {16}, {16}, {16, 96}, {16, 64}, {64, 64, 96, 16}}),
+      fused_case("normalized_attention/plain", {6, 3, 5, 3}, {false, 15}, true),
+      fused_case("normalized_attention/one_row", {2, 1, 4, 33}, {true, 4}, false),
+  };
+}
+
 std::vector<OpCase> residual_cases() {
   return {
       {"residual_relu/odd",
@@ -128,7 +157,8 @@ std::vector<OpCase> residual_cases() {
 
 std::vector<OpCase> convnet_op_cases() {
   std::vector<OpCase> all;
-  for (const std::vector<OpCase>& part : {conv_cases(), batch_norm_cases(), attention_cases(), residual_cases()}) {
+  for (const std::vector<OpCase>& part :
+       {conv_cases(), batch_norm_cases(), attention_cases(), fused_cases(), residual_cases()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

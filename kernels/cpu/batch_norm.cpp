@@ -211,7 +211,9 @@ void batch_norm_forward(const BatchNormForward& a) {
 
 void batch_norm_backward(const BatchNormBackward& a) {
   dispatch_float(a.forward.x.dtype(), [&]<class T>() {
-    parameter_gradients<T>(a);
+    if (!a.sums_given) {
+      parameter_gradients<T>(a);
+    }
     input_gradient<T>(a);
   });
 }

@@ -33,31 +33,54 @@ Tensor transposed(const Tensor& w) {
   return out;
 }
 
-/// The slab's vectors at (f, t) in plain memory.
-template <class T>
-struct Plain {
+/// The slab's vectors at (f, t) in plain memory. Full: all lanes are valid, no mask.
+template <class T, bool Full>
+struct Slab {
   const T* data;
   std::int64_t row;
   std::int64_t channels;
   int lanes;
-  Vec<T> operator()(std::int64_t f, std::int64_t t) const { return load_first(data + f * row + t * channels, lanes); }
-};
-/// The same where all lanes are valid: no branch in the loop.
-template <class T>
-struct Full {
-  const T* data;
-  std::int64_t row;
-  std::int64_t channels;
-  Vec<T> operator()(std::int64_t f, std::int64_t t) const { return load(data + f * row + t * channels); }
+
+  Vec<T> operator()(std::int64_t f, std::int64_t t) const {
+    return load_first(data + f * row + t * channels, Full ? kLanes<T> : lanes);
+  }
 };
 
-/// Calls f with the fastest functor over the slab.
-template <class T, class F>
-void with_slab(const T* data, const Extents& e, int lanes, const F& f) {
-  if (lanes == kLanes<T>) {
-    f(Full<T>{data, e.t * e.c, e.c});
+/// max(0, x * slope + offset [+ residual]).
+template <class T, bool Full, bool Residual>
+struct Rectified {
+  Slab<T, Full> x;
+  Slab<T, Full> residual;
+  Vec<T> slope;
+  Vec<T> offset;
+
+  Vec<T> operator()(std::int64_t f, std::int64_t t) const {
+    Vec<T> sum = x(f, t) * slope + offset;
+    if constexpr (Residual) {
+      sum += residual(f, t);
+    }
+    return relu<T>(sum);
+  }
+};
+
+template <class T, bool Full>
+Slab<T, Full> slab_of(const Tensor& tensor, const Extents& e, std::int64_t at, int lanes) {
+  return {tensor.data<T>() + at, e.t * e.c, e.c, lanes};
+}
+
+/// Calls f with what gives the slab's X at (f, t): the memory itself or the prologue over it.
+template <class T, bool Full, class F>
+void with_input(const AttentionForward& a, const Extents& e, std::int64_t at, std::int64_t c, int lanes, const F& f) {
+  const Slab<T, Full> x = slab_of<T, Full>(a.x, e, at, lanes);
+  if (!a.prologue.slope) {
+    return f(x);
+  }
+  const Vec<T> slope = load_first(a.prologue.slope.data<T>() + c, lanes);
+  const Vec<T> offset = load_first(a.prologue.offset.data<T>() + c, lanes);
+  if (a.prologue.residual) {
+    f(Rectified<T, Full, true>{x, slab_of<T, Full>(a.prologue.residual, e, at, lanes), slope, offset});
   } else {
-    f(Plain<T>{data, e.t * e.c, e.c, lanes});
+    f(Rectified<T, Full, false>{x, x, slope, offset});
   }
 }
 
@@ -70,16 +93,18 @@ struct Weights {
 };
 
 /// One sample, one vector of channels from c on.
-template <class T>
+template <class T, bool Full>
 void forward_slab(const AttentionForward& a, const Weights<T>& w, const Extents& e, std::int64_t n, std::int64_t c) {
   thread_local SlabVectors<T> gate;
   thread_local SlabVectors<T> weight;
   const auto lanes = static_cast<int>(std::min<std::int64_t>(kLanes<T>, e.c - c));
+  const int stored = Full ? kLanes<T> : lanes;
   load_columns(w.by_column.template data<T>() + c, e.t, e.c, lanes, weight.temporal);
   load_columns(w.by_row.template data<T>() + c, e.f, e.c, lanes, weight.spectral);
   gate.reset(e.f, e.t);
-  T* out = a.out.mutable_data<T>() + n * e.f * e.t * e.c + c;
-  with_slab(a.x.data<T>() + n * e.f * e.t * e.c + c, e, lanes, [&](const auto& x) {
+  const std::int64_t at = n * e.f * e.t * e.c + c;
+  T* out = a.out.mutable_data<T>() + at;
+  with_input<T, Full>(a, e, at, c, lanes, [&](const auto& x) {
     project<T>(x, e.f, e.t, weight.temporal.data(), weight.spectral.data(), gate);
     if (a.tanh_logits) {
       tanh_all<T>(gate.spectral);
@@ -90,7 +115,8 @@ void forward_slab(const AttentionForward& a, const Weights<T>& w, const Extents&
     for (std::int64_t f = 0; f < e.f; ++f) {
       const Vec<T> row = gate.spectral[static_cast<std::size_t>(f)] * static_cast<T>(a.scale);
       for (std::int64_t t = 0; t < e.t; ++t) {
-        store_first<T>(out + (f * e.t + t) * e.c, x(f, t) * (row * gate.temporal[static_cast<std::size_t>(t)]), lanes);
+        const Vec<T> value = x(f, t) * (row * gate.temporal[static_cast<std::size_t>(t)]);
+        store_first<T>(out + (f * e.t + t) * e.c, value, stored);
       }
     }
   });
@@ -98,15 +124,24 @@ void forward_slab(const AttentionForward& a, const Weights<T>& w, const Extents&
   store_columns<T>(gate.temporal, e.c, lanes, a.temporal.mutable_data<T>() + n * e.t * e.c + c);
 }
 
+/// Calls f.operator()<Full>(c) for each vector of channels.
+template <class T, class F>
+void for_each_vector_of(const Extents& e, const F& f) {
+  for (std::int64_t c = 0; c < e.c; c += kLanes<T>) {
+    if (c + kLanes<T> <= e.c) {
+      f.template operator()<true>(c);
+    } else {
+      f.template operator()<false>(c);
+    }
+  }
+}
+
 template <class T>
 void forward_as(const AttentionForward& a) {
   const Extents e(a.x);
   const Weights<T> weights(a);
-  const std::int64_t vectors = (e.c + kLanes<T> - 1) / kLanes<T>;
   parallel_for(e.n, [&](std::int64_t n) {
-    for (std::int64_t v = 0; v < vectors; ++v) {
-      forward_slab<T>(a, weights, e, n, v * kLanes<T>);
-    }
+    for_each_vector_of<T>(e, [&]<bool Full>(std::int64_t c) { forward_slab<T, Full>(a, weights, e, n, c); });
   });
 }
 
@@ -120,33 +155,84 @@ struct BackwardVectors {
   SlabVectors<T> dweight;   // spectral: by row (F), temporal: by column (T)
 };
 
-/// dx = dout * gates + dl_s * w_t + dl_t * w_f, and the slab's share of both weight gradients.
-template <class T, class X, class D>
-void backward_elements(const X& x, const D& dout, const Extents& e, T scale, BackwardVectors<T>& v, int lanes, T* dx) {
+/// Where one task adds its share of the gradients that belong to no sample, as (K, C).
+template <class T>
+struct Shares {
+  T* by_column;  // T rows
+  T* by_row;     // F rows
+  T* sum;        // one row
+  T* product;    // one row
+  static std::int64_t rows(const Extents& e) { return e.t + e.f + 2; }
+  Shares(T* base, const Extents& e)
+      : by_column(base), by_row(base + e.t * e.c), sum(by_row + e.f * e.c), product(sum + e.c) {}
+};
+
+/// Takes dX as it comes, a row at a time: stores it, or, behind a prologue, what ReLU lets through, and sums that up.
+template <class T, bool Full, bool Prologue>
+struct Sink {
+  T* dx;
+  const Slab<T, Full>& x;
+  Vec<T> centre;
+  Vec<T> sum{};
+  Vec<T> product{};
+
+  void operator()(std::int64_t f, std::int64_t t, Vec<T> value, Vec<T> gradient) {
+    if constexpr (Prologue) {
+      gradient = value <= 0 ? Vec<T>{} : gradient;
+      sum += gradient;
+      product += gradient * (x(f, t) - centre);
+    }
+    store_first<T>(dx + f * x.row + t * x.channels, gradient, Full ? kLanes<T> : x.lanes);
+  }
+};
+
+/// dX = dout * gates + dl_s * w_t + dl_t * w_f, and the slab's share of both weight gradients.
+template <class T, class X, class D, class S>
+void backward_elements(const X& x, const D& dout, const Extents& e, T scale, BackwardVectors<T>& v, S& sink) {
   for (std::int64_t f = 0; f < e.f; ++f) {
     const auto i = static_cast<std::size_t>(f);
     const Vec<T> row = v.gate.spectral[i] * scale;
     const Vec<T> dlogit = v.gradient.spectral[i];
     const Vec<T> weight = v.weight.spectral[i];
     Vec<T> sum{};
+    S row_sink = sink;
+    row_sink.sum = Vec<T>{};
+    row_sink.product = Vec<T>{};
     for (std::int64_t t = 0; t < e.t; ++t) {
       const auto j = static_cast<std::size_t>(t);
       const Vec<T> value = x(f, t);
       const Vec<T> dlogit_t = v.gradient.temporal[j];
       sum += value * dlogit_t;
       v.dweight.temporal[j] += value * dlogit;
-      store_first<T>(dx + (f * e.t + t) * e.c,
-                     dout(f, t) * (row * v.gate.temporal[j]) + dlogit * v.weight.temporal[j] + dlogit_t * weight,
-                     lanes);
+      row_sink(f, t, value,
+               dout(f, t) * (row * v.gate.temporal[j]) + dlogit * v.weight.temporal[j] + dlogit_t * weight);
     }
     v.dweight.spectral[i] += sum;
+    sink.sum += row_sink.sum;
+    sink.product += row_sink.product;
   }
 }
 
-/// Adds to `dby_column` (T, C) and `dby_row` (F, C).
-template <class T>
+/// From x, which gives X, to everything of one slab. The gates and weights are in `v` already.
+template <class T, class X, class D, class S>
+void backward_from(const AttentionForward& a, const X& x, const D& dout, const Extents& e, BackwardVectors<T>& v,
+                   S& sink) {
+  const T scale = static_cast<T>(a.scale);
+  const auto product = [&](std::int64_t f, std::int64_t t) { return x(f, t) * dout(f, t) * scale; };
+  v.gradient.reset(e.f, e.t);
+  project<T>(product, e.f, e.t, v.gate.temporal.data(), v.gate.spectral.data(), v.gradient);
+  if (a.tanh_logits) {
+    v.logits.reset(e.f, e.t);
+    project<T>(x, e.f, e.t, v.weight.temporal.data(), v.weight.spectral.data(), v.logits);
+  }
+  softmax_backward<T>(v.gate.spectral, v.gradient.spectral, a.tanh_logits ? &v.logits.spectral : nullptr);
+  softmax_backward<T>(v.gate.temporal, v.gradient.temporal, a.tanh_logits ? &v.logits.temporal : nullptr);
+  backward_elements<T>(x, dout, e, scale, v, sink);
+}
+
+template <class T, bool Full, bool Prologue>
 void backward_slab(const AttentionBackward& b, const Weights<T>& w, const Extents& e, std::int64_t n, std::int64_t c,
-                   T* dby_column, T* dby_row) {
+                   const Shares<T>& shares) {
   thread_local BackwardVectors<T> v;
   const AttentionForward& a = b.forward;
   const auto lanes = static_cast<int>(std::min<std::int64_t>(kLanes<T>, e.c - c));
@@ -155,25 +241,17 @@ void backward_slab(const AttentionBackward& b, const Weights<T>& w, const Extent
   load_columns(w.by_row.template data<T>() + c, e.f, e.c, lanes, v.weight.spectral);
   load_columns(a.temporal.data<T>() + n * e.t * e.c + c, e.t, e.c, lanes, v.gate.temporal);
   load_columns(a.spectral.data<T>() + n * e.f * e.c + c, e.f, e.c, lanes, v.gate.spectral);
-  load_columns(dby_column + c, e.t, e.c, lanes, v.dweight.temporal);
-  load_columns(dby_row + c, e.f, e.c, lanes, v.dweight.spectral);
-  v.gradient.reset(e.f, e.t);
-  const T scale = static_cast<T>(a.scale);
-  with_slab(a.x.data<T>() + at, e, lanes, [&](const auto& x) {
-    with_slab(b.dout.data<T>() + at, e, lanes, [&](const auto& dout) {
-      const auto product = [&](std::int64_t f, std::int64_t t) { return x(f, t) * dout(f, t) * scale; };
-      project<T>(product, e.f, e.t, v.gate.temporal.data(), v.gate.spectral.data(), v.gradient);
-      if (a.tanh_logits) {
-        v.logits.reset(e.f, e.t);
-        project<T>(x, e.f, e.t, v.weight.temporal.data(), v.weight.spectral.data(), v.logits);
-      }
-      softmax_backward<T>(v.gate.spectral, v.gradient.spectral, a.tanh_logits ? &v.logits.spectral : nullptr);
-      softmax_backward<T>(v.gate.temporal, v.gradient.temporal, a.tanh_logits ? &v.logits.temporal : nullptr);
-      backward_elements<T>(x, dout, e, scale, v, lanes, b.dx.mutable_data<T>() + at);
-    });
-  });
-  store_columns<T>(v.dweight.temporal, e.c, lanes, dby_column + c);
-  store_columns<T>(v.dweight.spectral, e.c, lanes, dby_row + c);
+  load_columns(shares.by_column + c, e.t, e.c, lanes, v.dweight.temporal);
+  load_columns(shares.by_row + c, e.f, e.c, lanes, v.dweight.spectral);
+  const Slab<T, Full> raw = slab_of<T, Full>(a.x, e, at, lanes);
+  const Slab<T, Full> dout = slab_of<T, Full>(b.dout, e, at, lanes);
+  const Vec<T> centre = Prologue ? load_first(b.centre.data<T>() + c, lanes) : Vec<T>{};
+  Sink<T, Full, Prologue> sink{b.dx.mutable_data<T>() + at, raw, centre};
+  with_input<T, Full>(a, e, at, c, lanes, [&](const auto& x) { backward_from<T>(a, x, dout, e, v, sink); });
+  store_columns<T>(v.dweight.temporal, e.c, lanes, shares.by_column + c);
+  store_columns<T>(v.dweight.spectral, e.c, lanes, shares.by_row + c);
+  store_first<T>(shares.sum + c, load_first(shares.sum + c, lanes) + sink.sum, lanes);
+  store_first<T>(shares.product + c, load_first(shares.product + c, lanes) + sink.product, lanes);
 }
 
 template <class T>
@@ -181,17 +259,21 @@ void backward_as(const AttentionBackward& b) {
   constexpr std::int64_t kSamplesPerTask = 4;
   const Extents e(b.forward.x);
   const Weights<T> weights(b.forward);
-  const std::int64_t vectors = (e.c + kLanes<T> - 1) / kLanes<T>;
+  const bool prologue = static_cast<bool>(b.forward.prologue.slope);
   const std::int64_t tasks = (e.n + kSamplesPerTask - 1) / kSamplesPerTask;
-  const std::int64_t size = (e.t + e.f) * e.c;
+  const std::int64_t size = Shares<T>::rows(e) * e.c;
   const Tensor partials = Tensor::zeros({tasks + 1, size}, dtype_of<T>);
   T* partial = partials.mutable_data<T>();
   parallel_for(tasks, [&](std::int64_t task) {
-    T* mine = partial + (task + 1) * size;
+    const Shares<T> mine(partial + (task + 1) * size, e);
     for (std::int64_t n = task * kSamplesPerTask; n < std::min(e.n, (task + 1) * kSamplesPerTask); ++n) {
-      for (std::int64_t v = 0; v < vectors; ++v) {
-        backward_slab<T>(b, weights, e, n, v * kLanes<T>, mine, mine + e.t * e.c);
-      }
+      for_each_vector_of<T>(e, [&]<bool Full>(std::int64_t c) {
+        if (prologue) {
+          backward_slab<T, Full, true>(b, weights, e, n, c, mine);
+        } else {
+          backward_slab<T, Full, false>(b, weights, e, n, c, mine);
+        }
+      });
     }
   });
   for (std::int64_t task = 1; task <= tasks; ++task) {
@@ -199,8 +281,13 @@ void backward_as(const AttentionBackward& b) {
       partial[i] += partial[task * size + i];
     }
   }
-  transpose(partial, e.t, e.c, b.dw_spectral.mutable_data<T>());
-  transpose(partial + e.t * e.c, e.f, e.c, b.dw_temporal.mutable_data<T>());
+  const Shares<T> total(partial, e);
+  transpose(total.by_column, e.t, e.c, b.dw_spectral.mutable_data<T>());
+  transpose(total.by_row, e.f, e.c, b.dw_temporal.mutable_data<T>());
+  if (prologue) {
+    std::copy_n(total.sum, e.c, b.dx_sum.mutable_data<T>());
+    std::copy_n(total.product, e.c, b.dx_product.mutable_data<T>());
+  }
 }
 
 }  // namespace

@@ -1,0 +1,100 @@
+#include "autograd/normalized_attention.h"
+
+#include "kernels/batch_norm.h"
+#include "kernels/dispatch.h"
+#include "kernels/spectral_temporal_attention.h"
+
+namespace earmark {
+namespace {
+
+/// Batch normalisation as x * slope + offset.
+kernels::AttentionPrologue prologue_of(const kernels::BatchNormForward& norm, const Tensor& residual) {
+  const kernels::AttentionPrologue p{empty_like(norm.gamma), empty_like(norm.gamma), residual};
+  dispatch_float(norm.gamma.dtype(), [&]<class T>() {
+    T* slope = p.slope.mutable_data<T>();
+    T* offset = p.offset.mutable_data<T>();
+    for (std::int64_t c = 0; c < norm.gamma.numel(); ++c) {
+      slope[c] = norm.gamma.data<T>()[c] * norm.inverse_deviation.data<T>()[c];
+      offset[c] = norm.beta.data<T>()[c] - norm.mean.data<T>()[c] * slope[c];
+    }
+  });
+  return p;
+}
+
+/// dgamma = inverse_deviation * sum dz * (x - mean).
+void scale_channels(const Tensor& sums, const Tensor& factors) {
+  dispatch_float(sums.dtype(), [&]<class T>() {
+    for (std::int64_t c = 0; c < sums.numel(); ++c) {
+      sums.mutable_data<T>()[c] *= factors.data<T>()[c];
+    }
+  });
+}
+
+/// Gradients of x, gamma, beta, the residual and both attention weights.
+std::vector<Tensor> backward(const kernels::BatchNormForward& norm, const kernels::AttentionForward& attention,
+                             const Tensor& dout) {
+  const Tensor dsum = empty_like(norm.x);
+  const Tensor dgamma = empty_like(norm.gamma);
+  const Tensor dbeta = empty_like(norm.beta);
+  const kernels::AttentionBackward b{.forward = attention,
+                                     .dout = dout,
+                                     .dx = dsum,
+                                     .dw_spectral = empty_like(attention.w_spectral),
+                                     .dw_temporal = empty_like(attention.w_temporal),
+                                     .centre = norm.mean,
+                                     .dx_sum = dbeta,
+                                     .dx_product = dgamma};
+  kernels::spectral_temporal_attention_backward(b);
+  scale_channels(dgamma, norm.inverse_deviation);
+  const bool has_residual = static_cast<bool>(attention.prologue.residual);
+  const Tensor dx = has_residual ? empty_like(norm.x) : dsum;  // in place where no one else wants dsum
+  kernels::batch_norm_backward(
+      {.forward = norm, .dout = dsum, .dx = dx, .dgamma = dgamma, .dbeta = dbeta, .sums_given = true});
+  std::vector<Tensor> gradients{dx, dgamma, dbeta, b.dw_spectral, b.dw_temporal};
+  if (has_residual) {
+    gradients.push_back(dsum);
+  }
+  return gradients;
+}
+
+}  // namespace
+
+Variable normalized_attention(const Variable& x, const Variable& gamma, const Variable& beta, const Variable& residual,
+                              const RunningStatistics& running, const Variable& w_spectral, const Variable& w_temporal,
+                              const AttentionOptions& options, double epsilon, double momentum) {
+  const Tensor& value = x.value();
+  check(value.shape().rank() == 4, "attention: x must be (N, F, T, C), got ", value.shape());
+  const kernels::BatchNormForward norm{.x = value,
+                                       .mean = empty_like(gamma.value()),
+                                       .inverse_deviation = empty_like(gamma.value()),
+                                       .gamma = gamma.value(),
+                                       .beta = beta.value(),
+                                       .out = {}};
+  kernels::batch_norm_statistics({.x = value,
+                                  .epsilon = epsilon,
+                                  .momentum = momentum,
+                                  .running_mean = running.mean,
+                                  .running_variance = running.variance,
+                                  .mean = norm.mean,
+                                  .inverse_deviation = norm.inverse_deviation});
+  kernels::AttentionForward f{
+      .x = value,
+      .prologue = prologue_of(norm, residual ? residual.value() : Tensor()),
+      .w_spectral = w_spectral.value(),
+      .w_temporal = w_temporal.value(),
+      .tanh_logits = options.tanh_logits,
+      .scale = options.scale,
+      .out = empty_like(value),
+      .spectral = Tensor({value.dim(0), value.dim(1), value.dim(3)}, value.dtype(), value.device()),
+      .temporal = Tensor({value.dim(0), value.dim(2), value.dim(3)}, value.dtype(), value.device())};
+  kernels::spectral_temporal_attention_forward(f);
+  const Tensor out = f.out;
+  f.out = {};  // not needed by backward
+  std::vector<Variable> inputs{x, gamma, beta, w_spectral, w_temporal};
+  if (residual) {
+    inputs.push_back(residual);
+  }
+  return record("normalized_attention", out, inputs, [norm, f](const Tensor& dout) { return backward(norm, f, dout); });
+}
+
+}  // namespace earmark
