@@ -64,7 +64,7 @@ TEST(Csv, WrittenFieldsAreReadBack) {
   const std::vector<std::string> fields = {"plain", "a,b", "say \"x\"", "two\nlines", ""};
   std::string line;
   for (const std::string& field : fields) {
-    line += (line.empty() ? "" : ",") + csv_field(field);
+    line.append(line.empty() ? "" : ",").append(csv_field(field));
   }
   EXPECT_EQ(rows_of(line + "\n"), Rows{fields});
 }
