@@ -10,12 +10,12 @@
 namespace earmark::train {
 
 struct RunReport {
-  std::int64_t steps = 0;     ///< Done, over all sessions.
+  std::int64_t steps = 0;     ///< Done, restarts included.
   bool interrupted = false;   ///< Stopped by `stop`; a checkpoint holds everything.
   double loss = 0;            ///< Of the last step.
   double best_hit_rate = -1;  ///< Of best.safetensors; -1: never validated.
   std::int64_t best_step = 0;
-  double elapsed_seconds = 0;  ///< Over all sessions.
+  double elapsed_seconds = 0;  ///< Restarts included.
 };
 
 /// Trains from `folder`'s newest checkpoint, or from the beginning where it has none, to the end of the run or until

@@ -22,7 +22,7 @@ namespace earmark::train {
 /// What a checkpoint knows beside weights and moments.
 struct RunState {
   std::int64_t step = 0;       ///< Steps done.
-  double elapsed_seconds = 0;  ///< Of training, over all sessions.
+  double elapsed_seconds = 0;  ///< Of training, restarts included.
   double best_hit_rate = -1;   ///< Of best.safetensors; -1: none yet.
   std::int64_t best_step = 0;
   std::uint64_t data_identity = 0;  ///< TrainingData::identity.

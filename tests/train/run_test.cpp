@@ -72,7 +72,7 @@ TEST_F(Run, LeavesEverythingInItsFolder) {
 
 TEST_F(Run, StoppedAndResumedEqualsStraightBitForBit) {
   train_in(folder_ / "straight", options_, data_);
-  for (int sessions = 1; sessions <= 5; ++sessions) {
+  for (int start = 1; start <= 5; ++start) {
     EXPECT_TRUE(train_in(folder_ / "parts", options_, data_, true).interrupted);
   }
   EXPECT_FALSE(train_in(folder_ / "parts", options_, data_).interrupted);
