@@ -15,7 +15,8 @@ kernels::AttentionPrologue prologue_of(const kernels::BatchNormForward& norm, co
     T* offset = p.offset.mutable_data<T>();
     for (std::int64_t c = 0; c < norm.gamma.numel(); ++c) {
       slope[c] = norm.gamma.data<T>()[c] * norm.inverse_deviation.data<T>()[c];
-      offset[c] = norm.beta.data<T>()[c] - norm.mean.data<T>()[c] * slope[c];
+      const double shift = static_cast<double>(norm.mean.data<T>()[c]) * static_cast<double>(slope[c]);
+      offset[c] = static_cast<T>(static_cast<double>(norm.beta.data<T>()[c]) - shift);
     }
   });
   return p;
