@@ -108,7 +108,7 @@ Calibration calibrate_on_absent(const Database& database, MatcherOptions options
 }
 
 double gumbel_threshold(std::vector<double> values, double rate) {
-  check(!values.empty() && rate > 0 && rate < 0.5, "calibration: ", values.size(), " values, rate ", rate);
+  check(!values.empty() && rate > 0 && rate < 0.3, "calibration: ", values.size(), " values, rate ", rate);
   std::sort(values.begin(), values.end());
   const auto quantile = [&](double p) {
     return values[static_cast<std::size_t>(std::lround(p * static_cast<double>(values.size() - 1)))];
@@ -116,7 +116,8 @@ double gumbel_threshold(std::vector<double> values, double rate) {
   // Q(p) = location + scale * position(p).
   const auto position = [](double p) { return -std::log(-std::log(p)); };
   const double scale = (quantile(0.9) - quantile(0.5)) / (position(0.9) - position(0.5));
-  return quantile(0.5) + scale * (position(1 - rate) - position(0.5));
+  // Not below what is certain without extrapolation: three times as many excerpts passing.
+  return std::max(quantile(1 - 3 * rate), quantile(0.5) + scale * (position(1 - rate) - position(0.5)));
 }
 
 }  // namespace earmark::search

@@ -23,6 +23,11 @@ double Calibration::threshold(int rows) const {
   return points.back().threshold;
 }
 
+Calibration default_calibration() {
+  // Rounded up from what 64 tracks of music gave.
+  return {{{1, 1.15}, {11, 0.7}, {21, 0.5}, {41, 0.35}, {91, 0.25}}, 0.01, "default"};
+}
+
 std::string to_json(const Calibration& calibration) {
   nlohmann::json points = nlohmann::json::array();
   for (const Calibration::Point& point : calibration.points) {

@@ -20,6 +20,9 @@ struct Calibration {
   double threshold(int rows) const;
 };
 
+/// For indexes that are too small to be calibrated.
+Calibration default_calibration();
+
 /// JSON, as stored in the catalogue.
 std::string to_json(const Calibration& calibration);
 Calibration calibration_from_json(const std::string& text);  ///< Throws Error on anything else.

@@ -321,7 +321,7 @@ int run(int argc, char** argv) {
   calibrate_command->add_option("--queries", arguments.queries,
                                 "Sound that is certainly not in the index (default: the index's own tracks, each "
                                 "searched among the others)");
-  calibrate_command->add_option("--rate", arguments.rate, "False matches allowed")->check(CLI::Range(1e-5, 0.4));
+  calibrate_command->add_option("--rate", arguments.rate, "False matches allowed")->check(CLI::Range(1e-5, 0.25));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -14,6 +14,7 @@ namespace earmark::search {
 namespace {
 
 constexpr double kVoteWindowSeconds = 0.1;
+constexpr double kLeadWeight = 0.5;
 constexpr float kUnscored = -std::numeric_limits<float>::infinity();
 
 void check_options(const MatcherOptions& options) {
@@ -50,12 +51,11 @@ class Ranker {
 
   std::vector<Match> run() {
     std::vector<Candidate> best = options_.ranking == Ranking::scored ? best_by_score() : best_by_vote();
-    const double confidence = best.empty() ? 0 : this->confidence();
     best.resize(std::min(best.size(), static_cast<std::size_t>(options_.top)));
     std::vector<Match> matches;
     for (const Candidate& c : best) {
       matches.push_back(to_match(c));
-      matches.back().confidence = confidence + (matches.back().score - matches.front().score);
+      matches.back().confidence = confidence(c);
     }
     return matches;
   }
@@ -100,9 +100,34 @@ class Ranker {
     return best;
   }
 
-  double confidence() const {
-    const std::vector<Candidate> best = best_by_score();
-    return best.empty() ? 0 : best.front().score;
+  /// Share of the query's rows that agree on the best place, plus half of how far its score leads over that of any
+  /// other track, as a share of what it could lead. Agreement tells a present query from an absent one far better than
+  /// the score does: noise lowers the score of a right answer below that of a wrong one for clean sound.
+  double confidence(const Candidate& best) const {
+    const std::vector<Candidate> tracks = best_by_score();
+    double here = kUnscored;
+    double other = kUnscored;
+    for (const Candidate& c : tracks) {
+      double& highest = c.track == best.track ? here : other;
+      highest = std::max(highest, static_cast<double>(c.score));
+    }
+    const bool comparable = std::isfinite(here) && std::isfinite(other);
+    const double lead = comparable ? std::max(0.0, here - other) / (1 - other + 1e-3) : 0;
+    return agreement(best) + kLeadWeight * lead;
+  }
+
+  /// Most hits on one hop next to the candidate, as a share of the query's rows.
+  double agreement(const Candidate& best) const {
+    const std::int64_t ratio = options_.query_ratio;
+    int most = 0;
+    for (std::int64_t first = best.start - ratio; first <= best.start + 1; ++first) {
+      int votes = 0;
+      for (const Candidate& c : proposed_) {
+        votes += c.track == best.track && c.start >= first && c.start < first + ratio ? c.votes : 0;
+      }
+      most = std::max(most, votes);
+    }
+    return static_cast<double>(most) / static_cast<double>(queries_.dim(0));
   }
 
   /// Mean of the votes within the window around the start, in fine hops.
@@ -207,13 +232,13 @@ std::vector<Match> Matcher::match(const Tensor& fingerprints) const {
 std::vector<Match> Matcher::rank(const Tensor& fingerprints, const Neighbours& neighbours) const {
   std::vector<Match> matches = Ranker(*database_, fingerprints, neighbours, options_).run();
   const auto rows = static_cast<int>(fingerprints.dim(0)) / options_.query_ratio;
+  const double threshold = options_.threshold
+                               ? *options_.threshold
+                               : options_.calibration.value_or(default_calibration()).threshold(std::max(1, rows));
   for (Match& match : matches) {
     if (store_ != nullptr) {
       match.track = store_->track(match.track_id).path;
     }
-    const double threshold = options_.threshold     ? *options_.threshold
-                             : options_.calibration ? options_.calibration->threshold(std::max(1, rows))
-                                                    : -std::numeric_limits<double>::infinity();
     match.matched = match.confidence > threshold;
   }
   return matches;

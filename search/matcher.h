@@ -47,7 +47,7 @@ struct Match {
   std::string track;      // path relative to the folder that was indexed; empty for a Database without a catalogue
   double start_s = 0;     // where in the track the query's first sample lies; negative where the query began earlier
   double score = 0;       // scored: mean inner product; vote: share of query rows that agree
-  double confidence = 0;  // how far the best answer stands out; compared with the threshold
+  double confidence = 0;  // agreement of the query's rows and lead over other tracks; compared with the threshold
   bool matched = false;
   int votes = 0;  // hits that agree with the start
 };
