@@ -106,6 +106,7 @@ double program_ms(const QueryBenchOptions& options, const fs::path& index, const
   std::vector<std::string> words = {options.program.string(),      index.string(), query.string(), "--method",
                                     options.lsh ? "lsh" : "exact", "--json"};
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) {
     arguments.push_back(word.data());
   }

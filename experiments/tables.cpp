@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "kernels/error.h"
+
 namespace earmark::experiments {
 namespace {
 
@@ -37,7 +39,7 @@ std::string escaped_html(const std::string& text) {
 std::string html_row(const std::vector<std::string>& cells, const std::string& tag) {
   std::string out = "<tr>";
   for (const std::string& cell : cells) {
-    out += "<" + tag + ">" + escaped_html(cell) + "</" + tag + ">";
+    out += str('<', tag, '>', escaped_html(cell), "</", tag, '>');
   }
   return out + "</tr>\n";
 }
