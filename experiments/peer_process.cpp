@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include <array>
-#include <csignal>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -20,6 +20,7 @@ PeerProcess::PeerProcess(const std::vector<std::string>& command) : name_(comman
   check(pipe2(in.data(), O_CLOEXEC) == 0 && pipe2(out.data(), O_CLOEXEC) == 0, "peer: no pipe: ", std::strerror(errno));
   std::vector<std::string> words = command;
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) {
     arguments.push_back(word.data());
   }
