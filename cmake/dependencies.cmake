@@ -8,10 +8,3 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(yaml-cpp CONFIG REQUIRED)
 find_package(SQLite3 REQUIRED)
-
-# Debian's dnnl-config.cmake also asks for OpenCL's headers, which nothing here uses: the library alone is enough.
-find_library(EARMARK_DNNL dnnl REQUIRED)
-find_path(EARMARK_DNNL_INCLUDE oneapi/dnnl/dnnl.hpp REQUIRED)
-add_library(DNNL::dnnl SHARED IMPORTED)
-set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${EARMARK_DNNL}
-                                            INTERFACE_INCLUDE_DIRECTORIES ${EARMARK_DNNL_INCLUDE})
