@@ -5,7 +5,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config ccache ca-certificates
-  libavformat-dev libavcodec-dev libswresample-dev libavutil-dev libxxhash-dev libxsimd-dev
+  libavformat-dev libavcodec-dev libswresample-dev libavutil-dev libxxhash-dev
   libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libsqlite3-dev libbenchmark-dev libgtest-dev libgmock-dev
   unzip)
 if [[ ${1:-} == --tests ]]; then
