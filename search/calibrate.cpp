@@ -12,6 +12,8 @@
 namespace earmark::search {
 namespace {
 
+constexpr int kShortRows = 5;
+
 struct Excerpt {
   Tensor fingerprints;
   std::int64_t masked_track = -1;
@@ -69,7 +71,11 @@ Calibration calibrate_with(const Database& database, MatcherOptions options, con
     }
     constexpr std::size_t kEnough = 20;
     if (of_length.size() >= kEnough) {
-      calibration.points.push_back({calibrate.rows[length], gumbel_threshold(of_length, calibrate.false_match_rate)});
+      // Of very short queries all rows agree on any place, and noise makes the rest of the evidence worse than clean
+      // excerpts show.
+      const double caution = calibrate.rows[length] < kShortRows ? 4 : 1;
+      calibration.points.push_back(
+          {calibrate.rows[length], gumbel_threshold(of_length, calibrate.false_match_rate / caution)});
     }
   }
   return calibration;
@@ -116,8 +122,8 @@ double gumbel_threshold(std::vector<double> values, double rate) {
   // Q(p) = location + scale * position(p).
   const auto position = [](double p) { return -std::log(-std::log(p)); };
   const double scale = (quantile(0.9) - quantile(0.5)) / (position(0.9) - position(0.5));
-  // Not below what is certain without extrapolation: three times as many excerpts passing.
-  return std::max(quantile(1 - 3 * rate), quantile(0.5) + scale * (position(1 - rate) - position(0.5)));
+  // Half the rate, because the tail is a guess; and not below what was seen to be passed by twice the rate.
+  return std::max(quantile(1 - 2 * rate), quantile(0.5) + scale * (position(1 - rate / 2) - position(0.5)));
 }
 
 }  // namespace earmark::search

@@ -1,7 +1,8 @@
 // Finds the thresholds of calibration.h: excerpts that are certainly not in the index are searched, and the threshold
 // is put where at most the wanted share of them would pass. The upper tail is not counted but extrapolated from a
-// Gumbel distribution (the law of maxima) through the median and the 90 % quantile: so a few excerpts that do occur
-// elsewhere in the index (the same piece in two files) do not lift it.
+// Gumbel distribution (the law of maxima) through the median and the 90 % quantile, to half the share: so a few
+// excerpts that do occur elsewhere in the index (the same piece in two files) do not lift it. At least it is the
+// quantile of twice the share.
 #pragma once
 
 #include <cstdint>

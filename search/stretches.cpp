@@ -1,6 +1,7 @@
 #include "search/stretches.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <numeric>
@@ -14,15 +15,15 @@ namespace {
 constexpr std::int64_t kWindowsKept = 3;
 constexpr double kAsGood = 0.05;  // a continued alignment may score this much less than the best one
 
-/// Half the mean of the upper half: between the similarity of a match and that of anything else.
-double middle_level(std::vector<double> values) {
+double mean(const std::vector<double>& values) {
+  return values.empty() ? 0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+/// Mean of the upper half: what a match looks like where a part of the values may lie outside of it.
+double upper_mean(std::vector<double> values) {
   std::sort(values.begin(), values.end(), std::greater<>());
-  const std::size_t half = std::max<std::size_t>(1, values.size() / 2);
-  double sum = 0;
-  for (std::size_t i = 0; i < half; ++i) {
-    sum += values[i];
-  }
-  return 0.5 * sum / static_cast<double>(half);
+  values.resize(std::max<std::size_t>(1, values.size() / 2));
+  return mean(values);
 }
 
 /// Where the longest run that ends at the last value and lies above `level` begins: the maximum of the suffix sums.
@@ -124,11 +125,8 @@ bool StretchFinder::still_fits(const Match& best, std::int64_t begin, std::int64
     alignment_s_ = alignment;
     return true;
   }
-  const auto mean = [&](std::int64_t track, double at) {
-    const std::vector<double> values = similarities(track, at, begin, end);
-    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-  };
-  return mean(open_->track_id, alignment_s_) >= mean(best.track_id, alignment) - kAsGood;
+  const auto similarity = [&](std::int64_t track, double at) { return mean(similarities(track, at, begin, end)); };
+  return similarity(open_->track_id, alignment_s_) >= similarity(best.track_id, alignment) - kAsGood;
 }
 
 void StretchFinder::begin_stretch(const Match& best, std::int64_t begin, std::int64_t end) {
@@ -137,7 +135,7 @@ void StretchFinder::begin_stretch(const Match& best, std::int64_t begin, std::in
   missed_ = 0;
   const std::int64_t from = std::max(first_row_, closed_until_row_);
   const std::vector<double> values = similarities(best.track_id, alignment_s_, from, end);
-  const std::int64_t row = from + suffix_begin(values, middle_level(values));
+  const std::int64_t row = from + suffix_begin(values, middle_level(best.track_id, values, from, end));
   // A row crosses the middle level where half of the audio under it belongs to the stretch.
   const double inset = row == 0 ? 0 : options_.segment_seconds / 2;
   open_ = Stretch{best.track_id, best.track, time_of(row) + inset, 0, 0, 0, best.score, best.confidence};
@@ -154,7 +152,7 @@ void StretchFinder::end_stretch() {
     return;
   }
   std::vector<double> values = similarities(open_->track_id, alignment_s_, first_row_, end_row());
-  const double level = middle_level(values);
+  const double level = middle_level(open_->track_id, values, first_row_, end_row());
   std::reverse(values.begin(), values.end());
   const std::int64_t last =
       std::max(std::min(last_seen_row_, end_row()) - window_rows_, end_row() - 1 - suffix_begin(values, level));
@@ -167,6 +165,21 @@ void StretchFinder::end_stretch() {
   }
   open_.reset();
   missed_ = 0;
+}
+
+/// Between the similarity of a match, `values`, and that of the same rows with other places of the track.
+double StretchFinder::middle_level(std::int64_t track, const std::vector<double>& values, std::int64_t begin,
+                                   std::int64_t end) const {
+  constexpr std::array<double, 6> kElsewhere = {-23, -13, -7, 7, 13, 23};  // seconds: music repeats in other steps
+  std::vector<double> other;
+  for (const double shift : kElsewhere) {
+    for (const double value : similarities(track, alignment_s_ + shift, begin, end)) {
+      if (value > -1) {
+        other.push_back(value);
+      }
+    }
+  }
+  return 0.5 * (upper_mean(values) + mean(other));
 }
 
 /// Of rows [begin, end) with the track at this alignment.

@@ -60,6 +60,8 @@ class StretchFinder {
   bool still_fits(const Match& best, std::int64_t begin, std::int64_t end);
   std::int64_t end_row() const { return first_row_ + static_cast<std::int64_t>(rows_.size()); }
   double time_of(std::int64_t row) const { return static_cast<double>(row) * options_.hop_seconds; }
+  double middle_level(std::int64_t track, const std::vector<double>& values, std::int64_t begin,
+                      std::int64_t end) const;
   std::vector<double> similarities(std::int64_t track, double alignment, std::int64_t begin, std::int64_t end) const;
 
   const Matcher& matcher_;
