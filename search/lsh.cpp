@@ -1,7 +1,9 @@
 #include "search/lsh.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -62,29 +64,74 @@ TableMemory compact(const std::vector<std::int32_t>& buckets, int bits) {
   return table;
 }
 
-/// The rows in all probed buckets, each once, ascending. Keeps a bit per row of the database between calls.
+/// The rows in the probed buckets of one query, each once, ascending. Counts in how many buckets a row was found: near
+/// rows are found again and again, so that where there are too many, the count chooses well.
 class Candidates {
  public:
-  explicit Candidates(std::int64_t rows) : seen_(static_cast<std::size_t>(rows + 63) / 64, 0) {}
+  explicit Candidates(std::int64_t rows) : counts_(static_cast<std::size_t>(rows), 0) {}
 
   void add(std::span<const std::uint32_t> bucket) {
     for (const std::uint32_t row : bucket) {
-      seen_[row / 64] |= std::uint64_t{1} << (row % 64);
+      std::uint8_t& count = counts_[row];
+      if (count == 0) {
+        found_.push_back(row);
+      }
+      count = static_cast<std::uint8_t>(count + (count < 255 ? 1 : 0));
     }
   }
-  /// Rows added since the last call.
-  const std::vector<std::int64_t>& take() {
-    rows_.clear();
-    for (std::size_t word = 0; word < seen_.size(); ++word) {
-      for (std::uint64_t left = std::exchange(seen_[word], 0); left != 0; left &= left - 1) {
-        rows_.push_back(static_cast<std::int64_t>(word * 64) + __builtin_ctzll(left));
-      }
+  /// At most `limit` (0: all) of the rows added since the last call; of the last count that fits, the lower rows.
+  const std::vector<std::int64_t>& take(std::size_t limit) {
+    std::array<std::size_t, 256> rows_with{};
+    for (const std::uint32_t row : found_) {
+      ++rows_with[counts_[row]];
     }
+    std::size_t least = 1;
+    std::size_t room = found_.size();  // for rows with the least count
+    if (limit > 0 && found_.size() > limit) {
+      std::size_t above = 0;
+      least = 255;
+      for (; above + rows_with[least] < limit; --least) {
+        above += rows_with[least];
+      }
+      room = limit - above;
+    }
+    rows_.clear();
+    for_each_found([&](std::uint32_t row, std::size_t count) {
+      if (count > least || (count == least && room > 0)) {
+        room -= count == least ? 1 : 0;
+        rows_.push_back(row);
+      }
+    });
+    found_.clear();
     return rows_;
   }
 
  private:
-  std::vector<std::uint64_t> seen_;
+  /// Calls f(row, count) in ascending order and forgets the counts. Many rows are found faster by looking at all.
+  template <class F>
+  void for_each_found(F&& f) {
+    constexpr std::size_t kDense = 64;
+    if (found_.size() * kDense < counts_.size()) {
+      std::sort(found_.begin(), found_.end());
+      for (const std::uint32_t row : found_) {
+        f(row, std::exchange(counts_[row], 0));
+      }
+      return;
+    }
+    for (std::size_t begin = 0; begin < counts_.size(); begin += 8) {
+      const std::size_t end = std::min(counts_.size(), begin + 8);
+      std::uint64_t eight = 0;
+      std::memcpy(&eight, counts_.data() + begin, end - begin);
+      for (std::size_t row = begin; eight != 0 && row < end; ++row) {
+        if (counts_[row] != 0) {
+          f(static_cast<std::uint32_t>(row), std::exchange(counts_[row], 0));
+        }
+      }
+    }
+  }
+
+  std::vector<std::uint8_t> counts_;
+  std::vector<std::uint32_t> found_;
   std::vector<std::int64_t> rows_;
 };
 
@@ -169,7 +216,8 @@ Neighbours LshIndex::search(const Database& database, const Tensor& queries, int
       for (std::int64_t p = 0; p < probes && table[p] >= 0; ++p) {
         rows.add(t.tables[static_cast<std::size_t>(table[p])].bucket(bucket[p]));
       }
-      const std::vector<std::int64_t>& unique = rows.take();
+      const std::vector<std::int64_t>& unique =
+          rows.take(static_cast<std::size_t>(std::max(0, t.options.max_candidates)));
       compared[static_cast<std::size_t>(i)] = unique.size();
       compare(database, queries.slice(i, i + 1).reshape({queries.dim(1)}), unique, k,
               found.scores.mutable_data<float>() + i * k, found.indices.mutable_data<std::int64_t>() + i * k);

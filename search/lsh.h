@@ -21,6 +21,8 @@ struct LshOptions {
   int rotations = 1;  // rounds of the pseudo-rotation, 1 to 3
   int probes = 1000;  // buckets looked into per query row, over all tables; at least `tables` are
   std::uint64_t seed = 1;
+  /// Rows compared per query row; of more candidates, those found in the most probed buckets. 0: all.
+  int max_candidates = 2000;
 };
 
 class LshIndex {

@@ -45,6 +45,7 @@ struct Arguments {
   int bits = 18;
   int rotations = 1;
   int probes = 1000;
+  int candidates = 2000;
   int threads = 0;
   bool json = false;
   bool tsv = false;
@@ -62,7 +63,7 @@ MatcherOptions matcher_options(const Arguments& arguments) {
   options.neighbours = arguments.neighbours;
   options.top = arguments.top;
   options.threshold = arguments.threshold;
-  options.lsh = {arguments.tables, arguments.bits, arguments.rotations, arguments.probes, 1};
+  options.lsh = {arguments.tables, arguments.bits, arguments.rotations, arguments.probes, 1, arguments.candidates};
   return options;
 }
 
@@ -149,6 +150,10 @@ void add_search_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--lsh-bits", arguments.bits, "Bits of a bucket number")->capture_default_str();
   app.add_option("--lsh-rotations", arguments.rotations, "Rounds of the pseudo-rotation")->capture_default_str();
   app.add_option("--lsh-probes", arguments.probes, "Buckets looked into per fingerprint")->capture_default_str();
+  app.add_option("--lsh-candidates", arguments.candidates,
+                 "Fingerprints compared per fingerprint; 0: all that are found")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_flag("--trust", arguments.trust, "Do not compare the index's checksums first");
 }
 

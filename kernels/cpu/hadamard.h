@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/cpu/lanes.h"
 #include "kernels/hash.h"
 
 namespace earmark::kernels::cpu {
@@ -23,16 +24,40 @@ inline void hadamard(float* x, std::int64_t n) {
   }
 }
 
-/// The same for a length known when compiling: steps below a vector's width become shuffles within registers.
+/// The same for a length known when compiling, all in registers: steps below a vector's width are shuffles.
 template <int N>
 inline void hadamard_fixed(float* x) {
-#pragma GCC unroll 16
-  for (int half = 1; half < N; half *= 2) {
-    float y[N];
-    for (int j = 0; j < N; ++j) {
-      y[j] = (j & half) != 0 ? x[j ^ half] - x[j] : x[j] + x[j ^ half];
+  constexpr int kLane = kLanes<float>;
+  constexpr int kVectors = N / kLane;
+  static_assert(N % kLane == 0);
+  Vec<float> v[kVectors];
+  for (int i = 0; i < kVectors; ++i) {
+    v[i] = load(x + i * kLane);
+  }
+#pragma GCC unroll 8
+  for (int half = 1; half < kLane; half *= 2) {
+    Vec<std::int32_t> partner{};
+    Vec<float> sign{};
+    for (int lane = 0; lane < kLane; ++lane) {
+      partner[lane] = lane ^ half;
+      sign[lane] = (lane & half) != 0 ? -1.0F : 1.0F;
     }
-    std::copy_n(y, N, x);
+    for (int i = 0; i < kVectors; ++i) {
+      v[i] = __builtin_shuffle(v[i], partner) + sign * v[i];
+    }
+  }
+#pragma GCC unroll 8
+  for (int half = 1; half < kVectors; half *= 2) {
+    for (int i = 0; i < kVectors; ++i) {
+      if ((i & half) == 0) {
+        const Vec<float> a = v[i];
+        v[i] = a + v[i + half];
+        v[i + half] = a - v[i + half];
+      }
+    }
+  }
+  for (int i = 0; i < kVectors; ++i) {
+    store(x + i * kLane, v[i]);
   }
 }
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 #include "kernels/cpu/hadamard.h"
@@ -16,8 +15,10 @@ namespace earmark::kernels::cpu {
 namespace {
 
 constexpr int kMaxFunctions = 8;
+constexpr std::size_t kMaxRank = 256;  // vertices of one function that are considered
 
-/// The vertices of one function in ascending order of loss, sorted only as far as they are asked for.
+/// The vertices of one function in ascending order of loss. Hardly any but the first few are ever asked for: those
+/// whose magnitude comes near the largest are sorted first, the others only on demand.
 class Vertices {
  public:
   struct Vertex {
@@ -27,42 +28,56 @@ class Vertices {
   };
 
   void reset(const float* x, std::int64_t coordinates) {
-    float largest = 0;
-    for (std::int64_t j = 0; j < coordinates; ++j) {
-      largest = std::max(largest, std::abs(x[j]));
+    values_.assign(x, x + coordinates);
+    largest_ = 0;
+    for (const float value : values_) {
+      largest_ = std::max(largest_, std::abs(value));
     }
-    vertices_.resize(static_cast<std::size_t>(2 * coordinates));
+    vertices_.clear();
+    // The other sign of a coordinate loses more than largest^2, which is more than any of these.
+    const float near = kNear * largest_;
     for (std::int64_t j = 0; j < coordinates; ++j) {
-      const auto number = static_cast<std::int32_t>(2 * j);
-      vertices_[static_cast<std::size_t>(2 * j)] = {(largest - x[j]) * (largest - x[j]), number};
-      vertices_[static_cast<std::size_t>(2 * j + 1)] = {(largest + x[j]) * (largest + x[j]), number + 1};
-    }
-    sorted_ = 0;
-  }
-  std::int64_t size() const { return static_cast<std::int64_t>(vertices_.size()); }
-  const Vertex& operator[](std::int64_t rank) {
-    if (rank >= sorted_) {
-      const std::int64_t until = std::min(size(), std::max<std::int64_t>(8, 2 * (rank + 1)));
-      if (until < size()) {
-        std::nth_element(vertices_.begin() + sorted_, vertices_.begin() + until, vertices_.end());
+      if (std::abs(x[j]) > near) {
+        vertices_.push_back(vertex(static_cast<std::int32_t>(2 * j + (x[j] < 0 ? 1 : 0))));
       }
-      std::sort(vertices_.begin() + sorted_, vertices_.begin() + until);
-      sorted_ = until;
     }
-    return vertices_[static_cast<std::size_t>(rank)];
+    std::sort(vertices_.begin(), vertices_.end());
+  }
+  std::size_t size() const { return 2 * values_.size(); }
+  const Vertex& operator[](std::size_t rank) {
+    if (rank >= vertices_.size()) {
+      sort_all();
+    }
+    return vertices_[rank];
   }
 
  private:
+  static constexpr float kNear = 0.55F;
+  Vertex vertex(std::int32_t number) const {
+    const float value = values_[static_cast<std::size_t>(number / 2)];
+    const float missing = largest_ - (number % 2 != 0 ? -value : value);
+    return {missing * missing, number};
+  }
+  void sort_all() {
+    vertices_.clear();
+    for (std::int32_t number = 0; number < static_cast<std::int32_t>(size()); ++number) {
+      vertices_.push_back(vertex(number));
+    }
+    std::sort(vertices_.begin(), vertices_.end());
+  }
+
+  std::vector<float> values_;
   std::vector<Vertex> vertices_;
-  std::int64_t sorted_ = 0;
+  float largest_ = 0;
 };
 
+/// Small, because the heap moves them a lot.
 struct Combination {
   float loss = 0;
-  std::int32_t table = 0;
   std::int32_t bucket = 0;
-  std::int32_t last_moved = 0;
-  std::array<std::uint16_t, kMaxFunctions> ranks{};
+  std::uint16_t table = 0;
+  std::uint8_t last_moved = 0;
+  std::array<std::uint8_t, kMaxFunctions> ranks{};
 };
 
 /// Later in the sequence: the order of a heap whose top is the best.
@@ -91,7 +106,8 @@ class Prober {
         rotate(query, d, family_, table, function, rotated_.data());
         at(table, function).reset(rotated_.data(), coordinates_of(family_, function));
       }
-      Combination home{0, table, 0, 0, {}};
+      Combination home;
+      home.table = static_cast<std::uint16_t>(table);
       finish(home);
       tables[written] = table;
       buckets[written++] = home.bucket;
@@ -128,11 +144,11 @@ class Prober {
     for (int function = from.last_moved; function < family_.functions; ++function) {
       Combination next = from;
       auto& rank = next.ranks[static_cast<std::size_t>(function)];
-      if (rank + 1 >= at(from.table, function).size()) {
+      if (rank + 1U >= std::min<std::size_t>(kMaxRank, at(from.table, function).size())) {
         continue;
       }
       ++rank;
-      next.last_moved = function;
+      next.last_moved = static_cast<std::uint8_t>(function);
       finish(next);
       heap_.push_back(next);
       std::push_heap(heap_.begin(), heap_.end(), is_later);

@@ -16,7 +16,7 @@
 namespace earmark::search {
 namespace {
 
-LshOptions small_options() { return {8, 9, 1, 100, 3}; }
+LshOptions small_options() { return {8, 9, 1, 100, 3, 0}; }
 
 Database database_of(const Tensor& rows) { return planted_database(rows, rows.dim(0) / 4, {1, 3}); }
 
@@ -54,7 +54,7 @@ TEST(LshIndexTest, AllBucketsProbedIsExactSearch) {
 TEST(LshIndexTest, FindsNearNeighboursInFewCandidates) {
   const Tensor rows = random_fingerprints(20000, 128, 3);
   const Database database = database_of(rows);
-  const LshIndex index = LshIndex::build(database, {20, 14, 1, 400, 1});
+  const LshIndex index = LshIndex::build(database, {20, 14, 1, 400, 1, 0});
   const Tensor queries = noisy(rows.slice(5000, 5200), 0.8, 4);
   double candidates = 0;
   const Neighbours found = index.search(database, queries, 1, &candidates);
@@ -64,6 +64,22 @@ TEST(LshIndexTest, FindsNearNeighboursInFewCandidates) {
   }
   EXPECT_GT(right, 190);
   EXPECT_LT(candidates, 4000);
+}
+
+TEST(LshIndexTest, OfTooManyCandidatesThoseFoundMostOftenAreCompared) {
+  const Tensor rows = random_fingerprints(20000, 128, 3);
+  const Database database = database_of(rows);
+  const LshIndex index = LshIndex::build(database, {20, 14, 1, 400, 1, 50});
+  const Tensor queries = noisy(rows.slice(5000, 5200), 0.8, 4);
+  double candidates = 0;
+  const Neighbours found = index.search(database, queries, 1, &candidates);
+  int right = 0;
+  for (std::int64_t i = 0; i < 200; ++i) {
+    right += found.indices.data<std::int64_t>()[i] == 5000 + i ? 1 : 0;
+  }
+  EXPECT_GT(right, 190);
+  EXPECT_LE(candidates, 50);
+  EXPECT_GT(candidates, 40);
 }
 
 TEST(LshIndexTest, ThreadsDoNotChangeTheTables) {
