@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include "kernels/cpu/lanes.h"
 #include "kernels/hash.h"
@@ -24,6 +25,18 @@ inline void hadamard(float* x, std::int64_t n) {
   }
 }
 
+/// Each lane and the one `Half` beside it become their sum and difference; then the same for the steps above.
+template <int Half, int Vectors, std::size_t... Lanes>
+inline void hadamard_lanes(Vec<float> (&v)[Vectors], std::index_sequence<Lanes...> lanes) {
+  if constexpr (Half < static_cast<int>(sizeof...(Lanes))) {
+    const Vec<float> sign = {((Lanes & Half) != 0 ? -1.0F : 1.0F)...};
+    for (int i = 0; i < Vectors; ++i) {
+      v[i] = __builtin_shufflevector(v[i], v[i], static_cast<int>(Lanes ^ Half)...) + sign * v[i];
+    }
+    hadamard_lanes<2 * Half>(v, lanes);
+  }
+}
+
 /// The same for a length known when compiling, all in registers: steps below a vector's width are shuffles.
 template <int N>
 inline void hadamard_fixed(float* x) {
@@ -34,18 +47,7 @@ inline void hadamard_fixed(float* x) {
   for (int i = 0; i < kVectors; ++i) {
     v[i] = load(x + i * kLane);
   }
-#pragma GCC unroll 8
-  for (int half = 1; half < kLane; half *= 2) {
-    Vec<std::int32_t> partner{};
-    Vec<float> sign{};
-    for (int lane = 0; lane < kLane; ++lane) {
-      partner[lane] = lane ^ half;
-      sign[lane] = (lane & half) != 0 ? -1.0F : 1.0F;
-    }
-    for (int i = 0; i < kVectors; ++i) {
-      v[i] = __builtin_shuffle(v[i], partner) + sign * v[i];
-    }
-  }
+  hadamard_lanes<1>(v, std::make_index_sequence<kLane>());
 #pragma GCC unroll 8
   for (int half = 1; half < kVectors; half *= 2) {
     for (int i = 0; i < kVectors; ++i) {

@@ -199,6 +199,7 @@ std::vector<Best> scan(const StoredRows& stored, const std::vector<Panel>& panel
                        std::int64_t end) {
   const std::int64_t d = stored.rows.dim(1);
   std::vector<Best> best;
+  best.reserve(panels.size());
   for (const Panel& panel : panels) {
     best.emplace_back(panel, k);
   }
