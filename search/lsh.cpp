@@ -71,6 +71,7 @@ class Candidates {
   explicit Candidates(std::int64_t rows) : counts_(static_cast<std::size_t>(rows), 0) {}
 
   void add(std::span<const std::uint32_t> bucket) {
+    entries_ += bucket.size();
     for (const std::uint32_t row : bucket) {
       std::uint8_t& count = counts_[row];
       if (count == 0) {
@@ -79,6 +80,8 @@ class Candidates {
       count = static_cast<std::uint8_t>(count + (count < 255 ? 1 : 0));
     }
   }
+  /// Bucket entries looked at since the last call of take().
+  std::size_t entries() const { return entries_; }
   /// At most `limit` (0: all) of the rows added since the last call; of the last count that fits, the lower rows.
   const std::vector<std::int64_t>& take(std::size_t limit) {
     std::array<std::size_t, 256> rows_with{};
@@ -103,6 +106,7 @@ class Candidates {
       }
     });
     found_.clear();
+    entries_ = 0;
     return rows_;
   }
 
@@ -133,6 +137,7 @@ class Candidates {
   std::vector<std::uint8_t> counts_;
   std::vector<std::uint32_t> found_;
   std::vector<std::int64_t> rows_;
+  std::size_t entries_ = 0;
 };
 
 /// Keeps the k best of one query; rows arrive in ascending order, so that ties go to the lower one.
@@ -213,7 +218,8 @@ Neighbours LshIndex::search(const Database& database, const Tensor& queries, int
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int32_t* table = probe_tables.data<std::int32_t>() + i * probes;
       const std::int32_t* bucket = probe_buckets.data<std::int32_t>() + i * probes;
-      for (std::int64_t p = 0; p < probes && table[p] >= 0; ++p) {
+      const auto most = static_cast<std::size_t>(t.options.max_entries > 0 ? t.options.max_entries : INT32_MAX);
+      for (std::int64_t p = 0; p < probes && table[p] >= 0 && rows.entries() < most; ++p) {
         rows.add(t.tables[static_cast<std::size_t>(table[p])].bucket(bucket[p]));
       }
       const std::vector<std::int64_t>& unique =

@@ -22,7 +22,10 @@ struct LshOptions {
   int probes = 1000;  // buckets looked into per query row, over all tables; at least `tables` are
   std::uint64_t seed = 1;
   /// Rows compared per query row; of more candidates, those found in the most probed buckets. 0: all.
-  int max_candidates = 2000;
+  int max_candidates = 1000;
+  /// Bucket entries looked at per query row before the remaining, less promising probes are dropped; 0: no limit.
+  /// Fingerprints of music crowd in some buckets, and there the first probes suffice.
+  int max_entries = 8000;
 };
 
 class LshIndex {

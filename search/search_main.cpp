@@ -44,8 +44,9 @@ struct Arguments {
   int tables = 50;
   int bits = 18;
   int rotations = 1;
-  int probes = 1000;
-  int candidates = 2000;
+  int probes = 400;
+  int candidates = 1000;
+  int entries = 8000;
   int threads = 0;
   bool json = false;
   bool tsv = false;
@@ -63,7 +64,8 @@ MatcherOptions matcher_options(const Arguments& arguments) {
   options.neighbours = arguments.neighbours;
   options.top = arguments.top;
   options.threshold = arguments.threshold;
-  options.lsh = {arguments.tables, arguments.bits, arguments.rotations, arguments.probes, 1, arguments.candidates};
+  options.lsh = {arguments.tables,     arguments.bits,   arguments.rotations, arguments.probes, 1,
+                 arguments.candidates, arguments.entries};
   return options;
 }
 
@@ -152,6 +154,9 @@ void add_search_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--lsh-probes", arguments.probes, "Buckets looked into per fingerprint")->capture_default_str();
   app.add_option("--lsh-candidates", arguments.candidates,
                  "Fingerprints compared per fingerprint; 0: all that are found")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--lsh-entries", arguments.entries, "Bucket entries looked at per fingerprint at most; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--trust", arguments.trust, "Do not compare the index's checksums first");

@@ -444,14 +444,14 @@ TEST_F(IndexStoreTest, ReadOnlyFolder) {
   fill(1);
   fs::permissions(index(), fs::perms::owner_read | fs::perms::owner_exec);
   EXPECT_EQ(IndexStore::open(index()).tracks().size(), 1U);
-  EXPECT_NO_THROW(IndexStore::open(index()).lsh({4, 8, 1, 10, 1, 0}));
+  EXPECT_NO_THROW(IndexStore::open(index()).lsh({4, 8, 1, 10, 1, 0, 0}));
   EXPECT_THROW(IndexWriter::create(index() / "inner", model(), format()), Error);
   fs::permissions(index(), fs::perms::owner_all);
 }
 
 TEST_F(IndexStoreTest, HashTablesFollowTheContent) {
   fill(2);
-  const LshOptions options{4, 8, 1, 1024, 1, 0};
+  const LshOptions options{4, 8, 1, 1024, 1, 0, 0};
   const Tensor query = fingerprints(3).slice(5, 6);
   const auto nearest = [&] {
     const IndexStore store = IndexStore::open(index());

@@ -16,7 +16,7 @@
 namespace earmark::search {
 namespace {
 
-LshOptions small_options() { return {8, 9, 1, 100, 3, 0}; }
+LshOptions small_options() { return {8, 9, 1, 100, 3, 0, 0}; }
 
 Database database_of(const Tensor& rows) { return planted_database(rows, rows.dim(0) / 4, {1, 3}); }
 
@@ -54,7 +54,7 @@ TEST(LshIndexTest, AllBucketsProbedIsExactSearch) {
 TEST(LshIndexTest, FindsNearNeighboursInFewCandidates) {
   const Tensor rows = random_fingerprints(20000, 128, 3);
   const Database database = database_of(rows);
-  const LshIndex index = LshIndex::build(database, {20, 14, 1, 400, 1, 0});
+  const LshIndex index = LshIndex::build(database, {20, 14, 1, 400, 1, 0, 0});
   const Tensor queries = noisy(rows.slice(5000, 5200), 0.8, 4);
   double candidates = 0;
   const Neighbours found = index.search(database, queries, 1, &candidates);
@@ -69,7 +69,7 @@ TEST(LshIndexTest, FindsNearNeighboursInFewCandidates) {
 TEST(LshIndexTest, OfTooManyCandidatesThoseFoundMostOftenAreCompared) {
   const Tensor rows = random_fingerprints(20000, 128, 3);
   const Database database = database_of(rows);
-  const LshIndex index = LshIndex::build(database, {20, 14, 1, 400, 1, 50});
+  const LshIndex index = LshIndex::build(database, {20, 14, 1, 400, 1, 50, 0});
   const Tensor queries = noisy(rows.slice(5000, 5200), 0.8, 4);
   double candidates = 0;
   const Neighbours found = index.search(database, queries, 1, &candidates);
