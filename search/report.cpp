@@ -18,7 +18,10 @@ std::string number(double value, int digits) {
   return text.data();
 }
 
-double rounded(double value, double step) { return std::round(value / step) * step; }
+double rounded(double value, double step) {
+  const double steps = std::round(1 / step);
+  return std::round(value * steps) / steps;
+}
 
 /// The string itself where JSON can hold it, else its printable form.
 std::string json_text(const std::string& bytes) {
