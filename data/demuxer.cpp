@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -73,6 +75,22 @@ std::int64_t seek_bytes(void* opaque, std::int64_t offset, int whence) {
 int refuse_to_open(AVFormatContext* /*format*/, AVIOContext** /*io*/, const char* /*url*/, int /*flags*/,
                    AVDictionary** /*options*/) {
   return AVERROR(EACCES);
+}
+
+/// The usual containers of lossless and Ogg files by their first bytes, or none: FFmpeg would ask all of its readers in
+/// turn, which takes longer than decoding a short query.
+const AVInputFormat* format_by_signature(int descriptor) {
+  std::array<char, 12> bytes{};
+  if (::pread(descriptor, bytes.data(), bytes.size(), ::lseek(descriptor, 0, SEEK_CUR)) != ssize_t{bytes.size()}) {
+    return nullptr;
+  }
+  const std::string_view text(bytes.data(), bytes.size());
+  if (text.starts_with("RIFF") && text.ends_with("WAVE")) {
+    return av_find_input_format("wav");
+  }
+  return text.starts_with("fLaC")   ? av_find_input_format("flac")
+         : text.starts_with("OggS") ? av_find_input_format("ogg")
+                                    : nullptr;
 }
 
 std::string text_of(const AVDictionary* dictionary, const char* key) {
@@ -192,7 +210,11 @@ void Demuxer::open() {
   format_->flags |= AVFMT_FLAG_CUSTOM_IO;
   format_->io_open = refuse_to_open;
   // The empty name makes FFmpeg judge by the contents alone.
-  int error = avformat_open_input(&format_, "", nullptr, nullptr);
+  const AVInputFormat* known = seekable ? format_by_signature(descriptor_) : nullptr;
+  if (known != nullptr) {
+    format_->probesize = kBufferBytes / 16;  // Samples in a WAV file may be something else; one look tells.
+  }
+  int error = avformat_open_input(&format_, "", known, nullptr);
   check(error >= 0, name_, ": not a sound file: ", message_of(error));
   error = avformat_find_stream_info(format_, nullptr);
   check(error >= 0, name_, ": no readable sound: ", message_of(error));

@@ -66,10 +66,11 @@ class Best {
 
   /// Rows come in ascending order, so that of equal scores the lower row stays in front.
   void offer(int vector, V values, std::int64_t row) {
-    const auto over = values > limits_[static_cast<std::size_t>(vector)];
-    if (!any(over)) [[likely]] {
+    const V& limits = limits_[static_cast<std::size_t>(vector)];
+    if (!any_greater(values, limits)) [[likely]] {
       return;
     }
+    const auto over = values > limits;
     for (int lane = 0; lane < kLane; ++lane) {
       if (over[lane] != 0) {
         insert(vector * kLane + lane, values[lane], row);
@@ -93,15 +94,6 @@ class Best {
 
  private:
   static constexpr float kNone = -std::numeric_limits<float>::infinity();
-  template <class Mask>
-  static bool any(Mask mask) {
-    std::int32_t joined = 0;
-    for (int lane = 0; lane < kLane; ++lane) {
-      joined |= mask[lane];
-    }
-    return joined != 0;
-  }
-
   std::int64_t k_;
   std::vector<V> limits_;
   std::vector<float> scores_;
@@ -169,6 +161,7 @@ class Tile {
   Tile(const StoredRows& stored, std::int64_t d)
       : rows_(stored.rows.data<T>()), stored_(stored), d_(d), wide_(static_cast<std::size_t>(kTileRows * d)) {}
   void read(std::int64_t row, int count) {
+    prefetch(row + kTilesAhead * kTileRows);
     if constexpr (std::is_same_v<T, float>) {
       rows = rows_ + row * d_;
     } else {
@@ -186,6 +179,17 @@ class Tile {
   const float* scales = nullptr;
 
  private:
+  // A tile's rows are read side by side, a few bytes of each in turn: nothing that the processor would foresee.
+  static constexpr std::int64_t kTilesAhead = 2;
+  void prefetch(std::int64_t row) const {
+    const auto* from = reinterpret_cast<const char*>(rows_ + row * d_);
+    const std::int64_t bytes =
+        std::min<std::int64_t>(kTileRows, stored_.rows.dim(0) - row) * d_ * std::int64_t{sizeof(T)};
+    for (std::int64_t byte = 0; byte < bytes; byte += 64) {
+      __builtin_prefetch(from + byte);
+    }
+  }
+
   const T* rows_;
   const StoredRows& stored_;
   std::int64_t d_;

@@ -93,6 +93,20 @@ inline Vec<T> broadcast(T value) {
   return value - Vec<T>{};  // not zero plus value, which would be an addition: it turns -0 into 0
 }
 
+/// Whether a > b in any lane.
+inline bool any_greater(Vec<float> a, Vec<float> b) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0;
+#else
+  const auto greater = a > b;
+  std::int32_t joined = 0;
+  for (int lane = 0; lane < kLanes<float>; ++lane) {
+    joined |= greater[lane];
+  }
+  return joined != 0;
+#endif
+}
+
 template <class T>
 inline Vec<T> relu(Vec<T> v) {
   return v < 0 ? Vec<T>{} : v;
