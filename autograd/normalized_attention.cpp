@@ -1,8 +1,9 @@
 #include "autograd/normalized_attention.h"
 
+#include <utility>
+
 #include "kernels/batch_norm.h"
 #include "kernels/dispatch.h"
-#include "kernels/spectral_temporal_attention.h"
 
 namespace earmark {
 namespace {
@@ -78,19 +79,9 @@ Variable normalized_attention(const Variable& x, const Variable& gamma, const Va
                                   .running_variance = running.variance,
                                   .mean = norm.mean,
                                   .inverse_deviation = norm.inverse_deviation});
-  kernels::AttentionForward f{
-      .x = value,
-      .prologue = prologue_of(norm, residual ? residual.value() : Tensor()),
-      .w_spectral = w_spectral.value(),
-      .w_temporal = w_temporal.value(),
-      .tanh_logits = options.tanh_logits,
-      .scale = options.scale,
-      .out = empty_like(value),
-      .spectral = Tensor({value.dim(0), value.dim(1), value.dim(3)}, value.dtype(), value.device()),
-      .temporal = Tensor({value.dim(0), value.dim(2), value.dim(3)}, value.dtype(), value.device())};
-  kernels::spectral_temporal_attention_forward(f);
-  const Tensor out = f.out;
-  f.out = {};  // not needed by backward
+  kernels::AttentionForward f = attention_forward(value, prologue_of(norm, residual ? residual.value() : Tensor()),
+                                                  w_spectral, w_temporal, options);
+  const Tensor out = std::exchange(f.out, {});  // not needed by backward
   std::vector<Variable> inputs{x, gamma, beta, w_spectral, w_temporal};
   if (residual) {
     inputs.push_back(residual);

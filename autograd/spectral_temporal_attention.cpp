@@ -1,25 +1,30 @@
 #include "autograd/spectral_temporal_attention.h"
 
-#include "kernels/spectral_temporal_attention.h"
+#include <utility>
 
 namespace earmark {
 
+kernels::AttentionForward attention_forward(const Tensor& x, const kernels::AttentionPrologue& prologue,
+                                            const Variable& w_spectral, const Variable& w_temporal,
+                                            const AttentionOptions& options) {
+  check(x.shape().rank() == 4, "attention: x must be (N, F, T, C), got ", x.shape());
+  kernels::AttentionForward f{.x = x,
+                              .prologue = prologue,
+                              .w_spectral = w_spectral.value(),
+                              .w_temporal = w_temporal.value(),
+                              .tanh_logits = options.tanh_logits,
+                              .scale = options.scale,
+                              .out = empty_like(x),
+                              .spectral = Tensor({x.dim(0), x.dim(1), x.dim(3)}, x.dtype(), x.device()),
+                              .temporal = Tensor({x.dim(0), x.dim(2), x.dim(3)}, x.dtype(), x.device())};
+  kernels::spectral_temporal_attention_forward(f);
+  return f;
+}
+
 Variable spectral_temporal_attention(const Variable& x, const Variable& w_spectral, const Variable& w_temporal,
                                      const AttentionOptions& options) {
-  const Tensor& value = x.value();
-  check(value.shape().rank() == 4, "attention: x must be (N, F, T, C), got ", value.shape());
-  kernels::AttentionForward f{
-      .x = value,
-      .w_spectral = w_spectral.value(),
-      .w_temporal = w_temporal.value(),
-      .tanh_logits = options.tanh_logits,
-      .scale = options.scale,
-      .out = empty_like(value),
-      .spectral = Tensor({value.dim(0), value.dim(1), value.dim(3)}, value.dtype(), value.device()),
-      .temporal = Tensor({value.dim(0), value.dim(2), value.dim(3)}, value.dtype(), value.device())};
-  kernels::spectral_temporal_attention_forward(f);
-  const Tensor out = f.out;
-  f.out = {};  // not needed by backward
+  kernels::AttentionForward f = attention_forward(x.value(), {}, w_spectral, w_temporal, options);
+  const Tensor out = std::exchange(f.out, {});  // not needed by backward
   return record("spectral_temporal_attention", out, {x, w_spectral, w_temporal},
                 [f](const Tensor& dout) -> std::vector<Tensor> {
                   const kernels::AttentionBackward b{.forward = f,

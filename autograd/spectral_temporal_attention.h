@@ -2,6 +2,7 @@
 #pragma once
 
 #include "autograd/variable.h"
+#include "kernels/spectral_temporal_attention.h"
 
 namespace earmark {
 
@@ -9,6 +10,11 @@ struct AttentionOptions {
   bool tanh_logits = true;
   double scale = 1;  ///< S: 100 in the authors' code; F * T starts as the identity when the weights are zero.
 };
+
+/// The kernel's arguments with everything it writes, filled. Throws Error unless x is (N, F, T, C).
+kernels::AttentionForward attention_forward(const Tensor& x, const kernels::AttentionPrologue& prologue,
+                                            const Variable& w_spectral, const Variable& w_temporal,
+                                            const AttentionOptions& options);
 
 /// x (N, F, T, C), w_spectral (C, T), w_temporal (C, F) -> (N, F, T, C).
 Variable spectral_temporal_attention(const Variable& x, const Variable& w_spectral, const Variable& w_temporal,

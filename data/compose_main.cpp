@@ -1,9 +1,9 @@
 // `compose OUTDIR --tracks N --seconds S --seed K`: music (or voices) from nothing, as WAV files.
-#include <CLI/CLI.hpp>
-#include <cstdio>
+#include <iostream>
 
+#include "data/audio_files.h"
 #include "data/composer.h"
-#include "kernels/error.h"
+#include "data/program.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Composes music-like WAV files from a seed: for demos without a collection, and for tests.", "compose");
@@ -15,18 +15,10 @@ int main(int argc, char** argv) {
   app.add_option("--seed", options.seed, "Another seed, other music")->capture_default_str();
   app.add_option("--sample-rate", options.sample_rate, "Hz")->check(CLI::Range(8000, 192000))->capture_default_str();
   app.add_flag("--speech", options.speech, "Voices instead of music, for babble noise");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  try {
+  return earmark::data::run_program(app, argc, argv, [&] {
     const int written = earmark::data::compose_folder(folder, options);
-    std::printf("%s: %d of %d tracks written, %d were there\n", folder.c_str(), written, options.tracks,
-                options.tracks - written);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "compose: %s\n", error.what());
-    return 1;
-  }
-  return 0;
+    std::cout << earmark::data::printable(folder) << ": " << written << " of " << options.tracks << " tracks written, "
+              << options.tracks - written << " were there\n";
+    return 0;
+  });
 }

@@ -71,6 +71,22 @@ std::int64_t seek_bytes(void* opaque, std::int64_t offset, int whence) {
   return at >= 0 ? static_cast<std::int64_t>(at) : AVERROR(errno);
 }
 
+// How many times longer than it is a WAV file says it is: FFmpeg goes by what is there. 1 where nothing is missing or
+// nothing is known, as of what was written to a pipe.
+double claimed_over_present(int descriptor) {
+  std::array<unsigned char, 8> header{};
+  struct stat status {};
+  const bool riff = ::pread(descriptor, header.data(), header.size(), 0) == static_cast<ssize_t>(header.size()) &&
+                    std::memcmp(header.data(), "RIFF", 4) == 0 && ::fstat(descriptor, &status) == 0;
+  constexpr std::uint32_t kUnknown = 0x7ffff000;
+  std::uint32_t claimed = 0;
+  for (int i = 7; i >= 4; --i) {
+    claimed = claimed << 8U | header.at(static_cast<std::size_t>(i));
+  }
+  const bool known = riff && claimed < kUnknown && status.st_size > 0;
+  return known ? std::max(1.0, (claimed + 8.0) / static_cast<double>(status.st_size)) : 1;
+}
+
 // Playlists and image sequences would open further files or URLs: they may not.
 int refuse_to_open(AVFormatContext* /*format*/, AVIOContext** /*io*/, const char* /*url*/, int /*flags*/,
                    AVDictionary** /*options*/) {
@@ -251,6 +267,10 @@ void Demuxer::read_metadata() {
     claimed_seconds_ = static_cast<double>(format_->duration) / AV_TIME_BASE;
   }
   claim_is_exact_ = claimed_seconds_ > 0 && format_->duration_estimation_method != AVFMT_DURATION_FROM_BITRATE;
+  if (const double longer = claimed_over_present(descriptor_); longer > 1) {
+    claimed_seconds_ *= longer;
+    claim_is_exact_ = true;
+  }
 }
 
 // A damaged packet is left out; many in a row end the sound.

@@ -1,7 +1,6 @@
 #include "data/pcm_store.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "data/wav.h"
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
+#include "kernels/file_lock.h"
 #include "kernels/parallel.h"
 
 namespace earmark::data {
@@ -98,18 +98,6 @@ std::uint64_t stored_samples(const fs::path& folder) {
   const std::uintmax_t bytes = fs::file_size(samples_path(folder), error);
   return error ? 0 : static_cast<std::uint64_t>(bytes) / sizeof(std::int16_t);
 }
-
-/// The exclusive right to write, until the object or the process ends.
-class StoreLock {
- public:
-  explicit StoreLock(const fs::path& folder) : file_(folder / "lock", O_RDWR | O_CREAT) {
-    check(::flock(file_.descriptor(), LOCK_EX | LOCK_NB) == 0, folder.string(),
-          ": another process is adding to this store of samples");
-  }
-
- private:
-  File file_;
-};
 
 // Samples were lost (the file was cut): entries that point beyond its end go, from the journal too, so that nothing
 // written there later is taken for them.
@@ -278,7 +266,8 @@ PcmIndex index_with_all(const fs::path& folder, std::span<const AudioFile> files
   if (missing_files(folder, index, files).empty()) {
     return index;
   }
-  const StoreLock lock(folder);
+  const FileLock lock(folder / "lock",
+                      [&] { fail(folder.string(), ": another process is adding to this store of samples"); });
   index = index_for(folder, options);  // another process may have added since
   drop_lost_entries(folder, index);
   const auto missing = missing_files(folder, index, files);

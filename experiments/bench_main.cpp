@@ -1,13 +1,11 @@
 // bench: the figures of the README, each against a peer, each ending with one JSON line.
 // A benchmark is a function BenchResult(options, log) in a file bench_<name>.cpp and an add_..._command() here.
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <iostream>
 
+#include "data/program.h"
 #include "experiments/bench.h"
 #include "experiments/bench_search.h"
-#include "kernels/error.h"
-#include "kernels/parallel.h"
 
 namespace {
 
@@ -68,28 +66,15 @@ void add_lsh_command(CLI::App& app, Run& chosen) {
 int main(int argc, char** argv) {
   CLI::App app("Speed and accuracy against peers; the last line of output is one JSON object", "bench");
   app.require_subcommand(1);
-  int threads = 0;
-  app.add_option("--threads", threads, "threads of either side (default: all processors)");
   Run chosen;
   add_encoder_command(app, chosen, "train", "training steps against PyTorch", earmark::experiments::bench_train);
   add_encoder_command(app, chosen, "infer", "inference against PyTorch", earmark::experiments::bench_infer);
   add_index_command(app, chosen);
   add_query_command(app, chosen, std::filesystem::read_symlink("/proc/self/exe").parent_path());
   add_lsh_command(app, chosen);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  try {
-    if (threads > 0) {
-      earmark::set_num_threads(threads);
-    }
+  return earmark::data::run_program(app, argc, argv, [&] {
     const BenchResult result = chosen(std::cout);
     std::cout << to_json(result) << "\n";
     return 0;
-  } catch (const std::exception& error) {
-    std::cerr << "bench: " << error.what() << "\n";
-    return 1;
-  }
+  });
 }

@@ -1,12 +1,8 @@
 // `reproduce CONFIG --model M [--out DIR] ...`: Tables 1 and 2 with our figures beside the paper's.
-#include <CLI/CLI.hpp>
-#include <cstdio>
-#include <exception>
 #include <iostream>
 
+#include "data/program.h"
 #include "experiments/reproduce.h"
-#include "kernels/error.h"
-#include "kernels/parallel.h"
 
 namespace {
 
@@ -14,7 +10,6 @@ struct Arguments {
   std::string config;
   std::vector<std::string> overrides;
   earmark::experiments::ReproduceRequest request;
-  int threads = 0;
 };
 
 void declare(CLI::App& app, Arguments& arguments) {
@@ -27,7 +22,6 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--peer-results", arguments.request.peer,
                  "Another system's answers to them, TSV, as a row of its own");
   app.add_option("--training-run", arguments.request.training_run, "Run folder whose curve goes into the report");
-  app.add_option("--threads", arguments.threads, "Threads (default: all processors)")->check(CLI::PositiveNumber);
 }
 
 }  // namespace
@@ -36,23 +30,12 @@ int main(int argc, char** argv) {
   CLI::App app("Makes distorted queries, searches them and prints Tables 1 and 2.", "reproduce");
   Arguments arguments;
   declare(app, arguments);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  try {
-    if (arguments.threads > 0) {
-      earmark::set_num_threads(arguments.threads);
-    }
+  return earmark::data::run_program(app, argc, argv, [&] {
     auto config = earmark::train::Config::load(arguments.config, arguments.overrides);
     const auto options = earmark::experiments::read_reproduce_options(config);
     config.finish();
     const auto say = [](const std::string& line) { std::cerr << line << '\n'; };
     std::cout << earmark::experiments::reproduce(options, arguments.request, say);
-  } catch (const std::exception& error) {
-    std::cerr << "reproduce: " << error.what() << '\n';
-    return 1;
-  }
-  return 0;
+    return 0;
+  });
 }

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "kernels/error.h"
@@ -13,10 +14,13 @@
 namespace earmark {
 namespace {
 
+constexpr std::string_view kPrefix = ".earmark-";
+constexpr std::string_view kSuffix = ".tmp";
+
 // Unique among threads and processes, and recognisable as a leftover.
 std::filesystem::path temporary_name(const std::filesystem::path& target) {
   static std::atomic<unsigned> counter{0};
-  return target.parent_path() / (".earmark-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp");
+  return target.parent_path() / str(kPrefix, ::getpid(), "-", counter++, kSuffix);
 }
 
 [[noreturn]] void fail_with_errno(const std::filesystem::path& path, int error) {
@@ -80,6 +84,20 @@ void AtomicFile::commit() {
   }
   ::close(std::exchange(descriptor_, -1));
   flush_folder(target_.parent_path());
+}
+
+bool is_unfinished_file(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  return name.starts_with(kPrefix) && name.ends_with(kSuffix);
+}
+
+void remove_unfinished_files(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (is_unfinished_file(entry.path())) {
+      std::error_code gone;  // Its process was still there and has finished it.
+      std::filesystem::remove(entry.path(), gone);
+    }
+  }
 }
 
 void write_file_atomically(const std::filesystem::path& path, const std::function<void(AtomicFile&)>& write) {

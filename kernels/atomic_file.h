@@ -35,6 +35,11 @@ class AtomicFile {
   std::uint64_t size_ = 0;
 };
 
+/// Whether this is the name of a temporary: one without a process was left behind when that was killed.
+bool is_unfinished_file(const std::filesystem::path& path);
+/// Removes what killed processes left behind in `folder`. For whoever has the right to change it.
+void remove_unfinished_files(const std::filesystem::path& folder);
+
 /// Replaces `path` by a file with these contents. Throws Error.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);

@@ -1,11 +1,8 @@
 // index build|add|remove|list|info|verify|merge|calibrate INDEX ...: makes and changes an index of music.
 #include <fnmatch.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -15,9 +12,10 @@
 
 #include "data/audio_files.h"
 #include "data/decode.h"
+#include "data/program.h"
 #include "data/progress.h"
+#include "data/stop_signal.h"
 #include "kernels/error.h"
-#include "kernels/parallel.h"
 #include "search/calibrate.h"
 #include "search/index_store.h"
 #include "search/index_writer.h"
@@ -41,7 +39,6 @@ struct Arguments {
   std::string precision = "fp32";
   std::string scale = "row";
   int hop_frames = 0;
-  int threads = 0;
   double rate = 0.01;
   bool json = false;
   bool calibrate = true;
@@ -50,11 +47,15 @@ struct Arguments {
 
 void say_waiting(const std::string& message) { std::cerr << "index: " << message << '\n'; }
 
-std::vector<fs::path> inputs_of(const Arguments& arguments) {
+std::vector<AudioSource> sources_of(const Arguments& arguments) {
   std::vector<fs::path> inputs(arguments.paths.begin(), arguments.paths.end());
   inputs.insert(inputs.end(), arguments.lists.begin(), arguments.lists.end());
-  check(!inputs.empty(), "no sound files, folders or lists given");
-  return inputs;
+  if (inputs.empty()) {
+    data::fail_usage("no sound files, folders or lists given");
+  }
+  std::vector<AudioSource> sources = find_sources(inputs);
+  check(!sources.empty(), "no sound files found");
+  return sources;
 }
 
 void print_report(const IndexReport& report) {
@@ -82,15 +83,30 @@ void calibrate_held_out(IndexWriter& writer) {
   }
 }
 
-int fill(IndexWriter writer, const nn::Fingerprinter& fingerprinter, const Arguments& arguments) {
+/// Adds what is not there yet. What goes wrong leaves what was committed before, and says so.
+IndexReport add_sources(IndexWriter& writer, const std::vector<AudioSource>& sources,
+                        const nn::Fingerprinter& fingerprinter) {
   const int hop = hop_frames_of(fingerprinter.model(), writer.format());
-  const std::vector<AudioSource> sources = find_sources(inputs_of(arguments));
-  check(!sources.empty(), "no sound files found");
   IndexerOptions options;
   options.progress = true;
-  const IndexReport report = add_audio(
-      writer, sources, [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm, hop); }, options);
+  options.stop = &data::watch_stop_signals();
+  try {
+    return add_audio(
+        writer, sources, [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm, hop); }, options);
+  } catch (const Error& error) {
+    fail(error.what(), "; ", writer.folder().string(), " keeps the ", writer.tracks().size(),
+         " tracks that were committed before");
+  }
+}
+
+int fill(IndexWriter writer, const std::vector<AudioSource>& sources, const nn::Fingerprinter& fingerprinter,
+         const Arguments& arguments) {
+  const IndexReport report = add_sources(writer, sources, fingerprinter);
   print_report(report);
+  if (report.interrupted) {
+    std::cerr << "index: interrupted; what was added is kept, and the same command goes on\n";
+    return 1;
+  }
   const bool changed = report.added + report.replaced > 0;
   if (changed && arguments.calibrate) {
     calibrate_held_out(writer);
@@ -106,15 +122,17 @@ int fill(IndexWriter writer, const nn::Fingerprinter& fingerprinter, const Argum
 }
 
 int build(const Arguments& arguments) {
+  const std::vector<AudioSource> sources = sources_of(arguments);  // complains before anything is made
   const nn::Fingerprinter fingerprinter(nn::load_model(arguments.model));
   const IndexFormat format =
       format_of(fingerprinter.model(), arguments.hop_frames, parse_precision(arguments.precision),
                 arguments.scale == "global" ? ScaleMode::global : ScaleMode::row);
-  find_sources(inputs_of(arguments));  // complains about missing paths before anything is made
-  return fill(IndexWriter::create(arguments.index, arguments.model, format, say_waiting), fingerprinter, arguments);
+  return fill(IndexWriter::create(arguments.index, arguments.model, format, say_waiting), sources, fingerprinter,
+              arguments);
 }
 
 int add(const Arguments& arguments) {
+  const std::vector<AudioSource> sources = sources_of(arguments);
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
   const nn::Fingerprinter fingerprinter = load_fingerprinter(arguments.index, writer.format());
   if (!arguments.model.empty()) {
@@ -122,7 +140,7 @@ int add(const Arguments& arguments) {
     check(given == writer.format().model_hash, data::printable(arguments.index), ": made with another model (",
           writer.format().model_hash, ") than ", arguments.model, " (", given, ")");
   }
-  return fill(std::move(writer), fingerprinter, arguments);
+  return fill(std::move(writer), sources, fingerprinter, arguments);
 }
 
 /// A track's path, its whole path, or a pattern for either.
@@ -133,7 +151,9 @@ bool is_meant(const Track& track, const std::string& pattern) {
 }
 
 int remove(const Arguments& arguments) {
-  check(!arguments.paths.empty() || !arguments.ids.empty(), "nothing to remove: give paths, patterns or --id");
+  if (arguments.paths.empty() && arguments.ids.empty()) {
+    data::fail_usage("nothing to remove: give paths, patterns or --id");
+  }
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
   std::vector<std::int64_t> ids = arguments.ids;
   const std::vector<Track> tracks = writer.tracks();
@@ -269,7 +289,7 @@ int calibrate(const Arguments& arguments) {
 }
 
 CLI::App* command(CLI::App& app, Arguments& arguments, const std::string& name, const std::string& what) {
-  CLI::App* sub = app.add_subcommand(name, what);
+  CLI::App* sub = app.add_subcommand(name, what)->fallthrough();
   sub->add_option("INDEX", arguments.index, "Folder of the index")->required();
   return sub;
 }
@@ -295,11 +315,7 @@ void add_build(CLI::App& app, Arguments& arguments) {
   add_input_options(sub, arguments);
 }
 
-int run(int argc, char** argv) {
-  Arguments arguments;
-  CLI::App app("Makes and changes an index of music.");
-  app.require_subcommand(1);
-  app.add_option("--threads", arguments.threads, "Threads (default: all processors)")->check(CLI::PositiveNumber);
+void add_commands(CLI::App& app, Arguments& arguments) {
   add_build(app, arguments);
   CLI::App* add_command =
       command(app, arguments, "add", "Add sound files; those that are there already are left alone");
@@ -322,29 +338,21 @@ int run(int argc, char** argv) {
                                 "Sound that is certainly not in the index (default: the index's own tracks, each "
                                 "searched among the others)");
   calibrate_command->add_option("--rate", arguments.rate, "False matches allowed")->check(CLI::Range(1e-5, 0.25));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  if (arguments.threads > 0) {
-    set_num_threads(arguments.threads);
-  }
-  const std::string name = app.get_subcommands().front()->get_name();
-  const std::vector<std::pair<std::string, int (*)(const Arguments&)>> commands = {
-      {"build", build}, {"add", add},       {"remove", remove}, {"list", list},
-      {"info", info},   {"verify", verify}, {"merge", merge},   {"calibrate", calibrate}};
-  return std::find_if(commands.begin(), commands.end(), [&](const auto& c) { return c.first == name; })
-      ->second(arguments);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::cerr << "index: " << error.what() << '\n';
-    return 1;
-  }
+  Arguments arguments;
+  CLI::App app("Makes and changes an index of music.", "index");
+  app.require_subcommand(1);
+  add_commands(app, arguments);
+  return data::run_program(app, argc, argv, [&] {
+    const std::string name = app.get_subcommands().front()->get_name();
+    const std::vector<std::pair<std::string, int (*)(const Arguments&)>> commands = {
+        {"build", build}, {"add", add},       {"remove", remove}, {"list", list},
+        {"info", info},   {"verify", verify}, {"merge", merge},   {"calibrate", calibrate}};
+    return std::find_if(commands.begin(), commands.end(), [&](const auto& c) { return c.first == name; })
+        ->second(arguments);
+  });
 }

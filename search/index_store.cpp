@@ -114,6 +114,7 @@ std::vector<std::string> verify_index(const std::filesystem::path& folder) {
   std::string expected_hash;
   collect(problems, [&] {
     Catalogue catalogue(folder / "catalogue.sqlite", Sqlite::Mode::read);
+    const Transaction transaction(catalogue.connection(), "DEFERRED");  // as in open()
     expected_hash = catalogue.format().model_hash;
     for (std::string& problem : catalogue.integrity_problems()) {
       problems.push_back(std::move(problem));

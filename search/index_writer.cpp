@@ -1,9 +1,5 @@
 #include "search/index_writer.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -16,6 +12,7 @@
 #include "data/audio_files.h"
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
+#include "kernels/file_lock.h"
 #include "search/catalogue.h"
 
 namespace earmark::search {
@@ -25,38 +22,20 @@ constexpr std::int64_t kSegmentRows = 131072;      // a segment file is closed w
 constexpr std::int64_t kSmallSegmentRows = 32768;  // segments below are joined when there are more than
 constexpr std::size_t kSmallSegments = 16;         // this many of them
 
-/// Holds INDEX/lock. The system releases it when the process ends, however it ends.
-class FolderLock {
- public:
-  FolderLock(const std::filesystem::path& folder, const WaitMessage& waiting) {
-    const std::filesystem::path file = folder / "lock";
-    const std::string name = data::printable(file.string());
-    descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    check(descriptor_ >= 0, name, ": ", std::strerror(errno));
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) {
-      return;
-    }
-    if (errno == EWOULDBLOCK && waiting) {
+std::unique_ptr<FileLock> lock_folder(const std::filesystem::path& folder, const WaitMessage& waiting) {
+  return std::make_unique<FileLock>(folder / "lock", [&] {
+    if (waiting) {
       waiting("another process is changing " + data::printable(folder.string()) + "; waiting until it is done");
     }
-    while (::flock(descriptor_, LOCK_EX) != 0) {
-      check(errno == EINTR, name, ": cannot be locked: ", std::strerror(errno));
-    }
-  }
-  ~FolderLock() { ::close(descriptor_); }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int descriptor_ = -1;
-};
+  });
+}
 
 /// A folder that is empty, or holds only what a creation that was cut off leaves behind.
 void check_can_become_index(const std::filesystem::path& folder) {
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    check(name == "lock" || name == "segments" || name.find("model.safetensors") != std::string::npos ||
-              name.starts_with("catalogue.sqlite"),
+    check(name == "lock" || name == "segments" || name == "model.safetensors" || name.starts_with("catalogue.sqlite") ||
+              is_unfinished_file(entry.path()),
           data::printable(folder.string()), ": neither an index nor an empty folder (it holds '", data::printable(name),
           "')");
   }
@@ -107,7 +86,7 @@ struct IndexWriter::State {
     Tensor rows;
   };
 
-  State(const std::filesystem::path& index, std::unique_ptr<FolderLock> held)
+  State(const std::filesystem::path& index, std::unique_ptr<FileLock> held)
       : folder(index), lock(std::move(held)), catalogue(index / "catalogue.sqlite", Sqlite::Mode::write) {
     next_segment = catalogue.next_segment_id();
     remove_orphans();
@@ -126,7 +105,7 @@ struct IndexWriter::State {
   void write_transaction(const std::set<std::int64_t>& old_segments);
 
   std::filesystem::path folder;
-  std::unique_ptr<FolderLock> lock;
+  std::unique_ptr<FileLock> lock;
   Catalogue catalogue;
   std::int64_t next_segment = 1;
   std::vector<Pending> pending;
@@ -139,6 +118,7 @@ struct IndexWriter::State {
 };
 
 void IndexWriter::State::remove_orphans() const {
+  remove_unfinished_files(folder);
   make_folder(folder / "segments");
   std::set<std::filesystem::path> known;
   for (const SegmentEntry& segment : Catalogue(folder / "catalogue.sqlite", Sqlite::Mode::read).segments()) {
@@ -276,7 +256,7 @@ IndexWriter IndexWriter::create(const std::filesystem::path& folder, const std::
   if (!std::filesystem::exists(folder / "catalogue.sqlite")) {
     check_can_become_index(folder);
   }
-  auto lock = std::make_unique<FolderLock>(folder, waiting);
+  auto lock = lock_folder(folder, waiting);
   const std::filesystem::path catalogue = folder / "catalogue.sqlite";
   if (!std::filesystem::exists(catalogue)) {
     copy_durably(model_file, folder / "model.safetensors");
@@ -294,7 +274,7 @@ IndexWriter IndexWriter::create(const std::filesystem::path& folder, const std::
 IndexWriter IndexWriter::open(const std::filesystem::path& folder, const WaitMessage& waiting) {
   check(std::filesystem::exists(folder / "catalogue.sqlite"), data::printable(folder.string()),
         ": not an index (it holds no catalogue.sqlite)");
-  auto lock = std::make_unique<FolderLock>(folder, waiting);
+  auto lock = lock_folder(folder, waiting);
   return IndexWriter(std::make_unique<State>(folder, std::move(lock)));
 }
 

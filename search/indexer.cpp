@@ -190,6 +190,10 @@ IndexReport add_audio(IndexWriter& writer, const std::vector<AudioSource>& sourc
   Pipeline<Prepared> pipeline(sources.size(), static_cast<std::size_t>(std::max(options.window, 2 * num_threads())),
                               [&](std::size_t i) { return prepare(sources[i], known, writer.format(), embedder); });
   for (const AudioSource& source : sources) {
+    adder.report.interrupted = options.stop != nullptr && *options.stop;
+    if (adder.report.interrupted) {
+      break;
+    }
     adder.add(source, pipeline.take());
     progress.note(str(std::lround(adder.report.audio_seconds / std::max(1e-3, seconds_since(start))), " x real time"));
     progress.add();

@@ -2,6 +2,7 @@
 // thread. What cannot be read is skipped and reported; what is there already is recognised by its content.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -45,12 +46,14 @@ struct IndexReport {
   std::vector<Skipped> damaged;  // added as far as they could be decoded
   double audio_seconds = 0;
   double wall_seconds = 0;
+  bool interrupted = false;  // not all files were looked at
 };
 
 struct IndexerOptions {
   double commit_every_s = 20;  // seconds between commits: what a crash loses at most
   int window = 8;              // files being worked on or waiting at most
   bool progress = false;
+  const std::atomic<bool>* stop = nullptr;  // ends early, with what is done committed, when it is set
 };
 
 IndexReport add_audio(IndexWriter& writer, const std::vector<AudioSource>& sources, const Embedder& embedder,

@@ -1,20 +1,17 @@
 // search INDEX FILE... | --list CSV --out TSV | --monitor FILE|-: finds recordings in an index.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-#include <exception>
 #include <filesystem>
 #include <iostream>
-#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "data/audio_files.h"
 #include "data/decode.h"
+#include "data/program.h"
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
-#include "kernels/parallel.h"
 #include "search/index_store.h"
 #include "search/monitor.h"
 #include "search/query.h"
@@ -33,21 +30,9 @@ struct Arguments {
   std::string list;
   std::string out;
   std::string monitor;
-  std::string method = "exact";
-  std::string ranking = "scored";
-  std::optional<double> threshold;
-  int top = 1;
-  int neighbours = 5;
+  MatcherOptions matcher;
+  QueryOptions query;
   double query_hop_s = 0;
-  double window_s = 5;
-  double whole_s = 15;
-  int tables = 50;
-  int bits = 18;
-  int rotations = 1;
-  int probes = 400;
-  int candidates = 1000;
-  int entries = 8000;
-  int threads = 0;
   bool json = false;
   bool tsv = false;
   bool raw = false;
@@ -57,17 +42,8 @@ struct Arguments {
   Form form() const { return json ? Form::json : tsv ? Form::tsv : Form::text; }
 };
 
-MatcherOptions matcher_options(const Arguments& arguments) {
-  MatcherOptions options;
-  options.method = parse_method(arguments.method);
-  options.ranking = parse_ranking(arguments.ranking);
-  options.neighbours = arguments.neighbours;
-  options.top = arguments.top;
-  options.threshold = arguments.threshold;
-  options.lsh = {arguments.tables,     arguments.bits,   arguments.rotations, arguments.probes, 1,
-                 arguments.candidates, arguments.entries};
-  return options;
-}
+/// A full disk or a closed pipe ends the work, instead of going on for nobody.
+void check_written() { check(std::cout.flush().good(), "standard output cannot be written"); }
 
 /// Exit code 1 only where no query could be answered.
 int search_files(const Searcher& searcher, const Arguments& arguments) {
@@ -80,7 +56,7 @@ int search_files(const Searcher& searcher, const Arguments& arguments) {
       std::cerr << "search: " << data::printable(answer.error) << '\n';
     }
     write_answer(std::cout, arguments.form(), answer);
-    std::cout.flush();
+    check_written();
   }
   return failed == arguments.files.size() ? 1 : 0;
 }
@@ -88,14 +64,14 @@ int search_files(const Searcher& searcher, const Arguments& arguments) {
 int search_list(const Searcher& searcher, const Arguments& arguments) {
   const std::vector<ListedQuery> queries = read_query_list(arguments.list);
   std::ostringstream rows;
-  answer_query_list(searcher, queries, rows, !arguments.out.empty(),
-                    [](const std::string& message) { std::cerr << "search: " << data::printable(message) << '\n'; });
+  const auto complain = [](const std::string& message) { std::cerr << "search: " << data::printable(message) << '\n'; };
+  const int failed = answer_query_list(searcher, queries, rows, !arguments.out.empty(), complain);
   if (arguments.out.empty()) {
     std::cout << rows.str();
   } else {
     write_file_atomically(arguments.out, std::string_view(rows.view()));
   }
-  return 0;
+  return failed > 0 && failed == static_cast<int>(queries.size()) ? 1 : 0;
 }
 
 data::AudioStream open_stream(const Arguments& arguments, int sample_rate) {
@@ -109,11 +85,12 @@ data::AudioStream open_stream(const Arguments& arguments, int sample_rate) {
 
 int monitor_stream(const Searcher& searcher, const Arguments& arguments, int sample_rate) {
   data::AudioStream stream = open_stream(arguments, sample_rate);
-  std::cout << header_of(arguments.form()) << std::flush;
+  std::cout << header_of(arguments.form());
+  check_written();
   const auto report = [&](bool ended) {
     return [&, ended](const Stretch& stretch) {
       write_stretch(std::cout, arguments.form(), stretch, ended);
-      std::cout.flush();
+      check_written();
     };
   };
   // A TSV row has both ends, so it is written when the stretch is over.
@@ -126,45 +103,52 @@ int monitor_stream(const Searcher& searcher, const Arguments& arguments, int sam
   return 0;
 }
 
-void add_search_options(CLI::App& app, Arguments& arguments) {
-  app.add_option("--method", arguments.method, "How nearest fingerprints are found")
+void add_matcher_options(CLI::App& app, MatcherOptions& options) {
+  app.add_option_function<std::string>(
+         "--method", [&](const std::string& text) { options.method = parse_method(text); },
+         "How nearest fingerprints are found")
       ->check(CLI::IsMember({"exact", "lsh"}))
-      ->capture_default_str();
-  app.add_option("--ranking", arguments.ranking, "How they become an answer")
+      ->default_str("exact");
+  app.add_option_function<std::string>(
+         "--ranking", [&](const std::string& text) { options.ranking = parse_ranking(text); },
+         "How they become an answer")
       ->check(CLI::IsMember({"scored", "vote", "vote-track"}))
-      ->capture_default_str();
-  app.add_option("--top", arguments.top, "Tracks shown per query")->check(CLI::Range(1, 1000))->capture_default_str();
-  app.add_option("--threshold", arguments.threshold,
-                 "Confidence above which an answer is a match (default: calibrated)");
-  app.add_option("--query-hop", arguments.query_hop_s,
-                 "Seconds between the query's fingerprints: 0.05 finds a little "
-                 "more at twice the cost (default: the index's)");
-  app.add_option("--neighbours", arguments.neighbours, "Nearest fingerprints per query fingerprint")
+      ->default_str("scored");
+  app.add_option("--top", options.top, "Tracks shown per query")->check(CLI::Range(1, 1000))->capture_default_str();
+  app.add_option("--threshold", options.threshold, "Confidence above which an answer is a match (default: calibrated)");
+  app.add_option("--neighbours", options.neighbours, "Nearest fingerprints per query fingerprint")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  app.add_option("--whole", arguments.whole_s, "Longer queries (seconds) are searched piece by piece")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--window", arguments.window_s, "Length of such a piece, seconds")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--lsh-tables", arguments.tables, "Hash tables")->capture_default_str();
-  app.add_option("--lsh-bits", arguments.bits, "Bits of a bucket number")->capture_default_str();
-  app.add_option("--lsh-rotations", arguments.rotations, "Rounds of the pseudo-rotation")->capture_default_str();
-  app.add_option("--lsh-probes", arguments.probes, "Buckets looked into per fingerprint")->capture_default_str();
-  app.add_option("--lsh-candidates", arguments.candidates,
+}
+
+void add_lsh_options(CLI::App& app, LshOptions& options) {
+  app.add_option("--lsh-tables", options.tables, "Hash tables")->capture_default_str();
+  app.add_option("--lsh-bits", options.bits, "Bits of a bucket number")->capture_default_str();
+  app.add_option("--lsh-rotations", options.rotations, "Rounds of the pseudo-rotation")->capture_default_str();
+  app.add_option("--lsh-probes", options.probes, "Buckets looked into per fingerprint")->capture_default_str();
+  app.add_option("--lsh-candidates", options.max_candidates,
                  "Fingerprints compared per fingerprint; 0: all that are found")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--lsh-entries", arguments.entries, "Bucket entries looked at per fingerprint at most; 0: no limit")
+  app.add_option("--lsh-entries", options.max_entries, "Bucket entries looked at per fingerprint at most; 0: no limit")
       ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
+void add_query_options(CLI::App& app, Arguments& arguments) {
+  app.add_option("--query-hop", arguments.query_hop_s,
+                 "Seconds between the query's fingerprints: 0.05 finds a little "
+                 "more at twice the cost (default: the index's)");
+  app.add_option("--whole", arguments.query.whole_s, "Longer queries (seconds) are searched piece by piece")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--window", arguments.query.stretch.window_s, "Length of such a piece, seconds")
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_flag("--trust", arguments.trust, "Do not compare the index's checksums first");
 }
 
-int run(int argc, char** argv) {
-  Arguments arguments;
-  CLI::App app("Finds recordings in an index of music.");
+void add_options(CLI::App& app, Arguments& arguments) {
   app.add_option("INDEX", arguments.index, "Folder of the index")->required();
   app.add_option("FILE", arguments.files, "Recordings to find");
   CLI::Option* list = app.add_option("--list", arguments.list, "CSV with at least the columns query_id,path");
@@ -176,39 +160,34 @@ int run(int argc, char** argv) {
       ->needs(monitor);
   CLI::Option* json = app.add_flag("--json", arguments.json, "One JSON object per line");
   app.add_flag("--tsv", arguments.tsv, "Tab-separated values")->excludes(json);
-  app.add_option("--threads", arguments.threads, "Threads (default: all processors)")->check(CLI::PositiveNumber);
-  add_search_options(app, arguments);
-  try {
-    app.parse(argc, argv);
-    const int kinds = (arguments.files.empty() ? 0 : 1) + (list->count() > 0 ? 1 : 0) + (monitor->count() > 0 ? 1 : 0);
-    if (kinds != 1) {
-      throw CLI::ValidationError("give either FILEs, --list or --monitor");
-    }
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+  add_query_options(app, arguments);
+  add_matcher_options(app, arguments.matcher);
+  add_lsh_options(app, arguments.matcher.lsh);
+}
+
+int run(const Arguments& arguments) {
+  const int kinds =
+      (arguments.files.empty() ? 0 : 1) + (arguments.list.empty() ? 0 : 1) + (arguments.monitor.empty() ? 0 : 1);
+  if (kinds != 1) {
+    data::fail_usage("give either FILEs, --list or --monitor");
   }
-  if (arguments.threads > 0) {
-    set_num_threads(arguments.threads);
+  if (arguments.raw && arguments.monitor != "-") {
+    data::fail_usage("--raw goes with --monitor -");
   }
   const IndexStore store = IndexStore::open(arguments.index, {!arguments.trust});
-  QueryOptions query;
-  query.whole_s = arguments.whole_s;
-  query.stretch.window_s = arguments.window_s;
-  const Searcher searcher(store, matcher_options(arguments), query, arguments.query_hop_s);
-  if (list->count() > 0) {
+  const Searcher searcher(store, arguments.matcher, arguments.query, arguments.query_hop_s);
+  if (!arguments.list.empty()) {
     return search_list(searcher, arguments);
   }
-  return monitor->count() > 0 ? monitor_stream(searcher, arguments, store.format().sample_rate)
-                              : search_files(searcher, arguments);
+  return arguments.monitor.empty() ? search_files(searcher, arguments)
+                                   : monitor_stream(searcher, arguments, store.format().sample_rate);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::cerr << "search: " << error.what() << '\n';
-    return 1;
-  }
+  Arguments arguments;
+  CLI::App app("Finds recordings in an index of music.", "search");
+  add_options(app, arguments);
+  return data::run_program(app, argc, argv, [&] { return run(arguments); });
 }

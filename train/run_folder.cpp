@@ -114,12 +114,19 @@ void AppendedFile::append(std::string_view bytes) {
 void RunFolder::check_free(const fs::path& path) {
   check(!fs::exists(RunFolder(path).config()), path.string(), ": already holds a run; continue it with --resume ",
         path.string(), " or choose another folder with --out");
+  fs::path there = fs::absolute(path);
+  while (!fs::exists(there) && there.has_relative_path()) {
+    there = there.parent_path();
+  }
+  check(fs::is_directory(there), path.string(), ": cannot be created: ", there.string(), " is not a folder");
+  check(::access(there.c_str(), W_OK | X_OK) == 0, path.string(), ": cannot be written: ", std::strerror(errno));
 }
 
 RunFolder RunFolder::create(const fs::path& path, const std::string& config) {
-  check_free(path);
   RunFolder run(path);
   make_folder(path);
+  run.claim();
+  check_free(path);
   run.write_config(config);
   return run;
 }
@@ -128,6 +135,12 @@ RunFolder RunFolder::open(const fs::path& path) {
   RunFolder run(path);
   check(fs::exists(run.config()), path.string(), ": not the folder of a run (it has no config.yaml)");
   return run;
+}
+
+void RunFolder::claim() {
+  lock_ = std::make_shared<FileLock>(path_ / "lock",
+                                     [this] { fail(path_.string(), ": another process is training in this folder"); });
+  remove_unfinished_files(path_);
 }
 
 void RunFolder::write_config(const std::string& text) const { write_file_atomically(config(), text); }

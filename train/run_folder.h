@@ -1,4 +1,5 @@
 // The folder of one run:
+//   lock                        held by whoever is training
 //   config.yaml                 the resolved configuration
 //   log.csv                     one line per step, flushed as it happens
 //   events.out.tfevents.*       scalars for TensorBoard
@@ -10,10 +11,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "kernels/file_lock.h"
 #include "nn/model.h"
 #include "train/adam.h"
 
@@ -50,12 +53,14 @@ class AppendedFile {
 
 class RunFolder {
  public:
-  /// Throws Error when `path` already holds a run.
+  /// Throws Error when `path` already holds a run, or cannot be made or written to.
   static void check_free(const std::filesystem::path& path);
-  /// A new run. Throws Error when `path` already holds one.
+  /// A new run, claimed. Throws Error when `path` already holds one.
   static RunFolder create(const std::filesystem::path& path, const std::string& config);
   /// An existing one. Throws Error when there is none.
   static RunFolder open(const std::filesystem::path& path);
+  /// Takes the right to train in it, for as long as a copy of this lives. Throws Error while another process has it.
+  void claim();
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.yaml"; }
@@ -77,6 +82,7 @@ class RunFolder {
   void remove_old_checkpoints(int keep) const;
 
   std::filesystem::path path_;
+  std::shared_ptr<FileLock> lock_;
 };
 
 }  // namespace earmark::train

@@ -1,9 +1,7 @@
 // train CONFIG [--set key=value]... [--out DIR]: trains an encoder as a configuration says.
 // train --resume RUN [--set key=value]...: goes on with a run.
-#include <CLI/CLI.hpp>
 #include <array>
 #include <ctime>
-#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <optional>
@@ -11,12 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "data/program.h"
 #include "data/progress.h"
+#include "data/stop_signal.h"
 #include "kernels/device.h"
 #include "kernels/error.h"
-#include "kernels/parallel.h"
 #include "train/run.h"
-#include "train/stop_signal.h"
 
 namespace fs = std::filesystem;
 using namespace earmark;         // NOLINT(google-build-using-namespace): a program, not a header.
@@ -30,7 +28,6 @@ struct Arguments {
   std::string resume;
   std::string out;
   std::string device = "auto";
-  int threads = 0;
   bool help_config = false;
   bool dry_run = false;
 };
@@ -103,19 +100,21 @@ int report_end(const RunReport& report, const RunFolder& run) {
 }
 
 int train_main(const Arguments& arguments) {
+  const bool resuming = !arguments.resume.empty();
+  if (resuming && !arguments.out.empty()) {
+    data::fail_usage("--out does not go with --resume");
+  }
+  if (!resuming && arguments.config.empty() && !arguments.help_config) {
+    data::fail_usage("a configuration is needed (configs/demo.yaml), or --resume RUN");
+  }
   const Device device = parse_device(arguments.device);
   check(device.backend == Backend::cpu, "training runs on the CPU in this version");
-  if (arguments.threads > 0) {
-    set_num_threads(arguments.threads);
-  }
   if (arguments.help_config) {
     Config config = Config::parse("", "defaults");
     read_train_options(config);
     std::cout << config.help();
     return 0;
   }
-  const bool resuming = !arguments.resume.empty();
-  check(resuming || !arguments.config.empty(), "a configuration is needed (configs/demo.yaml), or --resume RUN");
   std::optional<RunFolder> run;
   if (resuming) {
     run = RunFolder::open(arguments.resume);
@@ -129,7 +128,9 @@ int train_main(const Arguments& arguments) {
   const fs::path folder = resuming                ? fs::path(arguments.resume)
                           : arguments.out.empty() ? default_folder(arguments.config)
                                                   : fs::path(arguments.out);
-  if (!resuming) {
+  if (resuming) {
+    run->claim();
+  } else {
     RunFolder::check_free(folder);  // Before the long work, though the folder is made only when there is a run.
   }
   std::cerr << "run folder " << folder.string() << "\n";
@@ -139,37 +140,23 @@ int train_main(const Arguments& arguments) {
   } else {
     run = RunFolder::create(folder, config.resolved());
   }
-  return report_end(run_training(options, data, *run, watch_stop_signals()), *run);
+  return report_end(run_training(options, data, *run, data::watch_stop_signals()), *run);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CLI::App app(
       "Trains an audio fingerprint encoder. Ctrl-C stops after the step and writes a checkpoint (exit code 0); "
-      "--resume goes on bit for bit."};
+      "--resume goes on bit for bit.",
+      "train");
   Arguments arguments;
   app.add_option("config", arguments.config, "Configuration, YAML (configs/*.yaml)");
   app.add_option("--set", arguments.overrides, "Overrides a key: --set train.steps=100")->allow_extra_args(false);
   app.add_option("--resume", arguments.resume, "Folder of the run to go on with");
   app.add_option("--out", arguments.out, "Folder of the new run (default: runs/<config>-<time>)");
   app.add_option("--device", arguments.device, "auto, cpu, cuda or cuda:<index>");
-  app.add_option("--threads", arguments.threads, "Compute threads (default: all processors)");
   app.add_flag("--help-config", arguments.help_config, "Lists every configuration key and exits");
   app.add_flag("--dry-run", arguments.dry_run, "Checks the configuration, prints it with all defaults, and exits");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  if (!arguments.resume.empty() && !arguments.out.empty()) {
-    std::cerr << "train: --out does not go with --resume\n";
-    return 2;
-  }
-  try {
-    return train_main(arguments);
-  } catch (const std::exception& error) {
-    std::cerr << "train: " << error.what() << "\n";
-    return 1;
-  }
+  return data::run_program(app, argc, argv, [&] { return train_main(arguments); });
 }

@@ -180,10 +180,14 @@ INSTANTIATE_TEST_SUITE_P(Codecs, Formats,
 
 TEST(Decode, CutFilesAreReported) {
   const TemporaryFolder folder;
+  const auto whole = folder / "whole.wav";
+  write_wav(whole, melody(10));
   write_wav(folder / "cut.wav", melody(10));
   testing::truncate_file(folder / "cut.wav", 44 + 2 * 16000 * 4);
   const DecodedAudio got = decode_file(folder / "cut.wav");
   EXPECT_EQ(got.samples.size(), 4U * 16000);
+  EXPECT_EQ(got.problem, "truncated: 4 s of the 10 s it claims");
+  EXPECT_EQ(decode_file(whole).problem, "");
   if (encode(folder / "cut.flac", "flac", melody(10), 16000)) {
     testing::truncate_file(folder / "cut.flac", std::filesystem::file_size(folder / "cut.flac") / 2);
     EXPECT_NE(decode_file(folder / "cut.flac").problem, "");

@@ -167,7 +167,7 @@ TEST_F(TrainProgramWhole, StopsCleanlyOnTermAndInterrupt) {
 
 TEST_F(TrainProgramWhole, SaysWhatIsWrong) {
   EXPECT_EQ(run({"--nonsense"}), 2);
-  EXPECT_EQ(run({}), 1);
+  EXPECT_EQ(run({}), 2);
   EXPECT_THAT(output_, HasSubstr("configuration"));
   EXPECT_EQ(run({(folder_ / "none.yaml").string()}), 1);
   EXPECT_THAT(output_, HasSubstr("none.yaml"));

@@ -1,8 +1,8 @@
-#include "train/stop_signal.h"
+#include "data/stop_signal.h"
 
 #include <csignal>
 
-namespace earmark::train {
+namespace earmark::data {
 
 namespace {
 
@@ -27,4 +27,4 @@ const std::atomic<bool>& watch_stop_signals() {
   return stop_asked;
 }
 
-}  // namespace earmark::train
+}  // namespace earmark::data

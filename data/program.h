@@ -1,0 +1,47 @@
+// How every program begins and ends: threads, bad usage, what went wrong in one sentence. For mains only.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <new>
+#include <string>
+
+#include "data/audio_files.h"
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+
+namespace earmark::data {
+
+/// Bad usage that only shows when all options are known.
+[[noreturn]] inline void fail_usage(const std::string& sentence) { throw CLI::ValidationError(sentence); }
+
+/// Adds --threads, parses, and runs `work`. Returns the exit code: what `work` returns; 2 on bad usage; 1, with a
+/// sentence on standard error, where it throws or standard output could not be written.
+inline int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& work) {
+  int threads = 0;
+  app.add_option("--threads", threads, "Threads (default: all processors)")->check(CLI::Range(1, 4096));
+  std::signal(SIGXFSZ, SIG_IGN);  // A file that may not grow is an error to report, as a full disk is.
+  std::string problem;
+  try {
+    app.parse(argc, argv);
+    if (threads > 0) {
+      set_num_threads(threads);
+    }
+    const int code = work();
+    check(std::cout.flush().good(), "standard output cannot be written");
+    return code;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const std::bad_alloc&) {
+    problem = "out of memory";
+  } catch (const std::exception& error) {
+    problem = error.what();
+  }
+  std::cerr << app.get_name() << ": " << printable(problem) << '\n';
+  return 1;
+}
+
+}  // namespace earmark::data

@@ -1,0 +1,80 @@
+// Programs of the project as a user meets them: started from bin/ with arguments, watched, stopped, given bad disks.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/test_support.h"
+
+namespace earmark::testing {
+
+std::string bytes_of(const std::filesystem::path& file);
+std::int64_t lines_of(const std::filesystem::path& file);
+
+/// What the program is given beside its arguments.
+struct Surroundings {
+  std::filesystem::path input = "/dev/null";
+  std::filesystem::path output{};               ///< Where standard output goes; empty: to Program::out().
+  std::optional<std::uint64_t> largest_file{};  ///< Bytes: no file may grow beyond.
+  bool as_nobody = false;                       ///< A user who may write nowhere; needs root.
+};
+
+class Program {
+ public:
+  Program(const std::string& name, const std::vector<std::string>& arguments, const Surroundings& surroundings = {});
+  /// Kills it where it still runs.
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void kill(int signal) const;
+  /// The exit code, or minus the signal that ended it; 127: it could not be started.
+  int wait();
+  /// Waits until `condition` holds; false where the program ended before.
+  bool wait_until(const std::function<bool()>& condition) const;
+  std::string out() const { return bytes_of(folder_ / "out"); }
+  std::string err() const { return bytes_of(folder_ / "err"); }
+
+ private:
+  bool runs() const;
+  TemporaryFolder folder_;
+  pid_t pid_ = -1;
+};
+
+struct Ended {
+  int code = 0;  ///< As of Program::wait().
+  std::string out;
+  std::string err;
+  std::string all() const { return out + err; }
+};
+Ended run(const std::string& name, const std::vector<std::string>& arguments, const Surroundings& surroundings = {});
+
+/// Why `program` cannot be run as another user here; empty where it can.
+std::string reason_against_nobody(const std::string& program);
+
+/// A disk of its own for the rest of the process, so small that it can be filled.
+class SmallDisk {
+ public:
+  explicit SmallDisk(std::uint64_t bytes);
+  ~SmallDisk();
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+  /// Why there is none: mounting needs root and a system that lets it; empty where there is.
+  const std::string& problem() const { return problem_; }
+  std::filesystem::path operator/(const std::string& name) const { return folder_ / name; }
+  /// Takes all space but for `left` bytes, until free_space() is called.
+  void fill(std::uint64_t left) const;
+  void free_space() const;
+
+ private:
+  TemporaryFolder folder_;
+  std::string problem_;
+};
+
+}  // namespace earmark::testing
