@@ -13,20 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The shortest text that reads back as the same number.
-std::string exact(double value) {
-  std::array<char, 32> text{};
-  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
-  return {text.data(), end};
-}
-
-double number(const std::string& text) {
-  double out = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-  check(error == std::errc() && end == text.data() + text.size(), "expected a number, got \"", text, '"');
-  return out;
-}
-
 // The next row. Throws Error where it has not that many fields.
 std::vector<std::string> next_row(data::CsvReader& reader, std::size_t fields) {
   std::vector<std::string> row;
@@ -42,14 +28,14 @@ std::optional<AnswerCell> parse_cell(std::ifstream& in, const std::string& key, 
   }
   AnswerCell cell(lengths, queries);
   const std::vector<std::string> seconds = next_row(reader, 4);
-  cell.fingerprint_s = number(seconds[1]);
-  cell.search_s = number(seconds[2]);
-  cell.rank_s = number(seconds[3]);
+  cell.fingerprint_s = parse_number(seconds[1]);
+  cell.search_s = parse_number(seconds[2]);
+  cell.rank_s = parse_number(seconds[3]);
   for (std::vector<std::vector<Answer>>& ranking : cell.answers) {
     for (std::vector<Answer>& length : ranking) {
       for (Answer& answer : length) {
         const std::vector<std::string> row = next_row(reader, 4);
-        answer = {row[0], number(row[1]), number(row[2]), row[3] == "1"};
+        answer = {row[0], parse_number(row[1]), parse_number(row[2]), row[3] == "1"};
       }
     }
   }
@@ -71,6 +57,19 @@ std::string short_hash(std::string_view text) {
   for (int shift = 60; shift >= 0; shift -= 4) {
     out += "0123456789abcdef"[(hash >> static_cast<unsigned>(shift)) & 15U];
   }
+  return out;
+}
+
+std::string exact_number(double value) {
+  std::array<char, 32> text{};
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
+  return {text.data(), end};
+}
+
+double parse_number(const std::string& text) {
+  double out = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  check(error == std::errc() && end == text.data() + text.size(), "expected a number, got \"", text, '"');
   return out;
 }
 
@@ -97,13 +96,13 @@ std::optional<AnswerCell> read_cell(const fs::path& file, const std::string& key
 }
 
 void write_cell(const fs::path& file, const std::string& key, const AnswerCell& cell) {
-  std::string out = data::csv_field(key) + "\nseconds," + exact(cell.fingerprint_s) + ',' + exact(cell.search_s) + ',' +
-                    exact(cell.rank_s) + '\n';
+  std::string out = data::csv_field(key) + "\nseconds," + exact_number(cell.fingerprint_s) + ',' +
+                    exact_number(cell.search_s) + ',' + exact_number(cell.rank_s) + '\n';
   for (const std::vector<std::vector<Answer>>& ranking : cell.answers) {
     for (const std::vector<Answer>& length : ranking) {
       for (const Answer& answer : length) {
-        out += data::csv_field(answer.track) + ',' + exact(answer.start_s) + ',' + exact(answer.score) + ',' +
-               (answer.matched ? "1" : "0") + '\n';
+        out += data::csv_field(answer.track) + ',' + exact_number(answer.start_s) + ',' + exact_number(answer.score) +
+               ',' + (answer.matched ? "1" : "0") + '\n';
       }
     }
   }

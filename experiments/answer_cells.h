@@ -32,6 +32,10 @@ struct AnswerCell {
 /// Of any text, 16 hexadecimal digits: enough to notice that something has changed (FNV-1a).
 std::string short_hash(std::string_view text);
 
+/// The shortest text that reads back as the same number, and the number again. Throws Error on anything else.
+std::string exact_number(double value);
+double parse_number(const std::string& text);
+
 /// Where a cell of this key lies.
 std::filesystem::path cell_file(const std::filesystem::path& folder, const std::string& label, const std::string& key);
 /// Nothing where there is no file, or one that is damaged or of another key or size.

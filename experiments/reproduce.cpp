@@ -152,7 +152,7 @@ Results run(const ReproduceOptions& options, const ReproduceRequest& request,
   say(str("search: ", searched, " cells searched, ", results.evaluation.cells - searched, " were there"));
   results.choices = compare_choices(set, fingerprinter, all, options.query_hops_s, evaluation);
   add_peer(request, set, results.evaluation);
-  results.verdicts = judge(set, results.evaluation, track_finder(stores.front()), request.progress);
+  results.verdicts = judge(set, results.evaluation, track_finder(stores.front()), request.progress, evaluation.cells);
   return results;
 }
 

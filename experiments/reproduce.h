@@ -2,7 +2,7 @@
 // again, neither after a run that was cut off nor after one with other options.
 //   OUT/index-*   the test database's fingerprints (unless another index is given), and copies stored less precisely
 //   OUT/queries   the query set (unless another is given)
-//   OUT/cells     the answers for each condition and method (answer_cells.h)
+//   OUT/cells     the answers for each condition and method (answer_cells.h) and what is known of repeats (judge.h)
 //   OUT/tables.md, results.json, answers.tsv, report.html
 #pragma once
 

@@ -261,7 +261,8 @@ std::vector<Table> table_2(const Results& results) {
   std::vector<Table> out;
   const bool noise = any_query(results.set, DistortionKind::noise);
   if (noise || any_query(results.set, DistortionKind::noise_reverb)) {
-    out.push_back(in_papers_layout(results, {DistortionKind::noise, DistortionKind::noise_reverb}, "Noise"));
+    out.push_back(in_papers_layout(results, {DistortionKind::noise, DistortionKind::noise_reverb},
+                                   "Noise, alone and with reverb"));
   }
   if (any_query(results.set, DistortionKind::reverb)) {
     out.push_back(in_papers_layout(results, {DistortionKind::reverb}, "Reverb"));
@@ -269,29 +270,31 @@ std::vector<Table> table_2(const Results& results) {
   return out;
 }
 
-Table full_table_1(const Results& results, Level level) {
-  const std::string repeats = level == Level::same_sound ? ", exact repeats counted as hits" : "";
+Table full_table_1(const Results& results) {
   const std::string count = count_text(results, asked_of(DistortionKind::noise_reverb), all_lengths(results));
-  Table table{"Table 1 in full" + repeats + ", " + count, "length", "SNR", system_heads(results), {}, {}};
+  Table table{"Table 1 in full, " + count, "length", "SNR", system_heads(results), {}, {}};
   for (const std::size_t length : all_lengths(results)) {
     const double length_s = results.evaluation.lengths_s[length];
     const std::string group = length_text(length_s);
-    add_rows(results, group, length, level, DistortionKind::none, {}, table);
-    add_rows(results, group, length, level, DistortionKind::noise_reverb,
-             level == Level::place ? paper_table_1(length_s) : std::vector<PaperRow>{}, table);
+    add_rows(results, group, length, Level::place, DistortionKind::none, {}, table);
+    add_rows(results, group, length, Level::place, DistortionKind::noise_reverb, paper_table_1(length_s), table);
   }
-  if (level == Level::place) {
-    table.notes.emplace_back(
-        "Bold: the best of a row, where they differ. Exact: all fingerprints are compared; LSH: those in the probed "
-        "buckets. Scored: ranked by the similarity of the whole sequence; vote: by agreement on the start. The paper "
-        "searches by LSH and votes.");
-  }
+  table.notes.emplace_back(
+      "Bold: the best of a row, where they differ. Exact: all fingerprints are compared; LSH: those in the probed "
+      "buckets. Scored: ranked by the similarity of the whole sequence; vote: by agreement on the start. The paper "
+      "searches by LSH and votes.");
   return table;
 }
 
 Table full_table_2(const Results& results) {
   const std::size_t longest = results.evaluation.lengths_s.size() - 1;
-  Table table{"Table 2 in full, " + length_text(results.evaluation.lengths_s[longest]),
+  std::vector<Asked> all;
+  for (const DistortionKind kind : kKinds) {
+    const std::vector<Asked> more = asked_of(kind);
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  const std::string length = length_text(results.evaluation.lengths_s[longest]);
+  Table table{"Table 2 in full, " + length + ", " + count_text(results, all, {longest}),
               "distortion",
               "SNR or RT60",
               system_heads(results),
@@ -375,8 +378,7 @@ std::vector<Table> all_tables(const Results& results) {
   }
   const std::vector<Table> second = table_2(results);
   out.insert(out.end(), second.begin(), second.end());
-  out.push_back(full_table_1(results, Level::place));
-  out.push_back(full_table_1(results, Level::same_sound));
+  out.push_back(full_table_1(results));
   out.push_back(full_table_2(results));
   if (!results.choices.empty()) {
     out.push_back(choices_table(results.choices));

@@ -46,8 +46,8 @@ std::size_t headline_system(const Evaluation& evaluation);
 std::vector<Table> table_1(const Results& results);
 /// As in the paper: audio level at the longest length; noise and noise + reverb, then reverb alone.
 std::vector<Table> table_2(const Results& results);
-/// Table 1 in full, clean queries among them. `level` is Level::place or, exact repeats counted as hits, same_sound.
-Table full_table_1(const Results& results, Level level);
+/// In full: every way of searching as a column, and clean queries too.
+Table full_table_1(const Results& results);
 Table full_table_2(const Results& results);
 /// The share of queries that nobody could decide; the seconds a query takes; what choices cost.
 Table repeats_table(const std::vector<RepeatShare>& shares);
