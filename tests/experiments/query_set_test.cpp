@@ -26,9 +26,17 @@ TEST(QuerySet, ComesBackAsItWasWritten) {
   const TemporaryFolder folder;
   QuerySet set{folder.path(), {}};
   set.queries.push_back({"0000-clean", "0000-clean.wav", "a, \"b\"/c\nd.ogg", 12.3456875, 5, "clean", {}, {}, "", {}});
-  set.queries.push_back(
-      {"0000-x", "0000-x.wav", "e.mp3", 0, 0.96, "noise+reverb", 10, 0.5, "babble", {{7.25, 0.995}, {9.5, 0.96}},
-       {{0.96, 0.9971}, {2, 0}}});
+  set.queries.push_back({"0000-x",
+                         "0000-x.wav",
+                         "e.mp3",
+                         0,
+                         0.96,
+                         "noise+reverb",
+                         10,
+                         0.5,
+                         "babble",
+                         {{7.25, 0.995}, {9.5, 0.96}},
+                         {{0.96, 0.9971}, {2, 0}}});
   write_query_set(set);
   const QuerySet back = read_query_set(folder.path());
   ASSERT_EQ(back.queries.size(), 2U);
