@@ -17,7 +17,7 @@ namespace {
 constexpr double kWidth = 480;
 constexpr double kHeight = 300;
 constexpr double kLeft = 44;
-constexpr double kRight = 14;
+constexpr double kRight = 20;
 constexpr double kTop = 58;
 constexpr double kBottom = 40;
 constexpr double kLegendStep = 78;
@@ -47,11 +47,13 @@ thead th { font-weight: 600; vertical-align: bottom; border-bottom: 2px solid va
 tbody th { font-weight: 400; } tr > :first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
   background: var(--paper); }
 tr.group th { font-weight: 600; padding-top: .9rem; } tr.group span { position: sticky; left: 0; }
-tr.pale > * { color: var(--pale); } small { color: var(--pale); font-size: .8em; margin-left: .3em; }
+tr.pale > * { color: var(--pale); } small { color: var(--pale); font-size: .8em;
+  display: inline-block; min-width: 5.6em; text-align: left; }
 @media (max-width: 40rem) {
   body { padding: 1.2rem 1rem 3rem; } table { font-size: .85rem; width: 100%; }
   th, td { padding: .3rem 0 .3rem .6rem; } thead th, tbody th { white-space: normal; }
-  small { display: block; margin: 0; line-height: 1.2; } }
+  small { display: block; min-width: 0; text-align: right; line-height: 1.2; }
+  svg text { font-size: 14px; } }
 )";
 
 std::string number(double value) {
@@ -109,17 +111,33 @@ std::string line_at(double x1, double y1, double x2, double y2) {
          pixel(y2) + "\"/>";
 }
 
-std::string grid(const Axis& x, const Axis& y) {
+std::vector<double> round_marks(const Axis& axis) {
+  std::vector<double> out;
+  const double step = round_step(axis.high - axis.low);
+  for (double mark = std::ceil(axis.low / step) * step; mark <= axis.high + 1e-9; mark += step) {
+    out.push_back(std::abs(mark) < step / 1e6 ? 0 : mark);
+  }
+  return out;
+}
+
+// Where the horizontal axis is marked: at the points where they are few.
+std::vector<double> marks_of(const std::vector<Curve>& curves, const Axis& x) {
+  constexpr std::size_t kFew = 8;
+  std::vector<double> out;
+  for (const auto& point : curves.front().points) {
+    out.push_back(point.first);
+  }
+  return out.empty() || out.size() > kFew ? round_marks(x) : out;
+}
+
+std::string grid(const Axis& x, const Axis& y, const std::vector<double>& x_marks) {
   std::string out;
-  for (const bool horizontal : {true, false}) {
-    const Axis& axis = horizontal ? x : y;
-    const double step = round_step(axis.high - axis.low);
-    for (double mark = std::ceil(axis.low / step) * step; mark <= axis.high + 1e-9; mark += step) {
-      const double at = axis.place(mark);
-      const std::string label = number(std::abs(mark) < step / 1e6 ? 0 : mark);
-      out += horizontal ? text_at(at, kHeight - kBottom + 16, "middle", label, "pale")
-                        : line_at(kLeft, at, kWidth - kRight, at) + text_at(kLeft - 6, at + 4, "end", label, "pale");
-    }
+  for (const double mark : x_marks) {
+    out += text_at(x.place(mark), kHeight - kBottom + 16, "middle", number(mark), "pale");
+  }
+  for (const double mark : round_marks(y)) {
+    const double at = y.place(mark);
+    out += line_at(kLeft, at, kWidth - kRight, at) + text_at(kLeft - 6, at + 4, "end", number(mark), "pale");
   }
   return out;
 }
@@ -162,7 +180,7 @@ std::string hit_rate_chart(const Results& results) {
     curves.push_back(std::move(curve));
     curves.push_back(std::move(paper));
   }
-  return chart_svg("Table 1: ours by query length, and the paper's (dotted)", "SNR, dB", "%", curves);
+  return chart_svg("Table 1: ours, and the paper's dotted", "SNR, dB", "%", curves);
 }
 
 }  // namespace
@@ -177,9 +195,8 @@ std::string chart_svg(const std::string& title, const std::string& x_label, cons
   const Axis y = axis_of(curves, false);
   std::string out =
       str("<svg viewBox=\"0 0 ", kWidth, ' ', kHeight, "\" role=\"img\" aria-label=\"", escaped_html(title), "\">");
-  out += text_at(kLeft, 14, "start", escaped_html(title)) +
-         text_at(kWidth - kRight, kHeight - 6, "end", x_label, "pale") +
-         text_at(kLeft - 6, kTop - 12, "end", y_label, "pale") + grid(x, y);
+  out += text_at(kLeft, 14, "start", escaped_html(title + ", " + y_label)) +
+         text_at(kWidth - kRight, kHeight - 6, "end", x_label, "pale") + grid(x, y, marks_of(curves, x));
   std::size_t number = 0;
   std::size_t colour = 0;
   for (const Curve& curve : curves) {
