@@ -1,14 +1,13 @@
 #include "experiments/evaluate.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <cmath>
-#include <cstring>
+#include <map>
 #include <optional>
 
-#include "data/decode.h"
 #include "data/progress.h"
+#include "experiments/answer_cells.h"
+#include "experiments/query_rows.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "search/matcher.h"
@@ -38,195 +37,249 @@ Neighbours rows_of(const Neighbours& all, std::int64_t begin, std::int64_t end) 
   return {all.indices.slice(begin, end), all.scores.slice(begin, end)};
 }
 
-// The fingerprints of one query. A beginning's fingerprints are those of the whole, except where its last window would
-// reach beyond its end: then the beginning is fingerprinted by itself.
-struct QueryRows {
-  std::vector<Tensor> parts;                                         // (rows, d) each
-  std::vector<std::optional<std::pair<int, std::int64_t>>> lengths;  // for each length: part, and rows of it
+// The queries of one condition: what a cell answers.
+struct Group {
+  std::string label;
+  std::vector<std::size_t> queries;
 };
 
-QueryRows fingerprint(const Query& query, const std::filesystem::path& file, const nn::Fingerprinter& fingerprinter,
-                      int hop_frames, const EvaluationOptions& options) {
-  const FeatureOptions& features = fingerprinter.model().features;
-  std::vector<float> pcm = data::decode_audio(file, features.sample_rate);
-  check(!pcm.empty(), file.string(), ": no sound");
-  if (query.length_s > 0) {
-    pcm.resize(std::min(pcm.size(), static_cast<std::size_t>(std::llround(query.length_s * features.sample_rate))));
-  }
-  QueryRows out;
-  out.parts.push_back(fingerprinter.fingerprints(pcm, hop_frames));
-  for (const double length_s : options.lengths_s) {
-    if (!has_length(query, length_s)) {
-      out.lengths.emplace_back();
-      continue;
+std::vector<Group> groups_of(const QuerySet& set) {
+  std::vector<Group> out;
+  std::map<std::string, std::size_t> known;
+  for (std::size_t q = 0; q < set.queries.size(); ++q) {
+    const Query& query = set.queries[q];
+    const std::string label = (query.condition.empty() ? "queries" : query.condition) +
+                              (query.snr_db ? str("-snr", *query.snr_db) : "") +
+                              (query.rt60_s ? str("-rt", *query.rt60_s) : "");
+    const auto [at, is_new] = known.emplace(label, out.size());
+    if (is_new) {
+      out.push_back({label, {}});
     }
-    const auto samples = std::min(static_cast<std::int64_t>(std::llround(length_s * features.sample_rate)),
-                                  static_cast<std::int64_t>(pcm.size()));
-    const std::int64_t rows = fingerprinter.count(samples, hop_frames);
-    const std::int64_t last_frame = (rows - 1) * hop_frames + features.frames - 1;
-    const bool cut_window = last_frame * features.hop + features.n_fft / 2 > samples;
-    if (cut_window && samples < static_cast<std::int64_t>(pcm.size())) {
-      out.parts.push_back(
-          fingerprinter.fingerprints(std::span(pcm).first(static_cast<std::size_t>(samples)), hop_frames));
-      out.lengths.emplace_back(std::pair(static_cast<int>(out.parts.size()) - 1, rows));
-    } else {
-      out.lengths.emplace_back(std::pair(0, rows));
+    out[at->second].queries.push_back(q);
+  }
+  return out;
+}
+
+// One database; nothing is prepared for a search that is not needed.
+class StoreSearch {
+ public:
+  StoreSearch(const search::IndexStore& store, const EvaluationOptions& options, int ratio)
+      : store_(store), options_(options) {
+    matching_.neighbours = options.neighbours;
+    matching_.query_ratio = ratio;
+    matching_.lsh = options.lsh_options;
+    std::string tracks;
+    for (const search::Track& track : store.tracks()) {
+      tracks += str(track.path, '\t', track.first_row, '\n');
+    }
+    database_ = str(store.content_key(), ' ', search::name_of(store.format().precision), ' ', short_hash(tracks));
+  }
+
+  // Everything that the answers to these queries depend on.
+  std::string key(Method method, const std::string& queries) const {
+    const search::LshOptions& lsh = matching_.lsh;
+    std::string out = str("version 1; model ", store_.format().model_hash, "; database ", database_, "; query ratio ",
+                          matching_.query_ratio, "; ", matching_.neighbours, " neighbours; lengths");
+    for (const double length_s : options_.lengths_s) {
+      out += str(' ', length_s);
+    }
+    out += method == Method::exact ? "; exact"
+                                   : str("; LSH ", lsh.tables, ' ', lsh.bits, ' ', lsh.rotations, ' ', lsh.probes, ' ',
+                                         lsh.seed, ' ', lsh.max_candidates, ' ', lsh.max_entries);
+    return out + "; queries " + queries;
+  }
+
+  AnswerCell search(Method method, QueryRows& rows, std::size_t queries, data::Progress& progress) {
+    prepare(method);
+    AnswerCell cell(options_.lengths_s.size(), queries);
+    for (std::size_t b = 0; b < rows.batches(); ++b) {
+      const QueryBatch& batch = rows.batch(b);
+      const double begun = now_s();
+      const Neighbours near = (method == Method::lsh ? *lsh_ : rankers_.front()).neighbours(batch.rows);
+      const double searched = now_s();
+      rank(batch, near, cell);
+      cell.search_s += searched - begun;
+      cell.rank_s += now_s() - searched;
+      progress.add(static_cast<std::int64_t>(batch.ranges.size()));
+    }
+    cell.fingerprint_s = rows.seconds();
+    return cell;
+  }
+
+ private:
+  void prepare(Method method) {
+    // Rankings do not depend on how neighbours were found: these serve both methods, in the order of CellRanking.
+    for (const Ranking ranking : {Ranking::vote, Ranking::vote_track, Ranking::scored}) {
+      if (rankers_.size() < kRankings) {
+        matching_.ranking = ranking;
+        rankers_.emplace_back(store_, matching_);
+      }
+    }
+    if (method == Method::lsh && !lsh_) {
+      MatcherOptions hashed = matching_;
+      hashed.method = Method::lsh;
+      lsh_.emplace(store_, hashed);
+    }
+  }
+
+  void rank(const QueryBatch& batch, const Neighbours& near, AnswerCell& cell) const {
+    parallel_for(static_cast<std::int64_t>(batch.ranges.size()), [&](std::int64_t i) {
+      const auto q = static_cast<std::size_t>(i);
+      for (std::size_t length = 0; length < batch.ranges[q].size(); ++length) {
+        if (const auto& range = batch.ranges[q][length]) {
+          const Tensor fingerprints = batch.rows.slice(range->first, range->second);
+          const Neighbours own = rows_of(near, range->first, range->second);
+          for (std::size_t ranking = 0; ranking < kRankings; ++ranking) {
+            cell.answers.at(ranking)[length][batch.first + q] = answer_of(rankers_[ranking].rank(fingerprints, own));
+          }
+        }
+      }
+    });
+  }
+
+  const search::IndexStore& store_;
+  const EvaluationOptions& options_;
+  MatcherOptions matching_;
+  std::string database_;  // what its rows are and where they come from
+  std::vector<Matcher> rankers_;
+  std::optional<Matcher> lsh_;
+};
+
+// Of a group's sound files: what they are called and whether they have changed.
+std::string queries_key(const QuerySet& set, const Group& group) {
+  std::string text;
+  for (const std::size_t q : group.queries) {
+    const Query& query = set.queries[q];
+    std::error_code error;
+    const std::filesystem::path file = set.folder / query.path;
+    text += str(query.path.string(), '\t', query.length_s, '\t', std::filesystem::file_size(file, error), '\t',
+                std::filesystem::last_write_time(file, error).time_since_epoch().count(), '\n');
+  }
+  return str(group.queries.size(), ' ', short_hash(text));
+}
+
+// Of all methods: scored first, which is what `search` does by itself.
+Evaluation empty_evaluation(const EvaluationOptions& options, std::size_t queries) {
+  Evaluation out;
+  out.lengths_s = options.lengths_s;
+  const std::vector<std::vector<Answer>> empty(options.lengths_s.size(), std::vector<Answer>(queries));
+  for (const std::string method : {"exact", "LSH"}) {
+    if (method == "exact" || options.lsh) {
+      out.systems.push_back({method + ", scored", method, "scored", empty, {}});
+      out.systems.push_back({method + ", vote", method, "vote", empty, empty});
     }
   }
   return out;
 }
 
-struct Batch {
-  Tensor rows;                                   // of all queries and parts, one behind another
-  std::vector<std::vector<std::int64_t>> first;  // [query][part]: row
-};
-
-Batch join(const std::vector<QueryRows>& queries) {
-  Batch batch;
-  std::int64_t count = 0;
-  for (const QueryRows& query : queries) {
-    std::vector<std::int64_t>& first = batch.first.emplace_back();
-    for (const Tensor& part : query.parts) {
-      first.push_back(count);
-      count += part.dim(0);
+// Puts a cell's answers where they belong; its seconds are added up.
+void add_cell(const AnswerCell& cell, Method method, const Group& group, Evaluation& evaluation) {
+  const std::size_t system = method == Method::lsh ? 2 : 0;
+  SystemAnswers& scored = evaluation.systems.at(system);
+  SystemAnswers& vote = evaluation.systems.at(system + 1);
+  for (std::size_t length = 0; length < evaluation.lengths_s.size(); ++length) {
+    for (std::size_t i = 0; i < group.queries.size(); ++i) {
+      const std::size_t q = group.queries[i];
+      scored.places[length][q] = cell.answers[kScored][length][i];
+      vote.places[length][q] = cell.answers[kVote][length][i];
+      vote.files[length][q] = cell.answers[kVoteTrack][length][i];
     }
   }
-  batch.rows = Tensor({count, queries.front().parts.front().dim(1)});
-  for (std::size_t q = 0; q < queries.size(); ++q) {
-    for (std::size_t p = 0; p < queries[q].parts.size(); ++p) {
-      const Tensor& part = queries[q].parts[p];
-      batch.rows.slice(batch.first[q][p], batch.first[q][p] + part.dim(0)).copy_from(part);
-    }
-  }
-  return batch;
+  SecondsPerQuery& seconds = evaluation.seconds;
+  seconds.fingerprint += method == Method::exact ? cell.fingerprint_s : 0;
+  (method == Method::lsh ? seconds.lsh : seconds.exact) += cell.search_s;
+  seconds.rank += cell.rank_s;
 }
 
 class Evaluator {
  public:
-  Evaluator(const QuerySet& set, const nn::Fingerprinter& fingerprinter, const search::IndexStore& store,
-            const EvaluationOptions& options)
-      : set_(set),
-        fingerprinter_(fingerprinter),
-        options_(options),
-        hop_frames_(search::hop_frames_of(fingerprinter.model(), store.format()) / options.query_ratio) {
-    MatcherOptions matching;
-    matching.neighbours = options.neighbours;
-    matching.query_ratio = options.query_ratio;
-    matching.lsh = options.lsh_options;
-    // Rankings do not depend on how neighbours were found: these three serve both methods.
-    for (const Ranking ranking : {Ranking::vote, Ranking::vote_track, Ranking::scored}) {
-      matching.ranking = ranking;
-      rankers_.emplace_back(store, matching);
+  Evaluator(const QuerySet& set, const nn::Fingerprinter& fingerprinter,
+            const std::vector<const search::IndexStore*>& stores, const EvaluationOptions& options)
+      : set_(set), fingerprinter_(fingerprinter), options_(options) {
+    const int ratio = search::query_ratio(stores.front()->format(), options.query_hop_s);
+    const int hop_frames = search::hop_frames_of(fingerprinter.model(), stores.front()->format());
+    check(hop_frames % ratio == 0, "query hop: ", options.query_hop_s, " s is not a whole number of frames");
+    hop_frames_ = hop_frames / ratio;
+    for (const search::IndexStore* store : stores) {
+      searches_.emplace_back(*store, options, ratio);
+      out_.push_back(empty_evaluation(options, set.queries.size()));
     }
-    if (options.lsh) {
-      matching.method = Method::lsh;
-      lsh_.emplace(store, matching);
-    }
-    out_.lengths_s = options.lengths_s;
-    for (const char* method : {"exact", "LSH"}) {
-      if (options.lsh || out_.systems.size() < 2) {
-        add_system(str(method, ", vote"), true);
-        add_system(str(method, ", scored"), false);
-      }
-    }
+    methods_ = options.lsh ? std::vector{Method::exact, Method::lsh} : std::vector{Method::exact};
   }
 
-  Evaluation run() {
-    data::Progress progress("searching", static_cast<std::int64_t>(set_.queries.size()), "queries", options_.progress);
-    const auto batch = static_cast<std::size_t>(options_.batch);
-    for (std::size_t first = 0; first < set_.queries.size(); first += batch) {
-      const std::size_t count = std::min(batch, set_.queries.size() - first);
-      run_batch(first, count);
-      progress.add(static_cast<std::int64_t>(count));
+  std::vector<Evaluation> run() {
+    const std::size_t cells = searches_.size() * methods_.size();
+    data::Progress progress("searching", static_cast<std::int64_t>(set_.queries.size() * cells), "queries",
+                            options_.progress);
+    for (const Group& group : groups_of(set_)) {
+      run_group(group, progress);
     }
-    const auto n = static_cast<double>(std::max<std::size_t>(1, set_.queries.size()));
-    out_.seconds.fingerprint /= n;
-    out_.seconds.exact /= n;
-    out_.seconds.lsh /= n;
-    // Three rankings of each length and method.
-    out_.seconds.rank /= n * 3 * static_cast<double>(options_.lengths_s.size()) * (options_.lsh ? 2 : 1);
+    for (Evaluation& evaluation : out_) {
+      const auto n = static_cast<double>(std::max<std::size_t>(1, set_.queries.size()));
+      SecondsPerQuery& seconds = evaluation.seconds;
+      seconds.fingerprint /= n;
+      seconds.exact /= n;
+      seconds.lsh /= n;
+      seconds.rank /= n * static_cast<double>(kRankings * options_.lengths_s.size() * methods_.size());
+    }
     return std::move(out_);
   }
 
  private:
-  void add_system(const std::string& name, bool separate_files) {
-    const std::vector<std::vector<Answer>> empty(options_.lengths_s.size(), std::vector<Answer>(set_.queries.size()));
-    out_.systems.push_back({name, empty, separate_files ? empty : std::vector<std::vector<Answer>>{}});
-  }
-
-  void run_batch(std::size_t first, std::size_t count) {
-    const double begun = now_s();
-    std::vector<QueryRows> queries(count);
-    parallel_for(static_cast<std::int64_t>(count), [&](std::int64_t i) {
-      const Query& query = set_.queries[first + static_cast<std::size_t>(i)];
-      queries[static_cast<std::size_t>(i)] =
-          fingerprint(query, set_.folder / query.path, fingerprinter_, hop_frames_, options_);
-    });
-    const double embedded = now_s();
-    out_.seconds.fingerprint += embedded - begun;
-    const Batch batch = join(queries);
-    const Neighbours exact = rankers_.front().neighbours(batch.rows);
-    const double searched = now_s();
-    out_.seconds.exact += searched - embedded;
-    rank_all(first, queries, batch, exact, 0);
-    out_.seconds.rank += now_s() - searched;
-    if (lsh_) {
-      const double again = now_s();
-      const Neighbours hashed = lsh_->neighbours(batch.rows);
-      const double found = now_s();
-      out_.seconds.lsh += found - again;
-      rank_all(first, queries, batch, hashed, 2);
-      out_.seconds.rank += now_s() - found;
+  void run_group(const Group& group, data::Progress& progress) {
+    QueryRows rows(set_, group.queries, fingerprinter_, hop_frames_, options_.lengths_s, options_.batch);
+    const std::string queries = queries_key(set_, group);
+    for (std::size_t s = 0; s < searches_.size(); ++s) {
+      for (const Method method : methods_) {
+        add_cell(cell_of(group, searches_[s], method, queries, rows, out_[s], progress), method, group, out_[s]);
+      }
     }
   }
 
-  // Fills systems `system` (vote) and `system` + 1 (scored).
-  void rank_all(std::size_t first, const std::vector<QueryRows>& queries, const Batch& batch,
-                const Neighbours& neighbours, std::size_t system) {
-    SystemAnswers& vote = out_.systems.at(system);
-    SystemAnswers& scored = out_.systems.at(system + 1);
-    parallel_for(static_cast<std::int64_t>(queries.size()), [&](std::int64_t i) {
-      const auto q = static_cast<std::size_t>(i);
-      for (std::size_t length = 0; length < queries[q].lengths.size(); ++length) {
-        if (!queries[q].lengths[length]) {
-          continue;
-        }
-        const auto [part, rows] = *queries[q].lengths[length];
-        const std::int64_t begin = batch.first[q][static_cast<std::size_t>(part)];
-        const Tensor fingerprints = batch.rows.slice(begin, begin + rows);
-        const Neighbours near = rows_of(neighbours, begin, begin + rows);
-        vote.places[length][first + q] = answer_of(rankers_[0].rank(fingerprints, near));
-        vote.files[length][first + q] = answer_of(rankers_[1].rank(fingerprints, near));
-        scored.places[length][first + q] = answer_of(rankers_[2].rank(fingerprints, near));
+  // From the disk where it is there.
+  AnswerCell cell_of(const Group& group, StoreSearch& search, Method method, const std::string& queries,
+                     QueryRows& rows, Evaluation& evaluation, data::Progress& progress) const {
+    const std::string key = search.key(method, queries);
+    const std::filesystem::path file =
+        cell_file(options_.cells, group.label + (method == Method::lsh ? ".lsh" : ".exact"), key);
+    ++evaluation.cells;
+    if (!options_.cells.empty()) {
+      if (auto cell = read_cell(file, key, options_.lengths_s.size(), group.queries.size())) {
+        progress.add(static_cast<std::int64_t>(group.queries.size()));
+        return std::move(*cell);
       }
-    });
+    }
+    ++evaluation.searched;
+    AnswerCell cell = search.search(method, rows, group.queries.size(), progress);
+    if (!options_.cells.empty()) {
+      write_cell(file, key, cell);
+    }
+    return cell;
   }
 
   const QuerySet& set_;
   const nn::Fingerprinter& fingerprinter_;
   const EvaluationOptions& options_;
-  int hop_frames_;
-  std::vector<Matcher> rankers_;  // vote, vote of the whole track, scored
-  std::optional<Matcher> lsh_;
-  Evaluation out_;
+  int hop_frames_ = 0;
+  std::vector<Method> methods_;
+  std::vector<StoreSearch> searches_;
+  std::vector<Evaluation> out_;
 };
 
 }  // namespace
 
-bool has_length(const Query& query, double length_s) {
-  constexpr double kSlackS = 1e-3;
-  return query.length_s <= 0 || query.length_s + kSlackS >= length_s;
-}
-
-Evaluation evaluate(const QuerySet& set, const nn::Fingerprinter& fingerprinter, const search::IndexStore& store,
-                    const EvaluationOptions& options) {
-  check(options.query_ratio >= 1 && fingerprinter.model().features.hop_frames % options.query_ratio == 0,
-        "query ratio ", options.query_ratio, ": does not divide the hop of ", fingerprinter.model().features.hop_frames,
-        " frames");
-  check(nn::model_hash(fingerprinter.model()) == store.format().model_hash, store.folder().string(),
-        ": was built with another model");
-  check(store.database().rows() > 0, store.folder().string(), ": the index is empty");
-  return Evaluator(set, fingerprinter, store, options).run();
+std::vector<Evaluation> evaluate(const QuerySet& set, const nn::Fingerprinter& fingerprinter,
+                                 const std::vector<const search::IndexStore*>& stores,
+                                 const EvaluationOptions& options) {
+  check(!stores.empty(), "nothing to search in");
+  const std::string hash = nn::model_hash(fingerprinter.model());
+  for (const search::IndexStore* store : stores) {
+    check(hash == store->format().model_hash, store->folder().string(), ": was built with another model");
+    check(store->database().rows() > 0, store->folder().string(), ": the index is empty");
+    check(store->format().hop_samples == stores.front()->format().hop_samples, store->folder().string(),
+          ": has another hop than ", stores.front()->folder().string());
+  }
+  return Evaluator(set, fingerprinter, stores, options).run();
 }
 
 }  // namespace earmark::experiments

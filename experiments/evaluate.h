@@ -1,8 +1,8 @@
 // Runs a query set through the search: every query is fingerprinted once, its beginnings are the shorter queries, and
-// each is searched by every method and ranked in every way.
+// each is searched by every method and ranked in every way. What is done is kept, condition by condition.
 #pragma once
 
-#include <functional>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -15,10 +15,12 @@ namespace earmark::experiments {
 
 /// All answers of one way of searching. A system from elsewhere has only one list of them.
 struct SystemAnswers {
-  std::string name;  ///< "exact, scored"
+  std::string name;     ///< "exact, scored"
+  std::string method;   ///< "exact", "LSH"; empty: a system from elsewhere.
+  std::string ranking;  ///< "scored", "vote"
   /// [length][query]: for the segment level, and for the audio level where that is another ranking.
   std::vector<std::vector<Answer>> places;
-  std::vector<std::vector<Answer>> files;  ///< Empty: the same as `places`.
+  std::vector<std::vector<Answer>> files = {};  ///< Empty: the same as `places`.
 };
 
 /// Seconds per query of the set's full length, all threads at work on many queries at once.
@@ -33,24 +35,26 @@ struct Evaluation {
   std::vector<double> lengths_s;  ///< Ascending.
   std::vector<SystemAnswers> systems;
   SecondsPerQuery seconds;
+  int cells = 0;     ///< A condition by a method (answer_cells.h).
+  int searched = 0;  ///< Of them; the others were there.
 };
 
 struct EvaluationOptions {
   std::vector<double> lengths_s = {0.96, 2, 3, 5};
-  bool lsh = true;      ///< Search by LSH as well.
-  int query_ratio = 1;  ///< Query rows for each database hop.
+  bool lsh = true;         ///< Search by LSH as well.
+  double query_hop_s = 0;  ///< Between query fingerprints; 0: as in the database.
   int neighbours = 5;
   search::LshOptions lsh_options;
-  int batch = 64;  ///< Queries searched together.
+  std::filesystem::path cells;  ///< Folder where finished cells are kept and looked for; empty: none.
+  int batch = 64;               ///< Queries searched together.
   bool progress = false;
 };
 
-/// Answers for every length that a query has; a query shorter than a length has no answer there. Throws Error where a
-/// query cannot be read, and where model and index do not fit.
-Evaluation evaluate(const QuerySet& set, const nn::Fingerprinter& fingerprinter, const search::IndexStore& store,
-                    const EvaluationOptions& options);
-
-/// Whether a query is long enough to be asked as one of `length_s` (an unknown length is).
-bool has_length(const Query& query, double length_s);
+/// Answers from each of the stores, which hold fingerprints of one model at one hop, for every length that a query has;
+/// a query shorter than a length has no answer there. Queries are fingerprinted once for all stores, and only where a
+/// cell is missing. Throws Error where a query cannot be read, and where model, hop and index do not fit.
+std::vector<Evaluation> evaluate(const QuerySet& set, const nn::Fingerprinter& fingerprinter,
+                                 const std::vector<const search::IndexStore*>& stores,
+                                 const EvaluationOptions& options);
 
 }  // namespace earmark::experiments

@@ -29,7 +29,10 @@ using Verdicts = std::vector<std::vector<std::vector<Verdict>>>;
 /// are known.
 using FindTrack = std::function<std::optional<std::filesystem::path>(const std::string& track)>;
 
-Verdicts judge(const QuerySet& set, const Evaluation& evaluation, const FindTrack& find_track, bool progress = false);
+/// Comparing the sound of places takes a while: what is found out about a track is kept in `folder` (empty: nowhere),
+/// and asked there first as long as the track's file is the same.
+Verdicts judge(const QuerySet& set, const Evaluation& evaluation, const FindTrack& find_track, bool progress = false,
+               const std::filesystem::path& folder = {});
 
 /// Hits among the queries that `wanted` picks.
 enum class Level { file, place, same_sound };

@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "data/decode.h"
@@ -40,17 +39,18 @@ double mean_square(std::span<const float> samples) {
   return energy / static_cast<double>(samples.size());
 }
 
-// What belongs to one excerpt, whatever becomes of it.
-struct Excerpt {
-  bool done = false;
-  std::vector<Query> queries;
-  std::vector<RepeatShare> repeats;  // 0 or 1 each
-};
+// An excerpt in every condition; empty until it is made.
+using Excerpt = std::vector<Query>;
 
 std::string four_digits(int number) {
   std::array<char, 16> text{};
   std::snprintf(text.data(), text.size(), "%04d", number);
   return text.data();
+}
+
+// What an excerpt that is made leaves until all of them are.
+fs::path excerpt_file(const fs::path& folder, int number) {
+  return folder / "excerpts" / (four_digits(number) + ".csv");
 }
 
 class Maker {
@@ -71,13 +71,14 @@ class Maker {
     }
   }
 
-  std::vector<Excerpt> run() {
-    std::vector<Excerpt> excerpts(static_cast<std::size_t>(options_.excerpts));
+  // Fills `excerpts` where they are missing.
+  void run(std::vector<Excerpt>& excerpts) {
     data::Progress progress("making queries", options_.excerpts, "excerpts", options_.progress);
+    progress.set(std::count_if(excerpts.begin(), excerpts.end(), [](const Excerpt& e) { return !e.empty(); }));
     for (int round = 0; round < kRounds; ++round) {
       const std::map<std::size_t, std::vector<int>> by_track = draw_tracks(excerpts, round);
       if (by_track.empty()) {
-        return excerpts;
+        return;
       }
       const std::vector<std::pair<std::size_t, std::vector<int>>> work(by_track.begin(), by_track.end());
       parallel_for(static_cast<std::int64_t>(work.size()), [&](std::int64_t i) {
@@ -94,7 +95,7 @@ class Maker {
   std::map<std::size_t, std::vector<int>> draw_tracks(const std::vector<Excerpt>& excerpts, int round) const {
     std::map<std::size_t, std::vector<int>> out;
     for (int i = 0; i < options_.excerpts; ++i) {
-      if (!excerpts[static_cast<std::size_t>(i)].done) {
+      if (excerpts[static_cast<std::size_t>(i)].empty()) {
         RandomStream random(options_.seed, kTrackStream + static_cast<std::uint64_t>(round),
                             static_cast<std::uint64_t>(i));
         out[random.below(tracks_.size())].push_back(i);
@@ -145,16 +146,15 @@ class Maker {
   std::int64_t samples() const { return std::llround(options_.length_s * options_.sample_rate); }
 
   Excerpt make(const data::AudioFile& track, const std::vector<float>& pcm, std::int64_t start, int number,
-               const RepeatFinder& repeats) const {
+               const RepeatFinder& finder) const {
     Excerpt out;
-    out.done = true;
     const double start_s = static_cast<double>(start) / options_.sample_rate;
     std::vector<Equivalent> places;
+    std::vector<Repeat> repeats;
     for (const double length_s : kLengthsS) {
       if (length_s <= options_.length_s) {
-        places = repeats.repeats(start_s, length_s, kSimilarSound);
-        const bool same = !places.empty() && places.front().correlation > kSameSound;
-        out.repeats.push_back({length_s, same ? 1.0 : 0.0, places.empty() ? 0.0 : 1.0});
+        places = finder.repeats(start_s, length_s, kSimilarSound);
+        repeats.push_back({length_s, places.empty() ? 0 : places.front().correlation});
       }
     }
     for (const Condition& condition : conditions_) {
@@ -167,12 +167,14 @@ class Maker {
                   condition.snr_db,
                   condition.rt60_s,
                   "",
-                  places};
+                  places,
+                  repeats};
       query.path = query.id + ".wav";
       const std::vector<float> sound = distorted(pcm, start, number, condition, query.noise_kind);
       data::write_wav(folder_ / query.path, sound, options_.sample_rate);
-      out.queries.push_back(std::move(query));
+      out.push_back(std::move(query));
     }
+    write_queries(excerpt_file(folder_, number), out);
     return out;
   }
 
@@ -223,23 +225,10 @@ class Maker {
   std::map<double, std::vector<data::Rir>> rooms_;
 };
 
-nlohmann::json repeats_json(const std::vector<Excerpt>& excerpts) {
-  nlohmann::json out = nlohmann::json::array();
-  for (std::size_t i = 0; i < excerpts.front().repeats.size(); ++i) {
-    RepeatShare mean{excerpts.front().repeats[i].length_s, 0, 0};
-    for (const Excerpt& excerpt : excerpts) {
-      mean.same += excerpt.repeats[i].same / static_cast<double>(excerpts.size());
-      mean.similar += excerpt.repeats[i].similar / static_cast<double>(excerpts.size());
-    }
-    out.push_back({{"length_s", mean.length_s}, {"same", mean.same}, {"similar", mean.similar}});
-  }
-  return out;
-}
-
 // Everything a set depends on, as text.
 std::string inputs_of(const std::vector<data::AudioFile>& tracks, const QueryOptions& options) {
   std::string out =
-      str("version 1, ", options.excerpts, " excerpts of ", options.length_s, " s, seed ", options.seed, ", ",
+      str("version 2, ", options.excerpts, " excerpts of ", options.length_s, " s, seed ", options.seed, ", ",
           options.rooms, " rooms, ", options.babble_speakers, " speakers of ", options.speech.string(), ", silence ",
           options.silence_mean_square, ", ", options.sample_rate, " Hz\n");
   for (const data::AudioFile& track : tracks) {
@@ -254,49 +243,60 @@ std::string read_text(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-}  // namespace
-
-QuerySet make_queries(const fs::path& folder, const std::vector<data::AudioFile>& tracks, const QueryOptions& options) {
-  check(!tracks.empty(), "making queries: there are no tracks");
-  check(options.excerpts > 0 && options.rooms > 0, "making queries: expected at least one excerpt and one room");
+// A folder for the excerpts; nothing of a set with other inputs may be taken for one of this.
+void open_folder(const fs::path& folder, const std::string& inputs) {
   std::error_code error;
-  fs::create_directories(folder, error);
-  check(!error, folder.string(), ": cannot make the folder: ", error.message());
-  const std::vector<Excerpt> excerpts = Maker(folder, tracks, options).run();
-  QuerySet set{folder, {}};
-  for (const Excerpt& excerpt : excerpts) {
-    set.queries.insert(set.queries.end(), excerpt.queries.begin(), excerpt.queries.end());
-  }
-  write_file_atomically(folder / "repeats.json", std::string_view(repeats_json(excerpts).dump(1)));
-  write_query_set(set);
-  return set;
-}
-
-QuerySet prepare_queries(const fs::path& folder, const std::vector<data::AudioFile>& tracks,
-                         const QueryOptions& options, bool& reused) {
-  const std::string inputs = inputs_of(tracks, options);
-  reused = fs::exists(folder / "queries.csv") && read_text(folder / "inputs.txt") == inputs;
-  if (reused) {
-    return read_query_set(folder);
-  }
-  std::error_code error;
-  fs::remove(folder / "inputs.txt", error);
-  QuerySet set = make_queries(folder, tracks, options);
-  write_file_atomically(folder / "inputs.txt", std::string_view(inputs));
-  return set;
-}
-
-std::vector<RepeatShare> read_repeats(const fs::path& folder) {
-  std::vector<RepeatShare> out;
-  const std::string text = read_text(folder / "repeats.json");
-  if (!text.empty()) {
-    const nlohmann::json shares = nlohmann::json::parse(text, nullptr, false);
-    check(!shares.is_discarded(), (folder / "repeats.json").string(), ": not JSON");
-    for (const nlohmann::json& share : shares) {
-      out.push_back({share.value("length_s", 0.0), share.value("same", 0.0), share.value("similar", 0.0)});
+  if (read_text(folder / "inputs.txt") != inputs) {
+    for (const char* name : {"inputs.txt", "queries.csv", "excerpts"}) {
+      fs::remove_all(folder / name, error);
+      check(!error, (folder / name).string(), ": cannot be removed: ", error.message());
     }
   }
-  return out;
+  fs::create_directories(folder / "excerpts", error);
+  check(!error, folder.string(), ": cannot make the folder: ", error.message());
+  write_file_atomically(folder / "inputs.txt", std::string_view(inputs));
+}
+
+// What a making that was cut off has left; the number of excerpts.
+int read_excerpts(const fs::path& folder, std::vector<Excerpt>& excerpts) {
+  int found = 0;
+  for (std::size_t i = 0; i < excerpts.size(); ++i) {
+    const fs::path file = excerpt_file(folder, static_cast<int>(i));
+    if (fs::exists(file)) {
+      excerpts[i] = read_queries(file);
+      ++found;
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+QuerySet make_queries(const fs::path& folder, const std::vector<data::AudioFile>& tracks, const QueryOptions& options,
+                      int* kept) {
+  check(!tracks.empty(), "making queries: there are no tracks");
+  check(options.excerpts > 0 && options.rooms > 0, "making queries: expected at least one excerpt and one room");
+  const std::string inputs = inputs_of(tracks, options);
+  if (read_text(folder / "inputs.txt") == inputs && fs::exists(folder / "queries.csv")) {
+    if (kept != nullptr) {
+      *kept = options.excerpts;
+    }
+    return read_query_set(folder);
+  }
+  open_folder(folder, inputs);
+  std::vector<Excerpt> excerpts(static_cast<std::size_t>(options.excerpts));
+  const int found = read_excerpts(folder, excerpts);
+  Maker(folder, tracks, options).run(excerpts);
+  QuerySet set{folder, {}};
+  for (const Excerpt& excerpt : excerpts) {
+    set.queries.insert(set.queries.end(), excerpt.begin(), excerpt.end());
+  }
+  write_query_set(set);
+  fs::remove_all(folder / "excerpts");
+  if (kept != nullptr) {
+    *kept = found;
+  }
+  return set;
 }
 
 }  // namespace earmark::experiments

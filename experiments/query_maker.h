@@ -28,24 +28,11 @@ struct QueryOptions {
   bool progress = false;
 };
 
-/// How often the collection repeats itself: shares of the excerpts, by query length.
-struct RepeatShare {
-  double length_s = 0;
-  double same = 0;     ///< With a place that correlates above kSameSound: nobody could tell which was played.
-  double similar = 0;  ///< Above kSimilarSound.
-};
-
-/// Writes <folder>/<id>.wav for every excerpt and condition, queries.csv and repeats.json, and returns the set. The
-/// result depends on the tracks and the options only, not on the number of threads. Throws Error where no track is long
-/// and loud enough.
+/// Writes <folder>/<id>.wav for every excerpt and condition and queries.csv, and returns the set, which depends on the
+/// tracks and the options only, not on the number of threads. A folder that holds a whole set of the same tracks (by
+/// name and size) and options is left as it is; one whose making was cut off is completed. `kept`, where given, is set
+/// to the number of excerpts that were there. Throws Error where no track is long and loud enough.
 QuerySet make_queries(const std::filesystem::path& folder, const std::vector<data::AudioFile>& tracks,
-                      const QueryOptions& options);
-/// The same, but kept from before where `folder` holds a whole set of the same tracks (by name and size) and options.
-/// `reused` is set accordingly.
-QuerySet prepare_queries(const std::filesystem::path& folder, const std::vector<data::AudioFile>& tracks,
-                         const QueryOptions& options, bool& reused);
-
-/// Of a set that make_queries wrote; empty for sets from elsewhere.
-std::vector<RepeatShare> read_repeats(const std::filesystem::path& folder);
+                      const QueryOptions& options, int* kept = nullptr);
 
 }  // namespace earmark::experiments

@@ -91,14 +91,26 @@ std::string equivalents_field(const Query& query) {
   return out;
 }
 
-std::vector<Equivalent> parse_equivalents(const std::string& field) {
-  std::vector<Equivalent> out;
+// "length:correlation;..."
+std::string repeats_field(const Query& query) {
+  std::string out;
+  for (const Repeat& repeat : query.repeats) {
+    out += str(out.empty() ? "" : ";", repeat.length_s, ':', fixed(repeat.correlation, 4));
+  }
+  return out;
+}
+
+// The two numbers of every part "...@1.5:0.99" or "1.5:0.99", parts parted by semicolons.
+template <class Pair>
+std::vector<Pair> parse_pairs(const std::string& field) {
+  std::vector<Pair> out;
   std::istringstream in(field);
   for (std::string part; std::getline(in, part, ';');) {
-    const std::size_t at = part.rfind('@');
     const std::size_t colon = part.rfind(':');
-    if (at != std::string::npos && colon != std::string::npos && colon > at) {
-      out.push_back({std::strtod(part.c_str() + at + 1, nullptr), std::strtod(part.c_str() + colon + 1, nullptr)});
+    if (colon != std::string::npos) {
+      const std::size_t at = part.rfind('@', colon);
+      const std::size_t first = at == std::string::npos ? 0 : at + 1;
+      out.push_back({std::strtod(part.c_str() + first, nullptr), std::strtod(part.c_str() + colon + 1, nullptr)});
     }
   }
   return out;
@@ -106,9 +118,14 @@ std::vector<Equivalent> parse_equivalents(const std::string& field) {
 
 }  // namespace
 
-QuerySet read_query_set(const fs::path& folder) {
-  Table table(folder / "queries.csv", ',');
-  QuerySet set{folder, {}};
+bool has_length(const Query& query, double length_s) {
+  constexpr double kSlackS = 1e-3;
+  return query.length_s <= 0 || query.length_s + kSlackS >= length_s;
+}
+
+std::vector<Query> read_queries(const fs::path& csv) {
+  Table table(csv, ',');
+  std::vector<Query> out;
   const std::string track_column = table.has("track_id") ? "track_id" : "track";
   while (table.next()) {
     Query query;
@@ -122,16 +139,22 @@ QuerySet read_query_set(const fs::path& folder) {
     query.snr_db = table.number("snr_db");
     query.rt60_s = table.number("rt60_s");
     query.noise_kind = table.text("noise_kind");
-    query.equivalents = parse_equivalents(table.text("equivalent_starts"));
-    set.queries.push_back(std::move(query));
+    query.equivalents = parse_pairs<Equivalent>(table.text("equivalent_starts"));
+    query.repeats = parse_pairs<Repeat>(table.text("repeats"));
+    out.push_back(std::move(query));
   }
-  return set;
+  return out;
 }
 
-void write_query_set(const QuerySet& set) {
-  std::string out = "query_id,path,track_id,start_s,length_s,condition,snr_db,rt60_s,noise_kind,equivalent_starts\n";
-  for (const Query& q : set.queries) {
-    const std::array<std::string, 10> fields = {q.id,
+QuerySet read_query_set(const fs::path& folder) { return {folder, read_queries(folder / "queries.csv")}; }
+
+void write_query_set(const QuerySet& set) { write_queries(set.folder / "queries.csv", set.queries); }
+
+void write_queries(const fs::path& csv, const std::vector<Query>& queries) {
+  std::string out =
+      "query_id,path,track_id,start_s,length_s,condition,snr_db,rt60_s,noise_kind,equivalent_starts,repeats\n";
+  for (const Query& q : queries) {
+    const std::array<std::string, 11> fields = {q.id,
                                                 q.path.string(),
                                                 q.track,
                                                 fixed(q.start_s, 7),
@@ -140,13 +163,14 @@ void write_query_set(const QuerySet& set) {
                                                 optional_number(q.snr_db),
                                                 optional_number(q.rt60_s),
                                                 q.noise_kind,
-                                                equivalents_field(q)};
+                                                equivalents_field(q),
+                                                repeats_field(q)};
     for (std::size_t i = 0; i < fields.size(); ++i) {
       out += str(i > 0 ? "," : "", data::csv_field(fields.at(i)));
     }
     out += '\n';
   }
-  write_file_atomically(set.folder / "queries.csv", std::string_view(out));
+  write_file_atomically(csv, std::string_view(out));
 }
 
 std::vector<Answer> read_answers(const fs::path& tsv, const QuerySet& set) {

@@ -15,6 +15,12 @@ struct Equivalent {
   double correlation = 0;  ///< Of the two places' log-mel spectrograms.
 };
 
+/// How often a query's own track repeats it: the most similar other place, for the query's first `length_s`.
+struct Repeat {
+  double length_s = 0;
+  double correlation = 0;  ///< As above; 0 where no place comes near.
+};
+
 struct Query {
   std::string id;
   std::filesystem::path path;  ///< Relative to the set's folder.
@@ -26,7 +32,11 @@ struct Query {
   std::optional<double> rt60_s;
   std::string noise_kind;
   std::vector<Equivalent> equivalents;
+  std::vector<Repeat> repeats = {};  ///< By length; empty: not known.
 };
+
+/// Whether a query is long enough to be asked as one of `length_s` (an unknown length is).
+bool has_length(const Query& query, double length_s);
 
 struct QuerySet {
   std::filesystem::path folder;
@@ -37,6 +47,9 @@ struct QuerySet {
 QuerySet read_query_set(const std::filesystem::path& folder);
 /// Writes folder/queries.csv; the sound files are the caller's.
 void write_query_set(const QuerySet& set);
+/// The same for some of a set's queries, in a file of any name.
+std::vector<Query> read_queries(const std::filesystem::path& csv);
+void write_queries(const std::filesystem::path& csv, const std::vector<Query>& queries);
 
 /// What some system answered to a query.
 struct Answer {

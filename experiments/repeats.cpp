@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "kernels/error.h"
 #include "kernels/matmul.h"
@@ -189,6 +192,26 @@ std::vector<Equivalent> RepeatFinder::repeats(double start_s, double length_s, d
     }
   }
   std::sort(out.begin(), out.end(), stronger);
+  return out;
+}
+
+std::vector<RepeatShare> repeat_shares(const QuerySet& set) {
+  std::set<std::pair<std::string, double>> excerpts;
+  std::map<double, RepeatShare> by_length;
+  for (const Query& query : set.queries) {
+    if (excerpts.emplace(query.track, query.start_s).second) {
+      for (const Repeat& repeat : query.repeats) {
+        RepeatShare& share = by_length[repeat.length_s];
+        share.length_s = repeat.length_s;
+        share.same.add(repeat.correlation > kSameSound);
+        share.similar.add(repeat.correlation > kSimilarSound);
+      }
+    }
+  }
+  std::vector<RepeatShare> out;
+  for (const auto& [length_s, share] : by_length) {
+    out.push_back(share);
+  }
   return out;
 }
 

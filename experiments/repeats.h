@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "experiments/query_set.h"
+#include "experiments/rate.h"
 #include "kernels/spectrogram.h"
 
 namespace earmark::experiments {
@@ -41,5 +42,14 @@ class RepeatFinder {
   std::vector<double> sum_;  // of the frames before each
   std::vector<double> square_;
 };
+
+/// How often a collection repeats itself: of the excerpts that a set asks for, by length.
+struct RepeatShare {
+  double length_s = 0;
+  Rate same;     ///< With a place that correlates above kSameSound: nobody could tell which of them was played.
+  Rate similar;  ///< Above kSimilarSound.
+};
+/// An excerpt counts once, in however many conditions it is asked. Empty where the set does not say.
+std::vector<RepeatShare> repeat_shares(const QuerySet& set);
 
 }  // namespace earmark::experiments

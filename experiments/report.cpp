@@ -14,27 +14,46 @@
 namespace earmark::experiments {
 namespace {
 
-constexpr double kWidth = 640;
+constexpr double kWidth = 480;
 constexpr double kHeight = 300;
-constexpr double kLeft = 56;
-constexpr double kRight = 16;
-constexpr double kTop = 34;
-constexpr double kBottom = 44;
-constexpr std::array kColours = {"#2f6f9f", "#c8553d", "#5b8c5a", "#8e6c8a", "#b08d57"};
+constexpr double kLeft = 44;
+constexpr double kRight = 20;
+constexpr double kTop = 58;
+constexpr double kBottom = 40;
+constexpr double kLegendStep = 78;
+constexpr std::size_t kColours = 5;
 
 constexpr const char* kStyle = R"(
-:root { color-scheme: light dark; --ink: #1d2329; --pale: #66717c; --line: #d9dee3; --paper: #ffffff; --shade: #f5f7f8; }
+:root { color-scheme: light dark; --ink: #1d2329; --pale: #5d6873; --line: #dde2e6; --paper: #ffffff; --shade: #f3f5f7;
+  --c0: #2f6f9f; --c1: #c8553d; --c2: #4f7f4e; --c3: #8e6c8a; --c4: #a07c3f; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e8eb; --pale: #97a2ac; --line: #333b43; --paper: #15191d; --shade: #1c2227; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 72rem;
-  margin: 2.5rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.6rem; margin: 0 0 .4rem; } h3 { font-size: 1rem; margin: 2.2rem 0 .6rem; }
-.lead, .note { color: var(--pale); max-width: 60rem; } .note { font-size: .87rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem; display: block; overflow-x: auto; }
-th, td { text-align: left; padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { font-weight: 600; } tr.paper td { color: var(--pale); }
-figure { display: inline-block; margin: 1.5rem 1.5rem 0 0; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
-svg .axis { stroke: var(--line); } svg .pale { fill: var(--pale); }
+  :root { --ink: #e4e8eb; --pale: #9aa5af; --line: #303840; --paper: #15191d; --shade: #1d2329;
+    --c0: #6cb0e0; --c1: #f0866e; --c2: #8cc48a; --c3: #c9a3c5; --c4: #d9b673; } }
+* { box-sizing: border-box; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 68rem;
+  margin: 0 auto; padding: 2rem 1.5rem 4rem; }
+h1 { font-size: 1.6rem; margin: 0 0 .4rem; } h3 { font-size: 1rem; line-height: 1.35; margin: 2.6rem 0 .6rem; }
+.lead, .note { color: var(--pale); max-width: 46rem; overflow-wrap: anywhere; } .note { font-size: .87rem; }
+.charts { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 1rem 0 0; flex: 1 1 20rem; max-width: 34rem; }
+svg { width: 100%; height: auto; display: block; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
+svg .axis { stroke: var(--line); } svg .pale { fill: var(--pale); } svg polyline { fill: none; stroke-width: 2; }
+svg .dashed { stroke-dasharray: 2 4; stroke-width: 1.5; }
+.c0 { stroke: var(--c0); } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); } .c3 { stroke: var(--c3); }
+.c4 { stroke: var(--c4); }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+th, td { text-align: right; padding: .3rem .75rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+thead th { font-weight: 600; vertical-align: bottom; border-bottom: 2px solid var(--line); }
+tbody th { font-weight: 400; } tr > :first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
+  background: var(--paper); }
+tr.group th { font-weight: 600; padding-top: .9rem; } tr.group span { position: sticky; left: 0; }
+tr.pale > * { color: var(--pale); } small { color: var(--pale); font-size: .8em;
+  display: inline-block; min-width: 5.6em; text-align: left; }
+@media (max-width: 40rem) {
+  body { padding: 1.2rem 1rem 3rem; } table { font-size: .85rem; width: 100%; }
+  th, td { padding: .3rem 0 .3rem .6rem; } thead th, tbody th { white-space: normal; }
+  small { display: block; min-width: 0; text-align: right; line-height: 1.2; }
+  svg text { font-size: 14px; } }
 )";
 
 std::string number(double value) {
@@ -92,50 +111,76 @@ std::string line_at(double x1, double y1, double x2, double y2) {
          pixel(y2) + "\"/>";
 }
 
-std::string grid(const Axis& x, const Axis& y) {
-  std::string out;
-  for (const bool horizontal : {true, false}) {
-    const Axis& axis = horizontal ? x : y;
-    const double step = round_step(axis.high - axis.low);
-    for (double mark = std::ceil(axis.low / step) * step; mark <= axis.high + 1e-9; mark += step) {
-      const double at = axis.place(mark);
-      const std::string label = number(std::abs(mark) < step / 1e6 ? 0 : mark);
-      out += horizontal ? text_at(at, kHeight - kBottom + 16, "middle", label, "pale")
-                        : line_at(kLeft, at, kWidth - kRight, at) + text_at(kLeft - 6, at + 4, "end", label, "pale");
-    }
+std::vector<double> round_marks(const Axis& axis) {
+  std::vector<double> out;
+  const double step = round_step(axis.high - axis.low);
+  for (double mark = std::ceil(axis.low / step) * step; mark <= axis.high + 1e-9; mark += step) {
+    out.push_back(std::abs(mark) < step / 1e6 ? 0 : mark);
   }
   return out;
 }
 
-std::string polyline(const Curve& curve, const Axis& x, const Axis& y, const char* colour) {
-  std::string out = std::string("<polyline fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke=\"") +
-                    colour + "\" points=\"";
+// Where the horizontal axis is marked: at the points where they are few.
+std::vector<double> marks_of(const std::vector<Curve>& curves, const Axis& x) {
+  constexpr std::size_t kFew = 8;
+  std::vector<double> out;
+  for (const auto& point : curves.front().points) {
+    out.push_back(point.first);
+  }
+  return out.empty() || out.size() > kFew ? round_marks(x) : out;
+}
+
+std::string grid(const Axis& x, const Axis& y, const std::vector<double>& x_marks) {
+  std::string out;
+  for (const double mark : x_marks) {
+    out += text_at(x.place(mark), kHeight - kBottom + 16, "middle", number(mark), "pale");
+  }
+  for (const double mark : round_marks(y)) {
+    const double at = y.place(mark);
+    out += line_at(kLeft, at, kWidth - kRight, at) + text_at(kLeft - 6, at + 4, "end", number(mark), "pale");
+  }
+  return out;
+}
+
+std::string polyline(const Curve& curve, const Axis& x, const Axis& y, std::size_t colour) {
+  std::string out = str("<polyline class=\"c", colour, curve.dashed ? " dashed" : "", "\" points=\"");
   for (const auto& [px, py] : curve.points) {
     out += pixel(x.place(px)) + ',' + pixel(y.place(py)) + ' ';
   }
   return out + "\"/>";
 }
 
+std::string legend_entry(const std::string& name, std::size_t number, std::size_t colour) {
+  const double left = kLeft + kLegendStep * static_cast<double>(number);
+  return str("<line class=\"c", colour, "\" stroke-width=\"3\" x1=\"", left, "\" x2=\"", left + 14,
+             "\" y1=\"33\" y2=\"33\"/>") +
+         text_at(left + 19, 37, "start", escaped_html(name));
+}
+
 // Hit rate by SNR for each length: the picture of Table 1.
 std::string hit_rate_chart(const Results& results) {
-  std::size_t best = 0;
-  for (std::size_t s = 0; s < results.evaluation.systems.size(); ++s) {
-    best = results.evaluation.systems[s].name == "exact, scored" ? s : best;
-  }
+  const std::size_t ours = headline_system(results.evaluation);
   std::vector<Curve> curves;
   for (std::size_t length = 0; length < results.evaluation.lengths_s.size(); ++length) {
     Curve curve{str(results.evaluation.lengths_s[length], " s"), {}};
-    for (const double snr : kSnrsDb) {
-      const Rate rate = hit_rate(results.set, results.verdicts[best][length], Level::same_sound, [&](const Query& q) {
+    Curve paper{"", {}, true};
+    const std::vector<PaperRow> figures = paper_table_1(results.evaluation.lengths_s[length]);
+    for (std::size_t i = 0; i < kSnrsDb.size(); ++i) {
+      const double snr = kSnrsDb.at(i);
+      const Rate rate = hit_rate(results.set, results.verdicts[ours][length], Level::place, [&](const Query& q) {
         return q.condition == "noise+reverb" && q.snr_db == std::optional(snr);
       });
       if (rate.count > 0) {
         curve.points.emplace_back(snr, rate.percent());
+        if (!figures.empty()) {
+          paper.points.emplace_back(snr, figures.front().percent.at(i));
+        }
       }
     }
     curves.push_back(std::move(curve));
+    curves.push_back(std::move(paper));
   }
-  return chart_svg("Segment level, noise + reverb, repeats as hits", "SNR, dB", "%", curves);
+  return chart_svg("Table 1: ours, and the paper's dotted", "SNR, dB", "%", curves);
 }
 
 }  // namespace
@@ -148,14 +193,18 @@ std::string chart_svg(const std::string& title, const std::string& x_label, cons
   }
   const Axis x = axis_of(curves, true);
   const Axis y = axis_of(curves, false);
-  std::string out = "<svg width=\"" + number(kWidth) + "\" height=\"" + number(kHeight) + "\" role=\"img\">";
-  out += text_at(kLeft, 16, "start", title) + text_at(kWidth - kRight, kHeight - 8, "end", x_label, "pale") +
-         text_at(8, kTop - 6, "start", y_label, "pale") + grid(x, y);
-  for (std::size_t i = 0; i < curves.size(); ++i) {
-    const char* colour = kColours.at(i % kColours.size());
-    out += polyline(curves[i], x, y, colour);
-    out += text_at(kLeft + 16 + 120 * static_cast<double>(i), kHeight - 8, "start",
-                   std::string("<tspan fill=\"") + colour + "\">&#9644;</tspan> " + curves[i].name);
+  std::string out =
+      str("<svg viewBox=\"0 0 ", kWidth, ' ', kHeight, "\" role=\"img\" aria-label=\"", escaped_html(title), "\">");
+  out += text_at(kLeft, 14, "start", escaped_html(title + ", " + y_label)) +
+         text_at(kWidth - kRight, kHeight - 6, "end", x_label, "pale") + grid(x, y, marks_of(curves, x));
+  std::size_t number = 0;
+  std::size_t colour = 0;
+  for (const Curve& curve : curves) {
+    if (!curve.dashed) {
+      colour = number % kColours;
+      out += legend_entry(curve.name, number++, colour);
+    }
+    out += polyline(curve, x, y, colour);
   }
   return out + "</svg>";
 }
@@ -197,26 +246,19 @@ std::vector<Curve> training_curves(const std::filesystem::path& run, const std::
 }
 
 std::string report_html(const Results& results, const std::filesystem::path& training_run) {
-  const Setting& setting = results.setting;
   std::string out = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Earmark: Tables 1 and 2";
   out += "</title>\n<meta name=\"viewport\" content=\"width=device-width\"><style>" + std::string(kStyle);
-  out += "</style></head><body>\n<h1>Tables 1 and 2</h1>\n<p class=\"lead\">";
-  out += str(setting.tracks, " tracks, ", number(setting.hours), " h, ", setting.fingerprints, " fingerprints. Model ",
-             setting.model, ". ", setting.queries,
-             ". The paper's figures are for the Free Music Archive, a larger database of other music.</p>\n");
-  out += "<figure>" + hit_rate_chart(results) + "</figure>\n";
+  out += "</style></head><body>\n<h1>Tables 1 and 2</h1>\n<p class=\"lead\">" + escaped_html(setting_text(results));
+  out += "</p>\n<div class=\"charts\">\n";
+  std::vector<std::string> charts = {hit_rate_chart(results)};
   if (!training_run.empty()) {
-    out += "<figure>" + chart_svg("Training loss", "step", "NT-Xent", training_curves(training_run, {"loss"})) +
-           "</figure>\n";
+    charts.push_back(chart_svg("Training loss", "step", "NT-Xent", training_curves(training_run, {"loss"})));
   }
-  std::vector<Table> tables = {table_1(results)};
-  const std::vector<Table> second = table_2(results);
-  tables.insert(tables.end(), second.begin(), second.end());
-  if (!results.repeats.empty()) {
-    tables.push_back(repeats_table(results));
+  for (const std::string& chart : charts) {
+    out += chart.empty() ? "" : "<figure>" + chart + "</figure>\n";
   }
-  tables.push_back(speed_table(results));
-  for (const Table& table : tables) {
+  out += "</div>\n";
+  for (const Table& table : all_tables(results)) {
     out += to_html(table);
   }
   return out + "</body></html>\n";

@@ -13,6 +13,7 @@ namespace earmark::experiments {
 struct Curve {
   std::string name;
   std::vector<std::pair<double, double>> points;
+  bool dashed = false;  ///< To compare with the curve before it: in its colour, and not in the legend.
 };
 /// Curves as an SVG element, axes from the points; empty where there is no point.
 std::string chart_svg(const std::string& title, const std::string& x_label, const std::string& y_label,

@@ -1,8 +1,6 @@
 #include "experiments/reproduce.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -19,20 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Say = std::function<void(const std::string&)>;
-
-std::string read_text(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-// FNV-1a: enough to notice that something has changed.
-std::uint64_t hash_of(const std::string& text) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : text) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  }
-  return hash;
-}
 
 // The index of the database; what is in it already is kept, and another model's gets another folder.
 fs::path build_index(const ReproduceOptions& options, const ReproduceRequest& request, const nn::Model& model,
@@ -72,17 +56,16 @@ QuerySet query_set(const ReproduceOptions& options, const ReproduceRequest& requ
   }
   QueryOptions making = options.queries;
   making.progress = request.progress;
-  bool reused = false;
-  QuerySet set = prepare_queries(request.out / "queries", tracks_of(store), making, reused);
-  say(str("queries: ", set.queries.size(), reused ? " were there" : " made"));
+  int kept = 0;
+  QuerySet set = make_queries(request.out / "queries", tracks_of(store), making, &kept);
+  say(str("queries: ", making.excerpts - kept, " excerpts made, ", kept, " were there"));
   return set;
 }
 
 // The answers of another system count at the full length.
 void add_peer(const ReproduceRequest& request, const QuerySet& set, Evaluation& evaluation) {
   if (!request.peer.empty()) {
-    SystemAnswers peer;
-    peer.name = request.peer.stem().string();
+    SystemAnswers peer{request.peer.stem().string(), "", "", {}, {}};
     peer.places.resize(evaluation.lengths_s.size());
     peer.places.back() = read_answers(request.peer, set);
     evaluation.systems.push_back(std::move(peer));
@@ -107,6 +90,8 @@ Setting setting_of(const ReproduceOptions& options, const ReproduceRequest& requ
   }
   setting.tracks = static_cast<std::int64_t>(store.tracks().size());
   setting.fingerprints = store.database().rows();
+  setting.precision = search::name_of(store.format().precision);
+  setting.query_hop_s = options.query_hops_s.front();
   setting.database = store.tracks().empty() ? "" : fs::path(store.tracks().front().folder).filename().string();
   setting.model = store.format().model_hash;
   setting.queries = request.queries.empty() ? str(options.queries.excerpts, " random excerpts, seed ",
@@ -148,36 +133,56 @@ std::string answers_tsv(const Results& results) {
   return out.str();
 }
 
-// Everything the tables depend on.
-std::string inputs_of(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store,
-                      const QuerySet& set) {
-  const search::LshOptions& lsh = options.evaluation.lsh_options;
-  std::ostringstream out;
-  out << "version 1\nmodel " << store.format().model_hash << "\nindex " << store.content_key() << "\nqueries "
-      << hash_of(read_text(set.folder / "queries.csv")) << "\npeer "
-      << (request.peer.empty() ? 0 : hash_of(read_text(request.peer))) << "\nsearch " << options.evaluation.query_ratio
-      << ' ' << options.evaluation.neighbours << ' ' << options.evaluation.lsh << ' ' << lsh.tables << ' ' << lsh.bits
-      << ' ' << lsh.rotations << ' ' << lsh.probes << ' ' << lsh.seed << "\nlengths";
-  for (const double length : options.evaluation.lengths_s) {
-    out << ' ' << length;
+Results run(const ReproduceOptions& options, const ReproduceRequest& request,
+            const std::vector<search::IndexStore>& stores, const QuerySet& set, const nn::Fingerprinter& fingerprinter,
+            const Say& say) {
+  std::vector<const search::IndexStore*> all;
+  for (const search::IndexStore& store : stores) {
+    all.push_back(&store);
   }
-  out << '\n';
-  return out.str();
-}
-
-Results run(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store,
-            const QuerySet& set, const nn::Fingerprinter& fingerprinter) {
   Results results;
-  results.setting = setting_of(options, request, store);
+  results.setting = setting_of(options, request, stores.front());
   results.set = set;
   EvaluationOptions evaluation = options.evaluation;
   evaluation.progress = request.progress;
   evaluation.lengths_s = usable_lengths(set, evaluation.lengths_s);
-  results.evaluation = evaluate(set, fingerprinter, store, evaluation);
+  evaluation.cells = request.out / "cells";
+  results.evaluation = evaluate(set, fingerprinter, {all.front()}, evaluation).front();
+  const int searched = results.evaluation.searched;
+  say(str("search: ", searched, " cells searched, ", results.evaluation.cells - searched, " were there"));
+  results.choices = compare_choices(set, fingerprinter, all, options.query_hops_s, evaluation);
   add_peer(request, set, results.evaluation);
-  results.verdicts = judge(set, results.evaluation, track_finder(store), request.progress);
-  results.repeats = read_repeats(set.folder);
+  results.verdicts = judge(set, results.evaluation, track_finder(stores.front()), request.progress, evaluation.cells);
   return results;
+}
+
+void read_precisions(train::Section& section, std::vector<search::Precision>& precisions) {
+  std::vector<std::string> names;
+  section.read("precisions", names,
+               "fp32, fp16, int8: how fingerprints are stored; empty: as in the index. The tables are made with the "
+               "first, and others are compared with it.");
+  for (const std::string& name : names) {
+    try {
+      precisions.push_back(search::parse_precision(name));
+    } catch (const Error& error) {
+      section.reject("precisions", error.what());
+    }
+  }
+}
+
+// The choices that are left open are the index's own. Throws Error where they do not fit it.
+ReproduceOptions complete(ReproduceOptions options, const search::IndexFormat& format) {
+  if (options.query_hops_s.empty()) {
+    options.query_hops_s.push_back(format.hop_seconds());
+  }
+  if (options.precisions.empty()) {
+    options.precisions.push_back(format.precision);
+  }
+  for (const double hop_s : options.query_hops_s) {
+    search::query_ratio(format, hop_s);
+  }
+  options.evaluation.query_hop_s = options.query_hops_s.front();
+  return options;
 }
 
 }  // namespace
@@ -196,7 +201,10 @@ ReproduceOptions read_reproduce_options(train::Config& config) {
   section.read("babble_speakers", queries.babble_speakers, {1, 64}, "voices", "Voices in babble.");
   section.read("silence_mean_square", queries.silence_mean_square, {0, 1}, "", "Quieter excerpts are drawn again.");
   section.read("lengths_s", evaluation.lengths_s, {0.1, 3600}, "s", "Of the queries; the longest is what is made.");
-  section.read("query_ratio", evaluation.query_ratio, {1, 100}, "", "Query fingerprints per hop of the database.");
+  section.read("query_hops_s", options.query_hops_s, {0.001, 60}, "s",
+               "Between query fingerprints; empty: as in the index. The tables are made with the first, and others are "
+               "compared with it.");
+  read_precisions(section, options.precisions);
   section.read("neighbours", evaluation.neighbours, {1, 1000}, "", "Nearest fingerprints of each query fingerprint.");
   section.read("lsh", evaluation.lsh, "Search by LSH as well as exactly.");
   section.read("lsh_tables", lsh.tables, {1, 1000}, "tables", "Hash tables.");
@@ -212,25 +220,24 @@ ReproduceOptions read_reproduce_options(train::Config& config) {
   return options;
 }
 
-std::string reproduce(const ReproduceOptions& options, const ReproduceRequest& request, const Say& say) {
+std::string reproduce(const ReproduceOptions& wanted, const ReproduceRequest& request, const Say& say) {
   const nn::Model model = nn::load_model(request.model);
-  const fs::path index = request.index.empty() ? build_index(options, request, model, say) : request.index;
+  const fs::path index = request.index.empty() ? build_index(wanted, request, model, say) : request.index;
   const search::IndexStore store = search::IndexStore::open(index);
+  const ReproduceOptions options = complete(wanted, store.format());
+  std::vector<search::IndexStore> stores;
+  for (const search::Precision precision : options.precisions) {
+    stores.push_back(stored_as(store, precision, request.out));
+  }
   const QuerySet set = query_set(options, request, store, say);
   check(!set.queries.empty(), set.folder.string(), ": queries.csv has no queries");
   fs::create_directories(request.out);
-  const std::string inputs = inputs_of(options, request, store, set);
-  if (read_text(request.out / "inputs.txt") == inputs && fs::exists(request.out / "results.json")) {
-    say("tables: were there");
-    return read_text(request.out / "tables.md");
-  }
-  const Results results = run(options, request, store, set, nn::Fingerprinter(model));
+  const Results results = run(options, request, stores, set, nn::Fingerprinter(model), say);
   const std::string markdown = report_markdown(results);
   write_file_atomically(request.out / "answers.tsv", std::string_view(answers_tsv(results)));
   write_file_atomically(request.out / "tables.md", std::string_view(markdown));
   write_file_atomically(request.out / "report.html", std::string_view(report_html(results, request.training_run)));
   write_file_atomically(request.out / "results.json", std::string_view(results_json(results)));
-  write_file_atomically(request.out / "inputs.txt", std::string_view(inputs));
   return markdown;
 }
 

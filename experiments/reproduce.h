@@ -1,7 +1,8 @@
-// From a configuration, a model and a music collection to Tables 1 and 2, stage by stage; a stage whose inputs are
-// unchanged is not run again.
-//   OUT/index     the test database's fingerprints (unless another index is given)
+// From a configuration, a model and a music collection to Tables 1 and 2, stage by stage. What is done is not done
+// again, neither after a run that was cut off nor after one with other options.
+//   OUT/index-*   the test database's fingerprints (unless another index is given), and copies stored less precisely
 //   OUT/queries   the query set (unless another is given)
+//   OUT/cells     the answers for each condition and method (answer_cells.h) and what is known of repeats (judge.h)
 //   OUT/tables.md, results.json, answers.tsv, report.html
 #pragma once
 
@@ -23,6 +24,9 @@ struct ReproduceOptions {
   std::filesystem::path database;  ///< Music to search in: the test database.
   QueryOptions queries;
   EvaluationOptions evaluation;
+  /// The tables are made with the first of each; others are compared with it (choices.h). Empty: the index's own.
+  std::vector<double> query_hops_s;
+  std::vector<search::Precision> precisions;
 };
 
 /// Reads the section; other sections are left to other programs. Throws Error as Config does.

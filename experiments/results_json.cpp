@@ -1,5 +1,6 @@
 // The figures behind the tables as JSON.
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "experiments/tables.h"
@@ -9,8 +10,13 @@ namespace {
 
 nlohmann::json rate_json(const Rate& rate) {
   const Interval interval = rate.interval();
-  return {{"hits", rate.hits}, {"percent", rate.percent()}, {"interval", {100 * interval.low, 100 * interval.high}}};
+  return {{"hits", rate.hits},
+          {"n", rate.count},
+          {"percent", rate.percent()},
+          {"interval", {100 * interval.low, 100 * interval.high}}};
 }
+
+nlohmann::json text_json(const std::string& text) { return text.empty() ? nlohmann::json() : nlohmann::json(text); }
 
 nlohmann::json optional_json(const std::optional<double>& value) { return value ? nlohmann::json(*value) : nullptr; }
 
@@ -28,6 +34,33 @@ std::vector<Query> conditions_of(const QuerySet& set) {
   return out;
 }
 
+// The figure of the column that stands for `value`.
+template <class Values>
+nlohmann::json figure_json(const std::vector<PaperRow>& rows, const Values& values, std::optional<double> value) {
+  for (std::size_t i = 0; !rows.empty() && i < values.size(); ++i) {
+    if (value && std::abs(values.at(i) - *value) < 1e-9) {
+      return rows.front().percent.at(i);
+    }
+  }
+  return nullptr;
+}
+
+// What the paper prints for this condition: Table 1 has noise + reverb, Table 2 is taken to be of its longest queries.
+nlohmann::json paper_json(const Query& condition, double length_s) {
+  nlohmann::json out = {{"segment", nullptr}, {"audio", nullptr}};
+  if (condition.condition == "noise+reverb") {
+    out["segment"] = figure_json(paper_table_1(length_s), kSnrsDb, condition.snr_db);
+  }
+  for (const data::DistortionKind kind :
+       {data::DistortionKind::noise, data::DistortionKind::noise_reverb, data::DistortionKind::reverb}) {
+    if (condition.condition == Condition{kind, {}, {}}.name() && length_s == kLengthsS.back()) {
+      out["audio"] = kind == data::DistortionKind::reverb ? figure_json(paper_table_2(kind), kRt60sS, condition.rt60_s)
+                                                          : figure_json(paper_table_2(kind), kSnrsDb, condition.snr_db);
+    }
+  }
+  return out;
+}
+
 nlohmann::json cell_json(const Results& results, std::size_t system, std::size_t length, const Query& condition) {
   const auto wanted = [&](const Query& query) {
     return query.condition == condition.condition && query.snr_db == condition.snr_db &&
@@ -35,7 +68,10 @@ nlohmann::json cell_json(const Results& results, std::size_t system, std::size_t
   };
   const std::vector<Verdict>& verdicts = results.verdicts[system][length];
   const Rate file = hit_rate(results.set, verdicts, Level::file, wanted);
-  return {{"search", results.evaluation.systems[system].name},
+  const SystemAnswers& answers = results.evaluation.systems[system];
+  return {{"search", answers.name},
+          {"method", text_json(answers.method)},
+          {"ranking", text_json(answers.ranking)},
           {"length_s", results.evaluation.lengths_s[length]},
           {"condition", condition.condition},
           {"snr_db", optional_json(condition.snr_db)},
@@ -43,7 +79,21 @@ nlohmann::json cell_json(const Results& results, std::size_t system, std::size_t
           {"n", file.count},
           {"audio", rate_json(file)},
           {"segment", rate_json(hit_rate(results.set, verdicts, Level::place, wanted))},
-          {"segment_repeats_as_hits", rate_json(hit_rate(results.set, verdicts, Level::same_sound, wanted))}};
+          {"segment_repeats_as_hits", rate_json(hit_rate(results.set, verdicts, Level::same_sound, wanted))},
+          {"paper_percent", paper_json(condition, results.evaluation.lengths_s[length])}};
+}
+
+nlohmann::json choice_json(const Choice& choice) {
+  nlohmann::json rates = nlohmann::json::array();
+  for (std::size_t i = 0; i < choice.rates.size(); ++i) {
+    rates.push_back({{"length_s", choice.lengths_s.at(i)}, {"segment", rate_json(choice.rates[i])}});
+  }
+  return {{"precision", choice.precision},
+          {"query_hop_s", choice.query_hop_s},
+          {"method", choice.method},
+          {"rates", rates},
+          {"ms_per_query", choice.ms_per_query},
+          {"bytes_per_hour", choice.bytes_per_hour}};
 }
 
 }  // namespace
@@ -62,8 +112,13 @@ std::string results_json(const Results& results) {
     }
   }
   nlohmann::json repeats = nlohmann::json::array();
-  for (const RepeatShare& share : results.repeats) {
-    repeats.push_back({{"length_s", share.length_s}, {"same", share.same}, {"similar", share.similar}});
+  for (const RepeatShare& share : repeat_shares(results.set)) {
+    repeats.push_back(
+        {{"length_s", share.length_s}, {"same", rate_json(share.same)}, {"similar", rate_json(share.similar)}});
+  }
+  nlohmann::json choices = nlohmann::json::array();
+  for (const Choice& choice : results.choices) {
+    choices.push_back(choice_json(choice));
   }
   const Setting& setting = results.setting;
   const SecondsPerQuery& seconds = results.evaluation.seconds;
@@ -72,11 +127,14 @@ std::string results_json(const Results& results) {
        {{"name", setting.database},
         {"tracks", setting.tracks},
         {"hours", setting.hours},
-        {"fingerprints", setting.fingerprints}}},
+        {"fingerprints", setting.fingerprints},
+        {"precision", setting.precision}}},
+      {"query_hop_s", setting.query_hop_s},
       {"model", setting.model},
       {"queries", setting.queries},
       {"cells", cells},
       {"repeats", repeats},
+      {"choices", choices},
       {"seconds_per_query",
        {{"fingerprint", seconds.fingerprint}, {"exact", seconds.exact}, {"lsh", seconds.lsh}, {"rank", seconds.rank}}}};
   return out.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';

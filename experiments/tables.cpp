@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
+#include <functional>
 
 #include "kernels/error.h"
 
@@ -12,43 +12,14 @@ namespace {
 
 using data::DistortionKind;
 
-std::string fixed(double value, int decimals) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%.*f", decimals, value);
-  return text.data();
-}
-
-// Characters, not bytes: what a terminal shows.
-std::size_t width_of(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
-}
-
-std::string padded(const std::string& text, std::size_t width) {
-  return text + std::string(width - std::min(width, width_of(text)), ' ');
-}
-
-std::string escaped_html(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    out += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : std::string(1, c);
-  }
-  return out;
-}
-
-std::string html_row(const std::vector<std::string>& cells, const std::string& tag) {
-  std::string out = "<tr>";
-  for (const std::string& cell : cells) {
-    out += str('<', tag, '>', escaped_html(cell), "</", tag, '>');
-  }
-  return out + "</tr>\n";
-}
+constexpr std::array kKinds = {DistortionKind::none, DistortionKind::noise, DistortionKind::noise_reverb,
+                               DistortionKind::reverb};
 
 bool equal(const std::optional<double>& a, double b) { return a && std::abs(*a - b) < 1e-9; }
 
-// The queries of one column.
-struct Column {
-  std::string heading;
+// The queries of one condition of the paper.
+struct Asked {
+  std::string heading;  // "10 dB"
   std::string condition;
   std::optional<double> snr_db;
   std::optional<double> rt60_s;
@@ -59,9 +30,9 @@ struct Column {
   }
 };
 
-std::vector<Column> columns_of(DistortionKind kind) {
+std::vector<Asked> asked_of(DistortionKind kind) {
   const std::string name = Condition{kind, {}, {}}.name();
-  std::vector<Column> out;
+  std::vector<Asked> out;
   if (kind == DistortionKind::none) {
     out.push_back({"clean", name, {}, {}});
   } else if (kind == DistortionKind::reverb) {
@@ -76,30 +47,23 @@ std::vector<Column> columns_of(DistortionKind kind) {
   return out;
 }
 
-bool any_query(const QuerySet& set, const std::vector<Column>& columns) {
-  return std::any_of(set.queries.begin(), set.queries.end(), [&](const Query& query) {
-    return std::any_of(columns.begin(), columns.end(), [&](const Column& column) { return column(query); });
-  });
+const char* title_of(DistortionKind kind) {
+  switch (kind) {
+    case DistortionKind::none:
+      return "undistorted";
+    case DistortionKind::noise:
+      return "noise";
+    case DistortionKind::noise_reverb:
+      return "noise + reverb";
+    case DistortionKind::reverb:
+      return "reverb, RT60";
+  }
+  return "?";
 }
 
-std::vector<std::string> rates_row(const Results& results, std::vector<std::string> head, std::size_t system,
-                                   std::size_t length, Level level, const std::vector<Column>& columns) {
-  for (const Column& column : columns) {
-    head.push_back(cell_text(hit_rate(results.set, results.verdicts[system][length], level, column)));
-  }
-  return head;
-}
-
-// A row of the paper; `before` columns are ours alone.
-std::vector<std::string> paper_row(const PaperRow& row, std::vector<std::string> head, std::size_t before) {
-  head.push_back(row.name);
-  for (std::size_t i = 0; i < before; ++i) {
-    head.emplace_back("");
-  }
-  for (const double percent : row.percent) {
-    head.push_back(fixed(percent, 1));
-  }
-  return head;
+bool any_query(const QuerySet& set, DistortionKind kind) {
+  const std::string name = Condition{kind, {}, {}}.name();
+  return std::any_of(set.queries.begin(), set.queries.end(), [&](const Query& q) { return q.condition == name; });
 }
 
 bool answered(const Results& results, std::size_t system, std::size_t length) {
@@ -108,191 +72,336 @@ bool answered(const Results& results, std::size_t system, std::size_t length) {
          std::any_of(verdicts.begin(), verdicts.end(), [](const Verdict& v) { return v.asked; });
 }
 
-std::int64_t queries_per_cell(const Results& results, const std::vector<Column>& columns) {
-  const std::size_t longest = results.evaluation.lengths_s.size() - 1;
-  std::int64_t most = 0;
-  for (const Column& column : columns) {
-    most = std::max(most, hit_rate(results.set, results.verdicts[0][longest], Level::file, column).count);
-  }
-  return most;
+Rate rate_of(const Results& results, std::size_t system, std::size_t length, Level level, const Asked& asked) {
+  return hit_rate(results.set, results.verdicts[system][length], level, asked);
 }
 
-void add_table_1_length(const Results& results, std::size_t length, const std::vector<Column>& columns,
-                        std::size_t clean_columns, Table& table) {
-  const double length_s = results.evaluation.lengths_s[length];
-  const std::string first = str(length_s, " s");
+std::string length_text(double length_s) { return str(length_s, " s"); }
+
+// "n = 200", or from the fewest to the most queries behind a number.
+std::string count_text(const Results& results, const std::vector<Asked>& columns,
+                       const std::vector<std::size_t>& lengths) {
+  std::int64_t fewest = 0;
+  std::int64_t most = 0;
+  for (const std::size_t length : lengths) {
+    for (const Asked& asked : columns) {
+      const std::int64_t count = rate_of(results, 0, length, Level::file, asked).count;
+      most = std::max(most, count);
+      fewest = count > 0 && (fewest == 0 || count < fewest) ? count : fewest;
+    }
+  }
+  return fewest == most ? str("n = ", most) : str("n = ", fewest, " to ", most);
+}
+
+std::vector<std::size_t> all_lengths(const Results& results) {
+  std::vector<std::size_t> out(results.evaluation.lengths_s.size());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    out[i] = i;
+  }
+  return out;
+}
+
+Row rates_row(const Results& results, const std::string& group, const std::string& label, std::size_t system,
+              std::size_t length, Level level, const std::vector<Asked>& columns) {
+  Row row{group, label, {}, false};
+  for (const Asked& asked : columns) {
+    row.cells.push_back(rate_cell(rate_of(results, system, length, level, asked)));
+  }
+  return row;
+}
+
+Row paper_row(const PaperRow& figures, const std::string& group) {
+  Row row{group, figures.name, {}, true};
+  for (const double percent : figures.percent) {
+    row.cells.push_back({fixed(percent, 1), "", false});
+  }
+  return row;
+}
+
+// Ours, systems from elsewhere that were asked the same, and the paper's.
+void add_group(const Results& results, const std::string& group, std::size_t length, Level level,
+               const std::vector<Asked>& columns, const std::vector<PaperRow>& paper, Table& table) {
+  const std::vector<SystemAnswers>& systems = results.evaluation.systems;
+  const std::size_t ours = headline_system(results.evaluation);
+  if (!answered(results, ours, length)) {
+    return;
+  }
+  table.rows.push_back(rates_row(results, group, "ours", ours, length, level, columns));
+  if (level == Level::place) {
+    table.rows.push_back(
+        rates_row(results, group, "ours, exact repeats as hits", ours, length, Level::same_sound, columns));
+  }
+  for (std::size_t s = 0; s < systems.size(); ++s) {
+    if (systems[s].method.empty() && answered(results, s, length)) {
+      table.rows.push_back(rates_row(results, group, systems[s].name, s, length, level, columns));
+    }
+  }
+  for (const PaperRow& row : paper) {
+    table.rows.push_back(paper_row(row, group));
+  }
+}
+
+std::vector<std::string> headings(const std::vector<Asked>& columns) {
+  std::vector<std::string> out;
+  for (const Asked& column : columns) {
+    out.push_back(column.heading);
+  }
+  return out;
+}
+
+Table in_papers_layout(const Results& results, const std::vector<DistortionKind>& kinds, const std::string& title) {
+  const std::size_t longest = results.evaluation.lengths_s.size() - 1;
+  const std::vector<Asked> columns = asked_of(kinds.front());
+  Table table{str("Table 2. ", title, ": right track, ", length_text(results.evaluation.lengths_s[longest]),
+                  ", top-1 hit rate in %, ", count_text(results, columns, {longest})),
+              "distortion",
+              "method",
+              headings(columns),
+              {},
+              {}};
+  for (const DistortionKind kind : kinds) {
+    if (any_query(results.set, kind)) {
+      add_group(results, title_of(kind), longest, Level::file, asked_of(kind), paper_table_2(kind), table);
+    }
+  }
+  return table;
+}
+
+// The best of a row, where they differ.
+void emphasise(Row& row, const std::vector<Rate>& rates) {
+  double best = -1;
+  double worst = 101;
+  for (const Rate& rate : rates) {
+    if (rate.count > 0) {
+      best = std::max(best, rate.percent());
+      worst = std::min(worst, rate.percent());
+    }
+  }
+  for (std::size_t i = 0; i < rates.size(); ++i) {
+    row.cells[i].strong = best > worst && rates[i].count > 0 && rates[i].percent() == best;
+  }
+}
+
+// A row of a full table: one condition, all systems, and the paper's figure.
+Row systems_row(const Results& results, const std::string& group, std::size_t length, Level level, const Asked& asked,
+                std::optional<double> paper) {
+  Row row{group, asked.heading, {}, false};
+  std::vector<Rate> rates;
   for (std::size_t s = 0; s < results.evaluation.systems.size(); ++s) {
-    if (!answered(results, s, length)) {
-      continue;
-    }
-    const std::string& name = results.evaluation.systems[s].name;
-    table.rows.push_back(rates_row(results, {first, name}, s, length, Level::place, columns));
-    if (name.find("vote") == std::string::npos) {
-      table.rows.push_back(
-          rates_row(results, {first, name + ", repeats as hits"}, s, length, Level::same_sound, columns));
-    }
+    rates.push_back(answered(results, s, length) ? rate_of(results, s, length, level, asked) : Rate{});
+    row.cells.push_back(rate_cell(rates.back()));
   }
-  for (const PaperRow& row : paper_table_1(length_s)) {
-    table.rows.push_back(paper_row(row, {first}, clean_columns));
+  emphasise(row, rates);
+  row.cells.push_back({paper ? fixed(*paper, 1) : "", "", false});
+  return row;
+}
+
+void add_rows(const Results& results, const std::string& group, std::size_t length, Level level, DistortionKind kind,
+              const std::vector<PaperRow>& paper, Table& table) {
+  const std::vector<Asked> conditions = asked_of(kind);
+  for (std::size_t i = 0; i < conditions.size() && any_query(results.set, kind); ++i) {
+    table.rows.push_back(systems_row(results, group, length, level, conditions[i],
+                                     paper.empty() ? std::nullopt : std::optional(paper.front().percent.at(i))));
   }
+}
+
+std::vector<std::string> system_heads(const Results& results) {
+  std::vector<std::string> out;
+  for (const SystemAnswers& system : results.evaluation.systems) {
+    out.push_back(system.name);
+  }
+  out.emplace_back("paper");
+  return out;
 }
 
 }  // namespace
 
-std::string to_markdown(const Table& table) {
-  std::vector<std::size_t> widths(table.header.size(), 3);
-  const auto widen = [&](const std::vector<std::string>& row) {
-    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) {
-      widths[i] = std::max(widths[i], width_of(row[i]));
-    }
-  };
-  const auto line = [&](const std::vector<std::string>& row) {
-    std::string out = "|";
-    for (std::size_t i = 0; i < widths.size(); ++i) {
-      out += ' ' + padded(i < row.size() ? row[i] : "", widths[i]) + " |";
-    }
-    return out + '\n';
-  };
-  widen(table.header);
-  for (const std::vector<std::string>& row : table.rows) {
-    widen(row);
-  }
-  std::string out = "### " + table.title + "\n\n" + line(table.header) + "|";
-  for (const std::size_t width : widths) {
-    out += std::string(width + 2, '-') + "|";
-  }
-  out += '\n';
-  for (const std::vector<std::string>& row : table.rows) {
-    out += line(row);
-  }
-  for (const std::string& note : table.notes) {
-    out += '\n' + note + '\n';
-  }
-  return out;
-}
-
-std::string to_html(const Table& table) {
-  std::string out = "<h3>" + escaped_html(table.title) + "</h3>\n<table>\n" + html_row(table.header, "th");
-  for (const std::vector<std::string>& row : table.rows) {
-    const bool paper = std::any_of(row.begin(), row.end(), [](const std::string& c) { return c.starts_with("paper"); });
-    std::string line = html_row(row, "td");
-    out += paper ? "<tr class=\"paper\">" + line.substr(4) : line;
-  }
-  out += "</table>\n";
-  for (const std::string& note : table.notes) {
-    out += "<p class=\"note\">" + escaped_html(note) + "</p>\n";
-  }
-  return out;
-}
-
-std::string cell_text(const Rate& rate) {
+Cell rate_cell(const Rate& rate) {
   if (rate.count == 0) {
-    return "-";
+    return {"–", "", false};
   }
+  const auto text = [](double percent) { return percent == 100 ? "100" : fixed(percent, 1); };
   const Interval interval = rate.interval();
-  return fixed(rate.percent(), 1) + " [" + fixed(100 * interval.low, 1) + ", " + fixed(100 * interval.high, 1) + "]";
+  return {text(rate.percent()), text(100 * interval.low) + "–" + text(100 * interval.high), false};
 }
 
-Table table_1(const Results& results) {
-  std::vector<Column> columns = columns_of(DistortionKind::noise_reverb);
-  const std::vector<Column> clean = columns_of(DistortionKind::none);
-  const bool has_clean = any_query(results.set, clean);
-  if (has_clean) {
-    columns.insert(columns.begin(), clean.begin(), clean.end());
+std::size_t headline_system(const Evaluation& evaluation) {
+  for (std::size_t s = 0; s < evaluation.systems.size(); ++s) {
+    if (evaluation.systems[s].method == "exact" && evaluation.systems[s].ranking == "scored") {
+      return s;
+    }
   }
-  Table table{str("Table 1. Segment level (right file, at most 50 ms off), noise + reverb, top-1 hit rate in %, n = ",
-                  queries_per_cell(results, columns)),
-              {"length", "search"},
+  return 0;
+}
+
+std::vector<Table> table_1(const Results& results) {
+  if (!any_query(results.set, DistortionKind::noise_reverb)) {
+    return {};
+  }
+  const std::vector<Asked> columns = asked_of(DistortionKind::noise_reverb);
+  Table table{str("Table 1. Noise + reverb: right track and at most 50 ms off, top-1 hit rate in %, ",
+                  count_text(results, columns, all_lengths(results))),
+              "length",
+              "method",
+              headings(columns),
               {},
               {}};
-  for (const Column& column : columns) {
-    table.header.push_back(column.heading);
+  for (const std::size_t length : all_lengths(results)) {
+    const double length_s = results.evaluation.lengths_s[length];
+    add_group(results, length_text(length_s), length, Level::place, columns, paper_table_1(length_s), table);
   }
-  for (std::size_t length = 0; length < results.evaluation.lengths_s.size(); ++length) {
-    add_table_1_length(results, length, columns, has_clean ? 1 : 0, table);
-  }
-  table.notes.emplace_back(
-      "In brackets: 95 % interval (Wilson). \"Repeats as hits\" counts a wrong place as right "
-      "where its clean sound equals the query's (log-mel correlation above 0.99).");
-  return table;
+  table.notes.push_back(
+      str("Ours: ", results.evaluation.systems[headline_system(results.evaluation)].name,
+          ". Behind a number: its 95 % interval (Wilson). \"Exact repeats as hits\" counts a wrong place of the right "
+          "track where its clean sound equals the query's (log-mel correlation above 0.99)."));
+  return {table};
 }
 
 std::vector<Table> table_2(const Results& results) {
   std::vector<Table> out;
-  const std::size_t longest = results.evaluation.lengths_s.size() - 1;
-  const std::array<std::pair<DistortionKind, const char*>, 4> parts = {
-      {{DistortionKind::none, "clean"},
-       {DistortionKind::noise, "noise"},
-       {DistortionKind::noise_reverb, "noise + reverb"},
-       {DistortionKind::reverb, "reverb, RT60"}}};
-  for (const auto& [kind, name] : parts) {
-    const std::vector<Column> columns = columns_of(kind);
-    if (!any_query(results.set, columns)) {
-      continue;
-    }
-    Table table{str("Table 2. Audio level (right file), ", results.evaluation.lengths_s[longest], " s, ", name,
-                    ", top-1 hit rate in %, n = ", queries_per_cell(results, columns)),
-                {"search"},
-                {},
-                {}};
-    for (const Column& column : columns) {
-      table.header.push_back(column.heading);
-    }
-    for (std::size_t s = 0; s < results.evaluation.systems.size(); ++s) {
-      if (answered(results, s, longest)) {
-        table.rows.push_back(
-            rates_row(results, {results.evaluation.systems[s].name}, s, longest, Level::file, columns));
-      }
-    }
-    for (const PaperRow& row : paper_table_2(kind)) {
-      table.rows.push_back(paper_row(row, {}, 0));
-    }
-    out.push_back(std::move(table));
+  const bool noise = any_query(results.set, DistortionKind::noise);
+  if (noise || any_query(results.set, DistortionKind::noise_reverb)) {
+    out.push_back(in_papers_layout(results, {DistortionKind::noise, DistortionKind::noise_reverb},
+                                   "Noise, alone and with reverb"));
+  }
+  if (any_query(results.set, DistortionKind::reverb)) {
+    out.push_back(in_papers_layout(results, {DistortionKind::reverb}, "Reverb"));
   }
   return out;
 }
 
-Table repeats_table(const Results& results) {
-  Table table{"Repeats: excerpts whose clean sound occurs again elsewhere in the same track", {"length"}, {}, {}};
-  std::vector<std::string> same = {"equal (correlation above 0.99): undecidable"};
-  std::vector<std::string> similar = {"similar (above 0.95)"};
-  for (const RepeatShare& share : results.repeats) {
-    table.header.push_back(str(share.length_s, " s"));
-    same.push_back(fixed(100 * share.same, 1) + " %");
-    similar.push_back(fixed(100 * share.similar, 1) + " %");
+Table full_table_1(const Results& results) {
+  const std::string count = count_text(results, asked_of(DistortionKind::noise_reverb), all_lengths(results));
+  Table table{"Table 1 in full, " + count, "length", "SNR", system_heads(results), {}, {}};
+  for (const std::size_t length : all_lengths(results)) {
+    const double length_s = results.evaluation.lengths_s[length];
+    const std::string group = length_text(length_s);
+    add_rows(results, group, length, Level::place, DistortionKind::none, {}, table);
+    add_rows(results, group, length, Level::place, DistortionKind::noise_reverb, paper_table_1(length_s), table);
   }
-  table.rows = {same, similar};
+  table.notes.emplace_back(
+      "Bold: the best of a row, where they differ. Exact: all fingerprints are compared; LSH: those in the probed "
+      "buckets. Scored: ranked by the similarity of the whole sequence; vote: by agreement on the start. The paper "
+      "searches by LSH and votes.");
   return table;
 }
 
-Table speed_table(const Results& results) {
-  const SecondsPerQuery& seconds = results.evaluation.seconds;
-  const std::string length = str(results.evaluation.lengths_s.back(), " s");
-  Table table{"Milliseconds per " + length + " query, many at a time on all threads",
-              {"decode and fingerprint", "exact search", "LSH search", "one ranking"},
+Table full_table_2(const Results& results) {
+  const std::size_t longest = results.evaluation.lengths_s.size() - 1;
+  std::vector<Asked> all;
+  for (const DistortionKind kind : kKinds) {
+    const std::vector<Asked> more = asked_of(kind);
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  const std::string length = length_text(results.evaluation.lengths_s[longest]);
+  Table table{"Table 2 in full, " + length + ", " + count_text(results, all, {longest}),
+              "distortion",
+              "SNR or RT60",
+              system_heads(results),
               {},
               {}};
-  table.rows.push_back({fixed(1e3 * seconds.fingerprint, 2), fixed(1e3 * seconds.exact, 2),
-                        seconds.lsh > 0 ? fixed(1e3 * seconds.lsh, 2) : "-", fixed(1e3 * seconds.rank, 2)});
+  for (const DistortionKind kind : kKinds) {
+    add_rows(results, title_of(kind), longest, Level::file, kind, paper_table_2(kind), table);
+  }
   return table;
+}
+
+Table repeats_table(const std::vector<RepeatShare>& shares) {
+  Table table{str("Undecidable queries: the same sound occurs elsewhere in the track, % of ", shares.front().same.count,
+                  " excerpts"),
+              "",
+              "the other place",
+              {},
+              {{"", "equal (correlation above 0.99)", {}, false}, {"", "similar (above 0.95)", {}, false}},
+              {}};
+  for (const RepeatShare& share : shares) {
+    table.heads.push_back(length_text(share.length_s));
+    table.rows[0].cells.push_back(rate_cell(share.same));
+    table.rows[1].cells.push_back(rate_cell(share.similar));
+  }
+  return table;
+}
+
+Table speed_table(const SecondsPerQuery& seconds, double length_s) {
+  Table table{"Milliseconds per " + length_text(length_s) + " query, many at a time on all threads",
+              "",
+              "search",
+              {"decode and fingerprint", "search", "rank once"},
+              {},
+              {}};
+  for (const auto& [name, search] : {std::pair("exact", seconds.exact), std::pair("LSH", seconds.lsh)}) {
+    if (search > 0) {
+      table.rows.push_back({"",
+                            name,
+                            {{fixed(1e3 * seconds.fingerprint, 2), "", false},
+                             {fixed(1e3 * search, 2), "", false},
+                             {fixed(1e3 * seconds.rank, 2), "", false}},
+                            false});
+    }
+  }
+  return table;
+}
+
+Table choices_table(const std::vector<Choice>& choices) {
+  Table table{str("What the choices cost: Table 1's queries (0 to 15 dB together, n = ",
+                  choices.front().rates.front().count, "), scored, hit rate in %"),
+              "stored as, query hop",
+              "search",
+              {},
+              {},
+              {}};
+  for (const double length_s : choices.front().lengths_s) {
+    table.heads.push_back(length_text(length_s));
+  }
+  table.heads.push_back("ms per " + length_text(choices.front().lengths_s.back()) + " query");
+  table.heads.emplace_back("MB per hour");
+  for (const Choice& choice : choices) {
+    Row row{str(choice.precision, ", ", choice.query_hop_s, " s"), choice.method, {}, false};
+    for (const Rate& rate : choice.rates) {
+      row.cells.push_back({rate_cell(rate).text, "", false});
+    }
+    row.cells.push_back({fixed(choice.ms_per_query, 2), "", false});
+    row.cells.push_back({fixed(choice.bytes_per_hour / 1e6, 1), "", false});
+    table.rows.push_back(std::move(row));
+  }
+  table.notes.emplace_back(
+      "Every row answers the same queries. The time is that of fingerprints, search and one ranking, many queries at a "
+      "time; MB are of stored fingerprints.");
+  return table;
+}
+
+std::vector<Table> all_tables(const Results& results) {
+  std::vector<Table> out = table_1(results);
+  const std::vector<RepeatShare> shares = repeat_shares(results.set);
+  if (!shares.empty()) {
+    out.push_back(repeats_table(shares));
+  }
+  const std::vector<Table> second = table_2(results);
+  out.insert(out.end(), second.begin(), second.end());
+  out.push_back(full_table_1(results));
+  out.push_back(full_table_2(results));
+  if (!results.choices.empty()) {
+    out.push_back(choices_table(results.choices));
+  }
+  if (results.evaluation.seconds.fingerprint > 0) {
+    out.push_back(speed_table(results.evaluation.seconds, results.evaluation.lengths_s.back()));
+  }
+  out.erase(std::remove_if(out.begin(), out.end(), [](const Table& table) { return table.rows.empty(); }), out.end());
+  return out;
+}
+
+std::string setting_text(const Results& results) {
+  const Setting& setting = results.setting;
+  return str("Database: ", setting.database, ", ", setting.tracks, " tracks, ", fixed(setting.hours, 1), " h, ",
+             setting.fingerprints, " fingerprints as ", setting.precision, ". Queries: ", setting.queries,
+             ", a fingerprint every ", setting.query_hop_s, " s. Model ", setting.model,
+             ". The paper's database is the Free Music Archive, larger and of other music: its figures are for "
+             "orientation.");
 }
 
 std::string report_markdown(const Results& results) {
-  const Setting& setting = results.setting;
-  std::string out = "# Tables 1 and 2\n\n";
-  out += str("Database: ", setting.database, ", ", setting.tracks, " tracks, ", fixed(setting.hours, 1), " h, ",
-             setting.fingerprints, " fingerprints (the paper's: the Free Music Archive, so its figures are for ",
-             "orientation). Model ", setting.model, ". Queries: ", setting.queries, ".\n\n");
-  std::vector<Table> tables = {table_1(results)};
-  const std::vector<Table> second = table_2(results);
-  tables.insert(tables.end(), second.begin(), second.end());
-  if (!results.repeats.empty()) {
-    tables.push_back(repeats_table(results));
-  }
-  if (results.evaluation.seconds.fingerprint > 0) {
-    tables.push_back(speed_table(results));
-  }
-  for (const Table& table : tables) {
+  std::string out = "# Tables 1 and 2\n\n" + setting_text(results) + "\n\n";
+  for (const Table& table : all_tables(results)) {
     out += to_markdown(table) + '\n';
   }
   return out;

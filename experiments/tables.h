@@ -1,35 +1,29 @@
-// Tables 1 and 2 in the paper's layout: ours beside the paper's figures, with the number of queries and 95 % intervals.
-// A table is text in cells; Markdown (padded, so that it reads well on a terminal) and HTML are made from it.
+// Tables 1 and 2: first as the paper prints them, our figures above its own; then in full, with every way of searching
+// as a column. A number comes with its 95 % interval (Wilson), a title with the number of queries.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "experiments/choices.h"
 #include "experiments/judge.h"
 #include "experiments/protocol.h"
-#include "experiments/query_maker.h"
+#include "experiments/repeats.h"
+#include "experiments/table.h"
 
 namespace earmark::experiments {
-
-struct Table {
-  std::string title;
-  std::vector<std::string> header;
-  std::vector<std::vector<std::string>> rows;
-  std::vector<std::string> notes;
-};
-
-std::string to_markdown(const Table& table);
-std::string to_html(const Table& table);
 
 /// What was searched, and with what.
 struct Setting {
   std::int64_t tracks = 0;
   double hours = 0;
   std::int64_t fingerprints = 0;
-  std::string database;  ///< Name of the folder.
-  std::string model;     ///< Hash.
-  std::string queries;   ///< "seed 2022", or where they came from.
+  std::string precision;   ///< How they are stored: "fp32".
+  double query_hop_s = 0;  ///< Between a query's.
+  std::string database;    ///< Name of the folder.
+  std::string model;       ///< Hash.
+  std::string queries;     ///< "seed 2022", or where they came from.
 };
 
 /// Everything the tables are made of.
@@ -38,23 +32,35 @@ struct Results {
   QuerySet set;
   Evaluation evaluation;
   Verdicts verdicts;
-  std::vector<RepeatShare> repeats;  ///< Empty where unknown.
+  std::vector<Choice> choices;  ///< Empty: nothing was compared.
 };
 
-/// "81.5 [75.5, 86.3]"; "-" where nothing was asked.
-std::string cell_text(const Rate& rate);
+/// "81.5" and in small print "75.5–86.3"; a dash where nothing was asked.
+Cell rate_cell(const Rate& rate);
 
-/// Segment level, noise + reverb by length; and clean, where the set has it.
-Table table_1(const Results& results);
-/// Audio level at the longest length: clean, noise, noise + reverb, reverb.
+/// The system whose figures stand for ours: exact search with the sequence score, which is what `search` does by
+/// itself.
+std::size_t headline_system(const Evaluation& evaluation);
+
+/// As in the paper: segment level, noise + reverb, a group of rows for each length. Empty where nothing was asked so.
+std::vector<Table> table_1(const Results& results);
+/// As in the paper: audio level at the longest length; noise and noise + reverb, then reverb alone.
 std::vector<Table> table_2(const Results& results);
-/// How often the music repeats itself, and the seconds a query takes.
-Table repeats_table(const Results& results);
-Table speed_table(const Results& results);
+/// In full: every way of searching as a column, and clean queries too.
+Table full_table_1(const Results& results);
+Table full_table_2(const Results& results);
+/// The share of queries that nobody could decide; the seconds a query takes; what choices cost.
+Table repeats_table(const std::vector<RepeatShare>& shares);
+Table speed_table(const SecondsPerQuery& seconds, double length_s);
+Table choices_table(const std::vector<Choice>& choices);
 
-/// The tables of a set as Markdown, with what was searched above them.
+/// All of them that have something to say, in the order they are shown.
+std::vector<Table> all_tables(const Results& results);
+/// One sentence or two about what was searched.
+std::string setting_text(const Results& results);
+/// The tables as Markdown.
 std::string report_markdown(const Results& results);
-/// All figures: every condition, length and system with hits, count and intervals.
+/// All figures: every condition, length and system with hits, count and intervals (results_json.cpp).
 std::string results_json(const Results& results);
 
 }  // namespace earmark::experiments

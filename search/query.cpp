@@ -11,17 +11,6 @@
 namespace earmark::search {
 namespace {
 
-int query_ratio(const IndexFormat& format, double query_hop_s) {
-  if (query_hop_s <= 0) {
-    return 1;
-  }
-  const double ratio = format.hop_seconds() / query_hop_s;
-  const auto whole = static_cast<int>(std::lround(ratio));
-  check(whole >= 1 && std::abs(ratio - whole) < 1e-6, "query hop: ", query_hop_s, " s does not divide the index's ",
-        format.hop_seconds(), " s");
-  return whole;
-}
-
 MatcherOptions with_ratio(MatcherOptions options, int ratio) {
   options.query_ratio = ratio;
   return options;
@@ -54,6 +43,17 @@ int hop_frames_of(const nn::Model& model, const IndexFormat& format) {
   check(format.hop_samples % model.features.hop == 0, "the index's hop of ", format.hop_samples,
         " samples is not a multiple of the model's frames");
   return format.hop_samples / model.features.hop;
+}
+
+int query_ratio(const IndexFormat& format, double query_hop_s) {
+  if (query_hop_s <= 0) {
+    return 1;
+  }
+  const double ratio = format.hop_seconds() / query_hop_s;
+  const auto whole = static_cast<int>(std::lround(ratio));
+  check(whole >= 1 && std::abs(ratio - whole) < 1e-6, "query hop: ", query_hop_s, " s does not divide the index's ",
+        format.hop_seconds(), " s");
+  return whole;
 }
 
 Searcher::Searcher(const IndexStore& store, MatcherOptions options, QueryOptions query, double query_hop_s)

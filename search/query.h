@@ -21,6 +21,9 @@ nn::Fingerprinter load_fingerprinter(const std::filesystem::path& index, const I
 /// Frames between the database's fingerprints.
 int hop_frames_of(const nn::Model& model, const IndexFormat& format);
 
+/// Query fingerprints for each hop of the database; `query_hop_s` 0: one. Throws Error where it does not divide the hop.
+int query_ratio(const IndexFormat& format, double query_hop_s);
+
 struct QueryOptions {
   double whole_s = 15;     // longer queries are searched for stretches
   StretchOptions stretch;  // its hop and segment come from the index

@@ -12,6 +12,7 @@
 #include "data/composer.h"
 #include "data/decode.h"
 #include "data/wav.h"
+#include "experiments/repeats.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "tests/test_support.h"
@@ -123,15 +124,64 @@ TEST_F(QueryMaker, NoiseIsAtTheRatioItClaims) {
 }
 
 TEST_F(QueryMaker, KeepsASetOfTheSameInputs) {
-  bool reused = true;
-  prepare_queries(out_.path(), tracks_, options_, reused);
-  EXPECT_FALSE(reused);
-  const QuerySet again = prepare_queries(out_.path(), tracks_, options_, reused);
-  EXPECT_TRUE(reused);
+  int kept = -1;
+  make_queries(out_.path(), tracks_, options_, &kept);
+  EXPECT_EQ(kept, 0);
+  const QuerySet again = make_queries(out_.path(), tracks_, options_, &kept);
+  EXPECT_EQ(kept, 6);
   EXPECT_EQ(again.queries.size(), 6U * 14U);
   ++options_.seed;
-  prepare_queries(out_.path(), tracks_, options_, reused);
-  EXPECT_FALSE(reused);
+  make_queries(out_.path(), tracks_, options_, &kept);
+  EXPECT_EQ(kept, 0);
+}
+
+TEST_F(QueryMaker, GoesOnWhereItWasCutOff) {
+  const QuerySet whole = make_queries(out_ / "whole", tracks_, options_);
+  // What a run leaves that was killed after two excerpts, and in the middle of a third.
+  const std::filesystem::path cut = out_ / "cut";
+  std::filesystem::create_directories(cut / "excerpts");
+  std::filesystem::copy_file(out_ / "whole" / "inputs.txt", cut / "inputs.txt");
+  for (const int excerpt : {1, 4}) {
+    const auto first = whole.queries.begin() + excerpt * 14;
+    const std::vector<Query> queries(first, first + 14);
+    write_queries(cut / "excerpts" / str("000", excerpt, ".csv"), queries);
+    for (const Query& query : queries) {
+      std::ofstream(cut / query.path) << "not made again";
+    }
+  }
+  std::ofstream(cut / whole.queries[0].path) << "cut off";
+  int kept = -1;
+  const QuerySet completed = make_queries(cut, tracks_, options_, &kept);
+  EXPECT_EQ(kept, 2);
+  EXPECT_EQ(text_of(cut / "queries.csv"), text_of(out_ / "whole" / "queries.csv"));
+  EXPECT_EQ(text_of(cut / whole.queries[0].path), text_of(out_ / "whole" / whole.queries[0].path.string()));
+  EXPECT_EQ(text_of(cut / whole.queries[14].path), "not made again");
+  EXPECT_FALSE(std::filesystem::exists(cut / "excerpts"));
+}
+
+TEST_F(QueryMaker, SaysHowOftenTheMusicRepeatsItself) {
+  const TemporaryFolder looped;
+  std::vector<float> loop = data::compose(5, 4);
+  loop.resize(2 * loop.size());
+  std::copy_n(loop.begin(), loop.size() / 2, loop.begin() + static_cast<std::ptrdiff_t>(loop.size() / 2));
+  data::write_wav(looped / "loop.wav", loop);
+  const QuerySet set = make_queries(out_.path(), data::list_audio_files(looped.path()), options_);
+  int same = 0;
+  for (const Query& query : set.queries) {
+    ASSERT_EQ(query.repeats.size(), 1U) << "only 0.96 s is shorter than a query";
+    EXPECT_EQ(query.repeats[0].length_s, 0.96);
+    if (query.start_s + 1 < 4 || query.start_s > 4) {
+      EXPECT_GT(query.repeats[0].correlation, kSameSound) << query.start_s;
+    }
+    same += query.repeats[0].correlation > kSameSound ? 1 : 0;
+  }
+  const std::vector<RepeatShare> shares = repeat_shares(set);
+  ASSERT_EQ(shares.size(), 1U);
+  EXPECT_EQ(shares[0].same.count, 6) << "an excerpt counts once";
+  EXPECT_EQ(14 * shares[0].same.hits, same);
+  EXPECT_GE(shares[0].same.hits, 3);
+  EXPECT_GE(shares[0].similar.hits, shares[0].same.hits);
+  EXPECT_TRUE(repeat_shares({"", {Query{}}}).empty()) << "not known";
 }
 
 TEST_F(QueryMaker, SaysWhenNothingIsLoudEnough) {

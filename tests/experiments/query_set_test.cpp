@@ -26,8 +26,17 @@ TEST(QuerySet, ComesBackAsItWasWritten) {
   const TemporaryFolder folder;
   QuerySet set{folder.path(), {}};
   set.queries.push_back({"0000-clean", "0000-clean.wav", "a, \"b\"/c\nd.ogg", 12.3456875, 5, "clean", {}, {}, "", {}});
-  set.queries.push_back(
-      {"0000-x", "0000-x.wav", "e.mp3", 0, 0.96, "noise+reverb", 10, 0.5, "babble", {{7.25, 0.995}, {9.5, 0.96}}});
+  set.queries.push_back({"0000-x",
+                         "0000-x.wav",
+                         "e.mp3",
+                         0,
+                         0.96,
+                         "noise+reverb",
+                         10,
+                         0.5,
+                         "babble",
+                         {{7.25, 0.995}, {9.5, 0.96}},
+                         {{0.96, 0.9971}, {2, 0}}});
   write_query_set(set);
   const QuerySet back = read_query_set(folder.path());
   ASSERT_EQ(back.queries.size(), 2U);
@@ -39,6 +48,11 @@ TEST(QuerySet, ComesBackAsItWasWritten) {
   ASSERT_EQ(back.queries[1].equivalents.size(), 2U);
   EXPECT_EQ(back.queries[1].equivalents[0].start_s, 7.25);
   EXPECT_EQ(back.queries[1].equivalents[0].correlation, 0.995);
+  EXPECT_TRUE(back.queries[0].repeats.empty());
+  ASSERT_EQ(back.queries[1].repeats.size(), 2U);
+  EXPECT_EQ(back.queries[1].repeats[0].length_s, 0.96);
+  EXPECT_EQ(back.queries[1].repeats[0].correlation, 0.9971);
+  EXPECT_EQ(back.queries[1].repeats[1].correlation, 0);
 }
 
 TEST(QuerySet, ReadsSetsFromElsewhere) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -66,6 +67,7 @@ TEST_F(WholeReproduce, FindsCleanQueriesAndReusesItsStages) {
   const std::string tables = run(options());
   EXPECT_THAT(tables, HasSubstr("Table 1."));
   EXPECT_THAT(tables, HasSubstr("LSH, vote"));
+  EXPECT_THAT(said_, Contains("search: 28 cells searched, 0 were there"));
   EXPECT_EQ(text_of(request_.out / "tables.md"), tables);
   EXPECT_THAT(text_of(request_.out / "report.html"), HasSubstr("</html>"));
   const nlohmann::json json = nlohmann::json::parse(text_of(request_.out / "results.json"));
@@ -81,11 +83,87 @@ TEST_F(WholeReproduce, FindsCleanQueriesAndReusesItsStages) {
     }
   }
   EXPECT_TRUE(found);
-  EXPECT_EQ(run(options()), tables);
-  EXPECT_THAT(said_, Contains(HasSubstr("tables: were there")));
-  EXPECT_THAT(said_, Contains(HasSubstr("4 were there")));
+  EXPECT_EQ(run(options()), tables) << "with the same times: nothing was searched";
+  EXPECT_THAT(said_, Contains("index: 0 tracks added, 4 were there, 0 skipped"));
+  EXPECT_THAT(said_, Contains("queries: 0 excerpts made, 4 were there"));
+  EXPECT_THAT(said_, Contains("search: 0 cells searched, 28 were there"));
   run(options({"reproduce.seed=7"}));
-  EXPECT_THAT(said_, ::testing::Not(Contains(HasSubstr("tables: were there"))));
+  EXPECT_THAT(said_, Contains("queries: 4 excerpts made, 0 were there"));
+  EXPECT_THAT(said_, Contains("search: 28 cells searched, 0 were there"));
+}
+
+TEST_F(WholeReproduce, SearchesOnlyTheCellsThatAreMissing) {
+  run(options());
+  const std::string answers = text_of(request_.out / "answers.tsv");
+  // What a killed run leaves out, and what a full disk may leave.
+  int removed = 0;
+  for (const auto& file : std::filesystem::directory_iterator(request_.out / "cells")) {
+    const std::string name = file.path().filename();
+    if (name.starts_with("clean.exact")) {
+      removed += std::filesystem::remove(file) ? 1 : 0;
+    } else if (name.starts_with("noise-snr5.lsh")) {
+      std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
+      ++removed;
+    }
+  }
+  ASSERT_EQ(removed, 2);
+  run(options());
+  EXPECT_THAT(said_, Contains("search: 2 cells searched, 26 were there"));
+  EXPECT_EQ(text_of(request_.out / "answers.tsv"), answers);
+  run(options({"reproduce.lsh_probes=100"}));
+  EXPECT_THAT(said_, Contains("search: 14 cells searched, 14 were there")) << "exact search has no probes";
+  run(options({"reproduce.neighbours=6"}));
+  EXPECT_THAT(said_, Contains("search: 28 cells searched, 0 were there"));
+  run(options({"reproduce.lsh=false"}));
+  EXPECT_THAT(said_, Contains("search: 0 cells searched, 14 were there"));
+  // One sound file changes, and with it the cells of its condition.
+  std::filesystem::last_write_time(request_.out / "queries" / "0002-clean.wav",
+                                   std::filesystem::file_time_type::clock::now() + std::chrono::seconds(5));
+  run(options());
+  EXPECT_THAT(said_, Contains("search: 2 cells searched, 26 were there"));
+}
+
+TEST_F(WholeReproduce, ComparesWhatChoicesCost) {
+  const std::string tables =
+      run(options({"reproduce.query_hops_s=[0.1, 0.05]", "reproduce.precisions=[fp32, int8]", "reproduce.lsh=false"}));
+  EXPECT_THAT(tables, HasSubstr("What the choices cost"));
+  EXPECT_THAT(tables, HasSubstr("| int8, 0.05 s"));
+  const nlohmann::json json = nlohmann::json::parse(text_of(request_.out / "results.json"));
+  EXPECT_EQ(json["database"]["precision"], "fp32");
+  EXPECT_EQ(json["query_hop_s"], 0.1);
+  ASSERT_EQ(json["choices"].size(), 4U);
+  const nlohmann::json& plain = json["choices"][0];
+  const nlohmann::json& small = json["choices"][1];
+  EXPECT_EQ(plain["precision"], "fp32");
+  EXPECT_EQ(small["precision"], "int8");
+  EXPECT_NEAR(plain["bytes_per_hour"].get<double>() / small["bytes_per_hour"].get<double>(), 512.0 / 132, 0.5);
+  ASSERT_EQ(plain["rates"].size(), 2U);
+  // The plain combination is what the tables show.
+  std::int64_t hits = 0;
+  for (const nlohmann::json& cell : json["cells"]) {
+    if (cell["condition"] == "noise+reverb" && cell["search"] == "exact, scored" && cell["length_s"] == 2.0) {
+      hits += cell["segment"]["hits"].get<std::int64_t>();
+    }
+  }
+  EXPECT_EQ(plain["rates"][1]["segment"]["hits"], hits);
+  EXPECT_EQ(plain["rates"][1]["segment"]["n"], 16);
+}
+
+TEST_F(WholeReproduce, MakesTheTablesWithTheFirstChoice) {
+  EXPECT_THAT(run(options({"reproduce.query_hops_s=0.05", "reproduce.precisions=int8", "reproduce.lsh=false"})),
+              ::testing::AllOf(HasSubstr("fingerprints as int8"), HasSubstr("a fingerprint every 0.05 s"),
+                               ::testing::Not(HasSubstr("What the choices cost"))));
+  for (const auto& entry : std::filesystem::directory_iterator(request_.out)) {
+    if (entry.path().filename().string().ends_with("-int8")) {
+      request_.index = entry.path();
+    }
+  }
+  try {
+    run(options({"reproduce.precisions=fp16"}));
+    FAIL() << "int8 has not the precision of fp16";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("is stored as int8; a copy of it as fp16 would be no more precise"));
+  }
 }
 
 TEST_F(WholeReproduce, TakesOutsideQueriesAndAnotherSystemsAnswers) {
@@ -103,6 +181,7 @@ TEST_F(WholeReproduce, TakesOutsideQueriesAndAnotherSystemsAnswers) {
   request_.out = folder_ / "again";
   const std::string tables = run(options());
   EXPECT_THAT(tables, HasSubstr("| oracle"));
+  EXPECT_THAT(tables, HasSubstr("**100** "));
   const nlohmann::json json = nlohmann::json::parse(text_of(request_.out / "results.json"));
   int cells = 0;
   for (const nlohmann::json& cell : json["cells"]) {
@@ -115,13 +194,30 @@ TEST_F(WholeReproduce, TakesOutsideQueriesAndAnotherSystemsAnswers) {
   EXPECT_EQ(cells, 14);
 }
 
+std::string error_of(const std::string& text) {
+  try {
+    train::Config config = train::Config::parse(text, "wrong.yaml");
+    read_reproduce_options(config);
+    config.finish();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
 TEST_F(WholeReproduce, SaysWhatIsMissing) {
   train::Config config = train::Config::parse("", "empty.yaml");
   const ReproduceOptions nothing = read_reproduce_options(config);
   EXPECT_THROW(run(nothing), Error);
-  train::Config wrong = train::Config::parse("reproduce: {exerpts: 3}", "wrong.yaml");
-  read_reproduce_options(wrong);
-  EXPECT_THROW(wrong.finish(), Error);
+  EXPECT_THAT(error_of("reproduce: {exerpts: 3}"), HasSubstr("excerpts"));
+  EXPECT_THAT(error_of("reproduce: {query_hop_s: 0.05}"), HasSubstr("query_hops_s"));
+  EXPECT_THAT(error_of("reproduce: {precisions: [fp32, int4]}"), HasSubstr("expected fp32, fp16 or int8"));
+  try {
+    run(options({"reproduce.query_hops_s=[0.1, 0.07]"}));
+    FAIL() << "0.07 does not divide 0.1";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("query hop: 0.07 s does not divide the index's 0.1 s"));
+  }
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/composer.h"
@@ -15,13 +17,15 @@
 namespace earmark::experiments {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 Query query(const std::string& id, const std::string& condition, std::optional<double> snr, double start_s) {
   return {id, str(id, ".wav"), "a.ogg", start_s, 5, condition, snr, {}, "", {{40, 0.995}}};
 }
 
-// Four noisy queries at 10 dB and one clean one; one system, asked at 5 s.
+// Four noisy queries at 10 dB and one clean one, asked at 5 s by two methods.
 Results results_by_hand() {
   Results results;
   for (int i = 0; i < 4; ++i) {
@@ -29,7 +33,7 @@ Results results_by_hand() {
   }
   results.set.queries.push_back(query("clean", "clean", {}, 20));
   results.evaluation.lengths_s = {5};
-  SystemAnswers system{"exact, scored", {{}}, {}};
+  SystemAnswers system{"exact, scored", "exact", "scored", {{}}, {}};
   // Right to the edge of the tolerance; beyond it; at a place that sounds the same; another file.
   system.places[0] = {{"a.ogg", 20.05, 1, true},
                       {"a.ogg", 20.0501, 1, true},
@@ -37,8 +41,13 @@ Results results_by_hand() {
                       {"b.ogg", 20, 1, true},
                       {"a.ogg", 19.95, 1, true}};
   results.evaluation.systems.push_back(system);
+  // Another method gets one place less right, and as many tracks.
+  system.name = "LSH, scored";
+  system.method = "LSH";
+  system.places[0][0].start_s = 10;
+  results.evaluation.systems.push_back(system);
   results.verdicts = judge(results.set, results.evaluation, [](const std::string&) { return std::nullopt; });
-  results.setting = {2, 1.5, 54321, "test", "0123456789abcdef", "seed 1"};
+  results.setting = {2, 1.5, 54321, "fp32", 0.1, "test", "0123456789abcdef", "seed 1"};
   return results;
 }
 
@@ -68,57 +77,171 @@ TEST(Judge, ComparesTheSoundOfWrongPlaces) {
   Results results;
   results.set.queries = {query("same", "clean", {}, 1.5), query("other", "clean", {}, 1.5)};
   results.evaluation.lengths_s = {1};
-  results.evaluation.systems.push_back({"x", {{{"a.ogg", 8.5, 1, true}, {"a.ogg", 5, 1, true}}}, {}});
-  const Verdicts verdicts =
-      judge(results.set, results.evaluation, [&](const std::string&) { return std::optional(folder / "a.wav"); });
+  results.evaluation.systems.push_back({"x", "", "", {{{"a.ogg", 8.5, 1, true}, {"a.ogg", 5, 1, true}}}, {}});
+  int asked = 0;
+  const auto find = [&](const std::string&) {
+    ++asked;
+    return std::optional(folder / "a.wav");
+  };
+  const Verdicts verdicts = judge(results.set, results.evaluation, find, false, folder / "known");
   EXPECT_FALSE(verdicts[0][0][0].place);
   EXPECT_TRUE(verdicts[0][0][0].same_sound);
   EXPECT_FALSE(verdicts[0][0][1].same_sound);
+  // What is known is not compared again: the same size and time, but there is no sound in it any more.
+  const auto time = std::filesystem::last_write_time(folder / "a.wav");
+  const std::string silence(std::filesystem::file_size(folder / "a.wav"), ' ');
+  std::ofstream(folder / "a.wav") << silence;
+  std::filesystem::last_write_time(folder / "a.wav", time);
+  const Verdicts again = judge(results.set, results.evaluation, find, false, folder / "known");
+  EXPECT_TRUE(again[0][0][0].same_sound);
+  EXPECT_EQ(asked, 2);
+  std::filesystem::last_write_time(folder / "a.wav", time + std::chrono::seconds(1));
+  EXPECT_FALSE(judge(results.set, results.evaluation, find, false, folder / "known")[0][0][0].same_sound);
 }
 
-TEST(Tables, ShowOursBesideThePapers) {
-  const Table table = table_1(results_by_hand());
-  EXPECT_THAT(table.title, HasSubstr("n = 4"));
-  EXPECT_THAT(table.header, ::testing::ElementsAre("length", "search", "clean", "0 dB", "5 dB", "10 dB", "15 dB"));
-  ASSERT_EQ(table.rows.size(), 4U);
-  EXPECT_THAT(table.rows[0],
-              ::testing::ElementsAre("5 s", "exact, scored", "100.0 [20.7, 100.0]", "-", "-", "25.0 [4.6, 69.9]", "-"));
-  EXPECT_EQ(table.rows[1][5].substr(0, 4), "50.0");
-  EXPECT_THAT(table.rows[2],
-              ::testing::ElementsAre("5 s", "paper: attention encoder", "", "69.5", "87.1", "90.5", "91.9"));
-  const std::vector<Table> audio = table_2(results_by_hand());
-  ASSERT_EQ(audio.size(), 2U) << "conditions that the set does not have are left out";
-  EXPECT_EQ(audio[1].rows[0][3].substr(0, 4), "75.0");
-  EXPECT_THAT(audio[1].rows[2], ::testing::ElementsAre("paper: audfprint", "64.8", "79.4", "87.2", "92.3"));
+// A row's cells as "text small", the emphasised ones in stars.
+std::vector<std::string> texts(const Row& row) {
+  std::vector<std::string> out = {row.group, row.label};
+  for (const Cell& cell : row.cells) {
+    const std::string mark = cell.strong ? "*" : "";
+    out.push_back(mark + cell.text + mark + (cell.small.empty() ? "" : " " + cell.small));
+  }
+  return out;
 }
 
-TEST(Tables, MarkdownIsPaddedAndHtmlEscaped) {
-  const Table table{"A <title>", {"length", "x"}, {{"5 s", "a & b"}, {"0.96 s", "±"}}, {"note"}};
-  EXPECT_EQ(
-      to_markdown(table),
-      "### A <title>\n\n| length | x     |\n|--------|-------|\n| 5 s    | a & b |\n| 0.96 s | ±     |\n\nnote\n");
-  EXPECT_THAT(to_html(table), HasSubstr("<h3>A &lt;title&gt;</h3>"));
-  EXPECT_THAT(to_html(table), HasSubstr("<td>a &amp; b</td>"));
+TEST(Tables, HaveThePapersLayout) {
+  const std::vector<Table> first = table_1(results_by_hand());
+  ASSERT_EQ(first.size(), 1U);
+  EXPECT_THAT(first[0].title, HasSubstr("n = 4"));
+  EXPECT_THAT(first[0].heads, ElementsAre("0 dB", "5 dB", "10 dB", "15 dB"));
+  ASSERT_EQ(first[0].rows.size(), 4U);
+  EXPECT_THAT(texts(first[0].rows[0]), ElementsAre("5 s", "ours", "–", "–", "25.0 4.6–69.9", "–"));
+  EXPECT_THAT(texts(first[0].rows[1]),
+              ElementsAre("5 s", "ours, exact repeats as hits", "–", "–", "50.0 15.0–85.0", "–"));
+  EXPECT_THAT(texts(first[0].rows[2]), ElementsAre("5 s", "paper: attention encoder", "69.5", "87.1", "90.5", "91.9"));
+  EXPECT_THAT(texts(first[0].rows[3]), ElementsAre("5 s", "paper: NAFP", "54.7", "77.3", "81.8", "82.8"));
+  const std::vector<Table> second = table_2(results_by_hand());
+  ASSERT_EQ(second.size(), 1U) << "conditions that the set does not have are left out";
+  ASSERT_EQ(second[0].rows.size(), 3U);
+  EXPECT_THAT(texts(second[0].rows[0]), ElementsAre("noise + reverb", "ours", "–", "–", "75.0 30.1–95.4", "–"));
+  EXPECT_THAT(texts(second[0].rows[2]),
+              ElementsAre("noise + reverb", "paper: audfprint", "64.8", "79.4", "87.2", "92.3"));
+}
+
+TEST(Tables, InFullHaveEveryMethod) {
+  const Table places = full_table_1(results_by_hand());
+  EXPECT_THAT(places.heads, ElementsAre("exact, scored", "LSH, scored", "paper"));
+  ASSERT_EQ(places.rows.size(), 5U);
+  EXPECT_THAT(texts(places.rows[0]), ElementsAre("5 s", "clean", "100 20.7–100", "100 20.7–100", ""))
+      << "nothing is emphasised where all are equal";
+  EXPECT_THAT(texts(places.rows[1]), ElementsAre("5 s", "0 dB", "–", "–", "69.5"));
+  EXPECT_THAT(texts(places.rows[3]), ElementsAre("5 s", "10 dB", "*25.0* 4.6–69.9", "0.0 0.0–49.0", "90.5"));
+  const Table tracks = full_table_2(results_by_hand());
+  ASSERT_EQ(tracks.rows.size(), 5U) << "clean, and noise + reverb";
+  EXPECT_THAT(texts(tracks.rows[3]),
+              ElementsAre("noise + reverb", "10 dB", "75.0 30.1–95.4", "75.0 30.1–95.4", "98.5"));
+}
+
+TEST(Tables, ShowHowManyQueriesAreUndecidable) {
+  Results results = results_by_hand();
+  EXPECT_THAT(report_markdown(results), Not(HasSubstr("Undecidable"))) << "not known";
+  results.set.queries[0].repeats = {{2, 0.97}, {5, 0.4}};
+  results.set.queries[1].repeats = {{2, 0.995}, {5, 0.97}};
+  results.set.queries[1].start_s = 33;
+  const Table table = repeats_table(repeat_shares(results.set));
+  EXPECT_THAT(table.title, HasSubstr("2 excerpts"));
+  EXPECT_THAT(table.heads, ElementsAre("2 s", "5 s"));
+  EXPECT_EQ(table.rows[0].cells[0].text, "50.0");
+  EXPECT_EQ(table.rows[0].cells[1].text, "0.0");
+  EXPECT_EQ(table.rows[1].cells[0].text, "100");
+  EXPECT_EQ(table.rows[1].cells[1].text, "50.0");
+  EXPECT_THAT(report_markdown(results), HasSubstr("Undecidable"));
+}
+
+TEST(Tables, MarkdownIsStraightOnATerminalAndHtmlEscaped) {
+  const Table table{"A <title>",
+                    "length",
+                    "SNR",
+                    {"a & b", "paper"},
+                    {{"5 s", "0 dB", {{"7.5", "1–9", true}, {"60.3", "", false}}, false},
+                     {"5 s", "15 dB", {{"100", "98–100", false}, {"", "", false}}, true}},
+                    {"note"}};
+  EXPECT_EQ(to_markdown(table),
+            "### A <title>\n\n"
+            "| length | SNR   | a & b          | paper |\n"
+            "|--------|-------|----------------|-------|\n"
+            "| 5 s    | 0 dB  | **7.5** 1–9    | 60.3  |\n"
+            "| 5 s    | 15 dB |   100   98–100 |       |\n"
+            "\nnote\n");
+  const std::string html = to_html(table);
+  EXPECT_THAT(html, HasSubstr("<h3>A &lt;title&gt;</h3>"));
+  EXPECT_THAT(html, HasSubstr("<th scope=\"col\">a &amp; b <small></small></th>"));
+  EXPECT_THAT(html, HasSubstr("<td><b>7.5</b> <small>1–9</small></td>"));
+  EXPECT_THAT(html, HasSubstr("<tr class=\"pale\"><th scope=\"row\">15&nbsp;dB</th>"));
 }
 
 TEST(Tables, JsonHasEveryCell) {
   const nlohmann::json json = nlohmann::json::parse(results_json(results_by_hand()));
   EXPECT_EQ(json["database"]["fingerprints"], 54321);
-  ASSERT_EQ(json["cells"].size(), 2U);
+  ASSERT_EQ(json["cells"].size(), 4U);
   const nlohmann::json& noisy = json["cells"][0];
+  EXPECT_EQ(noisy["search"], "exact, scored");
+  EXPECT_EQ(noisy["method"], "exact");
+  EXPECT_EQ(noisy["ranking"], "scored");
   EXPECT_EQ(noisy["n"], 4);
   EXPECT_EQ(noisy["snr_db"], 10);
   EXPECT_EQ(noisy["segment"]["hits"], 1);
+  EXPECT_EQ(noisy["segment"]["n"], 4);
   EXPECT_EQ(noisy["segment_repeats_as_hits"]["hits"], 2);
   EXPECT_EQ(noisy["audio"]["hits"], 3);
+  EXPECT_EQ(noisy["paper_percent"]["segment"], 90.5);
+  EXPECT_EQ(noisy["paper_percent"]["audio"], 98.5);
+  EXPECT_TRUE(json["cells"][1]["paper_percent"]["segment"].is_null()) << "the paper has no clean queries";
+}
+
+// "50.0 15.0–85.0" of a rate in the JSON.
+std::string cell_of(const nlohmann::json& rate) {
+  const auto percent = [](double value) { return value == 100 ? "100" : fixed(value, 1); };
+  return percent(rate["percent"]) + ' ' + percent(rate["interval"][0]) + "–" + percent(rate["interval"][1]);
+}
+
+TEST(Tables, MarkdownJsonAndPageSayTheSame) {
+  const Results results = results_by_hand();
+  const nlohmann::json json = nlohmann::json::parse(results_json(results));
+  const std::string page = report_html(results, "");
+  const Table places = full_table_1(results);
+  const Table tracks = full_table_2(results);
+  int compared = 0;
+  for (std::size_t system = 0; system < 2; ++system) {
+    for (const nlohmann::json& cell : json["cells"]) {
+      if (cell["search"] == places.heads[system]) {
+        const bool clean = cell["condition"] == "clean";
+        const Cell& place = places.rows[clean ? 0 : 3].cells[system];
+        const Cell& track = tracks.rows[clean ? 0 : 3].cells[system];
+        EXPECT_EQ(place.text + ' ' + place.small, cell_of(cell["segment"]));
+        EXPECT_EQ(track.text + ' ' + track.small, cell_of(cell["audio"]));
+        ++compared;
+      }
+    }
+  }
+  EXPECT_EQ(compared, 4);
+  for (const Table& table : all_tables(results)) {
+    EXPECT_THAT(page, HasSubstr(to_html(table)));
+    EXPECT_THAT(report_markdown(results), HasSubstr(to_markdown(table)));
+  }
 }
 
 TEST(Report, IsOnePageWithChartAndTables) {
   const std::string page = report_html(results_by_hand(), "");
   EXPECT_THAT(page, HasSubstr("<svg"));
   EXPECT_THAT(page, HasSubstr("Table 1."));
-  EXPECT_THAT(page, ::testing::Not(HasSubstr("http"))) << "self-contained";
+  EXPECT_THAT(page, Not(HasSubstr("http"))) << "self-contained";
   EXPECT_EQ(chart_svg("t", "x", "y", {{"empty", {}}}), "");
+  // Ours and, in its colour, the paper's; one of them is named.
+  const std::string chart = chart_svg("t", "x", "y", {{"ours", {{0, 1}, {1, 2}}}, {"paper", {{0, 2}, {1, 3}}, true}});
+  EXPECT_THAT(chart, HasSubstr("<polyline class=\"c0\""));
+  EXPECT_THAT(chart, HasSubstr("<polyline class=\"c0 dashed\""));
+  EXPECT_THAT(chart, Not(HasSubstr("paper")));
 }
 
 }  // namespace

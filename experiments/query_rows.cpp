@@ -1,0 +1,118 @@
+#include "experiments/query_rows.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "data/decode.h"
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+
+namespace earmark::experiments {
+namespace {
+
+double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// The fingerprints of one query. A beginning's fingerprints are those of the whole, except where its last window would
+// reach beyond its end: then the beginning is fingerprinted by itself.
+struct OneQuery {
+  std::vector<Tensor> parts;                                                 // (rows, D) each
+  std::vector<std::optional<std::pair<std::size_t, std::int64_t>>> lengths;  // for each length: part, and rows of it
+};
+
+std::vector<float> sound_of(const Query& query, const std::filesystem::path& file, int sample_rate) {
+  std::vector<float> pcm = data::decode_audio(file, sample_rate);
+  check(!pcm.empty(), file.string(), ": no sound");
+  if (query.length_s > 0) {
+    pcm.resize(std::min(pcm.size(), static_cast<std::size_t>(std::llround(query.length_s * sample_rate))));
+  }
+  return pcm;
+}
+
+OneQuery fingerprint(const Query& query, const std::filesystem::path& file, const nn::Fingerprinter& fingerprinter,
+                     int hop_frames, const std::vector<double>& lengths_s) {
+  const FeatureOptions& features = fingerprinter.model().features;
+  const std::vector<float> pcm = sound_of(query, file, features.sample_rate);
+  OneQuery out;
+  out.parts.push_back(fingerprinter.fingerprints(pcm, hop_frames));
+  for (const double length_s : lengths_s) {
+    if (!has_length(query, length_s)) {
+      out.lengths.emplace_back();
+      continue;
+    }
+    const auto samples = std::min(static_cast<std::int64_t>(std::llround(length_s * features.sample_rate)),
+                                  static_cast<std::int64_t>(pcm.size()));
+    const std::int64_t rows = fingerprinter.count(samples, hop_frames);
+    const std::int64_t last_frame = (rows - 1) * hop_frames + features.frames - 1;
+    const bool cut_window = last_frame * features.hop + features.n_fft / 2 > samples;
+    if (cut_window && samples < static_cast<std::int64_t>(pcm.size())) {
+      out.parts.push_back(
+          fingerprinter.fingerprints(std::span(pcm).first(static_cast<std::size_t>(samples)), hop_frames));
+      out.lengths.emplace_back(std::pair(out.parts.size() - 1, rows));
+    } else {
+      out.lengths.emplace_back(std::pair(std::size_t{0}, rows));
+    }
+  }
+  return out;
+}
+
+QueryBatch join(const std::vector<OneQuery>& queries, std::size_t first) {
+  QueryBatch batch;
+  batch.first = first;
+  std::int64_t count = 0;
+  for (const OneQuery& query : queries) {
+    std::vector<std::int64_t> begins;
+    for (const Tensor& part : query.parts) {
+      begins.push_back(count);
+      count += part.dim(0);
+    }
+    auto& ranges = batch.ranges.emplace_back();
+    for (const auto& length : query.lengths) {
+      ranges.emplace_back();
+      if (length) {
+        ranges.back() = {begins[length->first], begins[length->first] + length->second};
+      }
+    }
+  }
+  batch.rows = Tensor({count, queries.front().parts.front().dim(1)});
+  std::int64_t row = 0;
+  for (const OneQuery& query : queries) {
+    for (const Tensor& part : query.parts) {
+      batch.rows.slice(row, row + part.dim(0)).copy_from(part);
+      row += part.dim(0);
+    }
+  }
+  return batch;
+}
+
+}  // namespace
+
+QueryRows::QueryRows(const QuerySet& set, const std::vector<std::size_t>& queries,
+                     const nn::Fingerprinter& fingerprinter, int hop_frames, const std::vector<double>& lengths_s,
+                     int batch)
+    : set_(set),
+      queries_(queries),
+      fingerprinter_(fingerprinter),
+      hop_frames_(hop_frames),
+      lengths_s_(lengths_s),
+      size_(static_cast<std::size_t>(batch)),
+      batches_((queries.size() + size_ - 1) / size_) {}
+
+const QueryBatch& QueryRows::batch(std::size_t number) {
+  std::optional<QueryBatch>& batch = batches_[number];
+  if (!batch) {
+    const double begun = now_s();
+    const std::size_t first = number * size_;
+    std::vector<OneQuery> queries(std::min(size_, queries_.size() - first));
+    parallel_for(static_cast<std::int64_t>(queries.size()), [&](std::int64_t i) {
+      const Query& query = set_.queries[queries_[first + static_cast<std::size_t>(i)]];
+      queries[static_cast<std::size_t>(i)] =
+          fingerprint(query, set_.folder / query.path, fingerprinter_, hop_frames_, lengths_s_);
+    });
+    batch = join(queries, first);
+    seconds_ += now_s() - begun;
+  }
+  return *batch;
+}
+
+}  // namespace earmark::experiments

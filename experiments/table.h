@@ -1,0 +1,40 @@
+// A table as it is shown: numbers with small print (their intervals), rows in groups. Markdown, aligned so that it
+// reads well on a terminal, and HTML are made from it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace earmark::experiments {
+
+struct Cell {
+  std::string text;     ///< "81.5"
+  std::string small;    ///< In small print behind it: "75.5–86.3".
+  bool strong = false;  ///< Emphasised: the best of its row.
+};
+
+struct Row {
+  std::string group;  ///< "0.96 s"; consecutive rows of one group belong together.
+  std::string label;  ///< "0 dB"
+  std::vector<Cell> cells;
+  bool pale = false;  ///< Not ours: figures to compare with.
+};
+
+struct Table {
+  std::string title;
+  std::string group_head;  ///< Empty: rows have no groups.
+  std::string label_head;
+  std::vector<std::string> heads;  ///< One for each cell of a row.
+  std::vector<Row> rows;
+  std::vector<std::string> notes;
+};
+
+std::string to_markdown(const Table& table);
+std::string to_html(const Table& table);
+
+/// `value` with so many decimals.
+std::string fixed(double value, int decimals);
+/// With the characters that HTML reserves escaped.
+std::string escaped_html(const std::string& text);
+
+}  // namespace earmark::experiments
