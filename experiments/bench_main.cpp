@@ -61,6 +61,18 @@ void add_lsh_command(CLI::App& app, Run& chosen) {
   on_command(command, chosen, [options](std::ostream& log) { return bench_lsh(*options, log); });
 }
 
+void add_confidence_command(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<earmark::experiments::ConfidenceBenchOptions>();
+  CLI::App* command = app.add_subcommand("confidence", "how often absent music is called a match");
+  command->add_option("--index", options->index, "index to search")->capture_default_str();
+  command->add_option("--music", options->music, "what is in the index")->capture_default_str();
+  command->add_option("--absent", options->absent, "music that is not in it")->capture_default_str();
+  command->add_option("--speech", options->speech, "speech for babble")->capture_default_str();
+  command->add_option("--out", options->out, "folder for the queries")->capture_default_str();
+  command->add_option("--excerpts", options->excerpts, "each in all conditions")->capture_default_str();
+  on_command(command, chosen, [options](std::ostream& log) { return bench_confidence(*options, log); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -72,6 +84,7 @@ int main(int argc, char** argv) {
   add_index_command(app, chosen);
   add_query_command(app, chosen, std::filesystem::read_symlink("/proc/self/exe").parent_path());
   add_lsh_command(app, chosen);
+  add_confidence_command(app, chosen);
   return earmark::data::run_program(app, argc, argv, [&] {
     const BenchResult result = chosen(std::cout);
     std::cout << to_json(result) << "\n";

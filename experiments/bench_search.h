@@ -2,8 +2,10 @@
 // method), measured in the same run: what other systems reach on the same music is in docs and README, measured apart.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <iosfwd>
+#include <vector>
 
 #include "experiments/bench.h"
 
@@ -37,5 +39,19 @@ struct LshBenchOptions {
 /// Points of hit rate that LSH loses against exact search, mean over the cells of both tables, from the figures that
 /// `reproduce` wrote; the log names the worst cell.
 BenchResult bench_lsh(const LshBenchOptions& options, std::ostream& log);
+
+struct ConfidenceBenchOptions {
+  std::filesystem::path index = "demo-out/index";
+  std::filesystem::path music = "demo-out/music/test";    ///< What is in the index.
+  std::filesystem::path absent = "demo-out/music/train";  ///< Music that is not.
+  std::filesystem::path speech = "demo-out/music/speech/test";
+  std::filesystem::path out = "demo-out/confidence";  ///< Keeps both query sets.
+  int excerpts = 100;                                 ///< Each in all 14 conditions.
+  std::uint64_t seed = 77;
+  std::vector<double> lengths_s = {0.96, 2, 3, 5, 10};
+};
+/// How often a query that is not in the index is called a match, clean and distorted, at the worst length (1 % is
+/// allowed); the log has all lengths and conditions, and how many right answers are called matches.
+BenchResult bench_confidence(const ConfidenceBenchOptions& options, std::ostream& log);
 
 }  // namespace earmark::experiments
