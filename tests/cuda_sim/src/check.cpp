@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstring>
 
@@ -24,8 +25,8 @@ struct Acc {
 };  // multi: 1 several threads, 2 several blocks
 struct Shadow {
   Acc w, r;
-  uint32_t init;
-};                                                     // one per 4-byte word; init: byte mask
+  uint16_t init, split;                                // init: byte mask; split: the bytes have records of their own
+};                                                     // one per 4-byte word
 static Shadow* gshadow;                                // for the device arena, lazily populated
 static std::unordered_map<uintptr_t, Shadow> hshadow;  // pinned host memory
 // ---- static __shared__ variables: the executable's TLS block, one ELF symbol each ----
@@ -228,8 +229,8 @@ static void note(Acc& a, const Where& me, const void* pc, bool atomic) {
 }
 enum { RD = 0, WR = 1, AT = 2 };
 template <class N>
-static inline void word(Shadow& s, uint32_t bytes, int kind, const Where& me, const void* pc, bool shared,
-                        const N& name) {
+static inline void judge(Shadow& s, uint32_t bytes, int kind, const Where& me, const void* pc, bool shared,
+                         const N& name) {
   bool fresh = !shared || (s.w.op == me.op && s.w.blk == me.blk);
   uint32_t init = fresh ? s.init : 0;
   if (shared && s.r.op && (s.r.op != me.op || s.r.blk != me.blk)) s.r = {};
@@ -257,6 +258,21 @@ static inline void word(Shadow& s, uint32_t bytes, int kind, const Where& me, co
     if (shared && !fresh) s.w.multi = 0;
   } else
     note(s.r, me, pc, false);
+}
+// Neighbouring bytes of one word may belong to different threads (bf16, int8): from the first access to a part of a
+// word on, its bytes are judged one by one.
+static std::unordered_map<const Shadow*, std::array<Shadow, 4>> parts;
+template <class N>
+static inline void word(Shadow& s, uint32_t bytes, int kind, const Where& me, const void* pc, bool shared,
+                        const N& name) {
+  if (!s.split && bytes == 15) return judge(s, bytes, kind, me, pc, shared, name);
+  std::array<Shadow, 4>& part = parts[&s];
+  if (!s.split) {
+    part.fill(s);
+    s.split = 1;
+  }
+  for (int b = 0; b < 4; b++)
+    if (bytes >> b & 1) judge(part[b], 1u << b, kind, me, pc, shared, name);
 }
 static void access(uintptr_t a, int n, int kind, const void* pc) {
   hooks_seen = true;
@@ -424,7 +440,9 @@ using cudasim::access;
   H void __tsan_volatile_write##n(void* a) { access((uintptr_t)a, n, 1, RA); }
 PAIR(1)
 PAIR(2)
-PAIR(4) PAIR(8) PAIR(16)
+PAIR(4)
+PAIR(8)
+PAIR(16)
 #define UPAIR(n)                                                    \
   H void __tsan_unaligned_read##n(void* a) {                        \
     for (int i = 0; i < n; i++) access((uintptr_t)a + i, 1, 0, RA); \
@@ -432,7 +450,7 @@ PAIR(4) PAIR(8) PAIR(16)
   H void __tsan_unaligned_write##n(void* a) {                       \
     for (int i = 0; i < n; i++) access((uintptr_t)a + i, 1, 1, RA); \
   }
-    UPAIR(2) UPAIR(4) UPAIR(8) UPAIR(16) H void __tsan_read_range(void* a, size_t n) {
+UPAIR(2) UPAIR(4) UPAIR(8) UPAIR(16) H void __tsan_read_range(void* a, size_t n) {
   for (size_t i = 0; i < n; i += 4) access((uintptr_t)a + i, n - i < 4 ? 1 : 4, 0, RA);
 }
 H void __tsan_write_range(void* a, size_t n) {
@@ -458,10 +476,11 @@ H void __tsan_vptr_read(void**) {}
   }
 AT(8, unsigned char)
 AT(16, unsigned short)
-AT(32, unsigned) AT(64, unsigned long)
+AT(32, unsigned)
+AT(64, unsigned long)
 
-    // UBSan entry points (we do not link libubsan): the first field of every data block is the source location
-    struct SrcLoc {
+// UBSan entry points (we do not link libubsan): the first field of every data block is the source location
+struct SrcLoc {
   const char* file;
   unsigned line, col;
 };
@@ -472,7 +491,11 @@ static void ub(const char* what, SrcLoc* l, const void* pc) {
   H void __ubsan_handle_##n(SrcLoc* d, void*, void*) { ub(what, d, RA); }
 UB(out_of_bounds, "array index out of bounds")
 UB(shift_out_of_bounds, "shift out of range")
-UB(add_overflow, "signed overflow") UB(sub_overflow, "signed overflow") UB(mul_overflow, "signed overflow")
-    UB(negate_overflow, "signed overflow") UB(divrem_overflow, "division by zero / overflow")
-        UB(float_cast_overflow, "float to int out of range") UB(type_mismatch_v1, "misaligned or null access")
-            UB(load_invalid_value, "invalid bool/enum") UB(pointer_overflow, "pointer overflow")
+UB(add_overflow, "signed overflow")
+UB(sub_overflow, "signed overflow")
+UB(mul_overflow, "signed overflow")
+UB(negate_overflow, "signed overflow")
+UB(divrem_overflow, "division by zero / overflow")
+UB(float_cast_overflow, "float to int out of range")
+UB(type_mismatch_v1, "misaligned or null access")
+UB(load_invalid_value, "invalid bool/enum") UB(pointer_overflow, "pointer overflow")
