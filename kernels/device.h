@@ -18,7 +18,7 @@ struct Device {
 std::ostream& operator<<(std::ostream& out, Device device);
 
 /// Parses "cpu", "cuda", "cuda:1" or "auto" (CUDA where it works, else the CPU). Throws Error on anything else, and
-/// where CUDA is asked for but this build or machine has none.
+/// where CUDA is asked for but this build has none, no driver or GPU is there, or the index is beyond the last GPU.
 Device parse_device(std::string_view text);
 
 }  // namespace earmark

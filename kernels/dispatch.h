@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "kernels/cuda/memory.h"
 #include "kernels/device.h"
 #include "kernels/dtype.h"
 #include "kernels/error.h"
@@ -16,12 +17,13 @@ inline constexpr bool kBuiltWithCuda = true;
 inline constexpr bool kBuiltWithCuda = false;
 #endif
 
-/// Calls the implementation that owns `device`: `run_on<cpu::f, cuda::f>(device, args...)`. In a CPU-only build the
-/// CUDA function is named but never linked, so no stub files are needed.
+/// Calls the implementation that owns `device`: `run_on<cpu::f, cuda::f>(device, args...)`, with its GPU made current.
+/// In a CPU-only build the CUDA function is named but never linked, so no stub files are needed.
 template <auto cpu, auto cuda, class... Args>
 auto run_on(Device device, Args&&... args) {
   if constexpr (kBuiltWithCuda) {
     if (device.backend == Backend::cuda) {
+      kernels::cuda::make_current(device.index);
       return cuda(std::forward<Args>(args)...);
     }
   }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/dispatch.h"
 #include "kernels/error.h"
 
 namespace earmark {
@@ -127,6 +128,12 @@ bool fence_intact(const std::byte* fence) {
 }  // namespace
 
 Storage::Storage(std::size_t bytes, Device device) : bytes_(bytes), device_(device) {
+  if constexpr (kBuiltWithCuda) {
+    if (device.backend == Backend::cuda) {
+      data_ = kernels::cuda::allocate(bytes, device.index);
+      return;
+    }
+  }
   check(device.backend == Backend::cpu, "this build cannot allocate on ", device);
   std::byte* block = cache().take(bytes);
   data_ = block + kFence;
@@ -147,6 +154,12 @@ Storage::Storage(void* data, std::size_t bytes, std::shared_ptr<const void> owne
 Storage::~Storage() {
   if (owner_ || data_ == nullptr) {
     return;
+  }
+  if constexpr (kBuiltWithCuda) {
+    if (device_.backend == Backend::cuda) {
+      kernels::cuda::release(data_, bytes_, device_.index);
+      return;
+    }
   }
   if (kPoison && !(fence_intact(data_ - kFence) && fence_intact(data_ + bytes_))) {
     std::abort();  // a kernel wrote past its tensor: no state is worth saving

@@ -1,6 +1,7 @@
-// Memory blocks behind tensors. CPU blocks are 64-byte aligned and come from a size-bucketed cache, so that a training
-// loop touches the same pages again and again (glibc returning memory costs 15-20 % in page faults).
-// Builds with EARMARK_POISON fill fresh blocks with NaN and fence them with canaries, checked when they are freed.
+// Memory blocks behind tensors. GPU blocks come from CUDA's own pool, in the order of the current stream. CPU blocks
+// are 64-byte aligned and come from a size-bucketed cache, so that a training loop touches the same pages again and
+// again (glibc returning memory costs 15-20 % in page faults). Builds with EARMARK_POISON fill fresh blocks with NaN
+// and fence them with canaries, checked when they are freed.
 #pragma once
 
 #include <cstddef>

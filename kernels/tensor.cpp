@@ -21,12 +21,19 @@ Tensor::Tensor(const Shape& shape, DType dtype, void* data, std::shared_ptr<cons
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor out(shape, dtype, device);
+  if constexpr (kBuiltWithCuda) {
+    if (device.backend == Backend::cuda) {
+      kernels::cuda::make_current(device.index);
+      kernels::cuda::zero(out.raw(), out.bytes());
+      return out;
+    }
+  }
   std::memset(out.raw(), 0, out.bytes());
   return out;
 }
 
-Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
-  Tensor out(shape, dtype);
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+  Tensor out(shape, dtype, device);
   out.fill(value);
   return out;
 }
@@ -67,7 +74,14 @@ Tensor Tensor::to(DType dtype) const {
   if (dtype == dtype_) {
     return clone();
   }
-  Tensor out(shape_, dtype);
+  Tensor out(shape_, dtype, device());
+  if constexpr (kBuiltWithCuda) {
+    if (device().backend == Backend::cuda) {
+      kernels::cuda::make_current(device().index);
+      kernels::cuda::convert_elements(out.raw(), dtype, raw(), dtype_, numel());
+      return out;
+    }
+  }
   dispatch_real(dtype_, [&]<class From>() {
     dispatch_real(dtype, [&]<class To>() {
       std::transform(data<From>(), data<From>() + numel(), out.mutable_data<To>(),
@@ -77,20 +91,41 @@ Tensor Tensor::to(DType dtype) const {
   return out;
 }
 
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) {
+    return *this;
+  }
+  Tensor out(shape_, dtype_, device);
+  out.copy_from(*this);
+  return out;
+}
+
 void Tensor::copy_from(const Tensor& other) const {
   check(other.shape_ == shape_ && other.dtype_ == dtype_, "copy: ", name_of(other.dtype_), other.shape_, " into ",
         name_of(dtype_), shape_);
+  if constexpr (kBuiltWithCuda) {
+    if (device().backend == Backend::cuda || other.device().backend == Backend::cuda) {
+      return kernels::cuda::copy(raw(), device(), other.raw(), other.device(), bytes());
+    }
+  }
   std::memcpy(raw(), other.raw(), bytes());
 }
 
 void Tensor::fill(double value) const {
+  if constexpr (kBuiltWithCuda) {
+    if (device().backend == Backend::cuda) {
+      kernels::cuda::make_current(device().index);
+      return kernels::cuda::fill(raw(), numel(), dtype_, value);
+    }
+  }
   dispatch_real(dtype_, [&]<class T>() { std::fill_n(mutable_data<T>(), numel(), convert<T>(value)); });
 }
 
 double Tensor::item() const {
   check(numel() == 1, "item: expected one element, got ", shape_);
+  const Tensor here = to(Device{});
   double out = 0;
-  dispatch_real(dtype_, [&]<class T>() { out = convert<double>(*data<T>()); });
+  dispatch_real(dtype_, [&]<class T>() { out = convert<double>(*here.data<T>()); });
   return out;
 }
 

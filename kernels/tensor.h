@@ -26,10 +26,10 @@ class Tensor {
   Tensor(const Shape& shape, DType dtype, void* data, std::shared_ptr<const void> owner);
 
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = {});
-  static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
-  /// Copies `values` (CPU). Throws Error when their count is not shape.numel().
+  static Tensor full(const Shape& shape, double value, DType dtype = DType::f32, Device device = {});
+  /// Copies `values`, which are the host's. Throws Error when their count is not shape.numel().
   template <class T>
-  static Tensor from(const Shape& shape, std::span<const T> values);
+  static Tensor from(const Shape& shape, std::span<const T> values, Device device = {});
 
   explicit operator bool() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }
@@ -51,8 +51,11 @@ class Tensor {
     check_dtype(dtype_of<T>);
     return reinterpret_cast<T*>(raw());
   }
+  /// The elements, to be read by the host. Throws Error when they are on another device.
   template <class T>
   std::span<const T> values() const {
+    check(device().backend == Backend::cpu, "tensor ", shape_, " is on ", device(),
+          ": copy it with to(Device{}) first");
     return {data<T>(), static_cast<std::size_t>(numel())};
   }
   std::byte* raw() const { return storage_->data() + offset_; }
@@ -63,9 +66,12 @@ class Tensor {
   /// Rows [begin, end) of the leading axis, sharing memory.
   Tensor slice(std::int64_t begin, std::int64_t end) const;
   Tensor clone() const;
-  /// A copy with elements converted (float types only). Returns a clone when the type is the same.
+  /// A copy with elements converted. Returns a clone when the type is the same.
   Tensor to(DType dtype) const;
-  void copy_from(const Tensor& other) const;  ///< Same shape and type.
+  /// The same values on `device`: a copy, or this very handle where they are there already.
+  Tensor to(Device device) const;
+  /// Same shape and type; devices may differ. Where the host takes part, it returns when the copy is done.
+  void copy_from(const Tensor& other) const;
   void fill(double value) const;
 
   /// True when no other handle shares the memory, so writing cannot surprise anyone.
@@ -86,12 +92,12 @@ Tensor empty_like(const Tensor& t);
 Tensor zeros_like(const Tensor& t);
 
 template <class T>
-Tensor Tensor::from(const Shape& shape, std::span<const T> values) {
+Tensor Tensor::from(const Shape& shape, std::span<const T> values, Device device) {
   Tensor out(shape, dtype_of<T>);
   check(static_cast<std::int64_t>(values.size()) == out.numel(), "tensor ", shape, " needs ", out.numel(),
         " values, got ", values.size());
   std::copy(values.begin(), values.end(), out.mutable_data<T>());
-  return out;
+  return out.to(device);
 }
 
 }  // namespace earmark

@@ -58,11 +58,12 @@ Tensor draw(const Shape& shape, Domain domain, DType dtype, std::uint64_t seed, 
   return exact.to(dtype);
 }
 
-std::vector<Variable> make_inputs(const OpCase& c, const std::vector<Shape>& shapes, DType dtype, std::uint64_t seed) {
+std::vector<Variable> make_inputs(const OpCase& c, const std::vector<Shape>& shapes, DType dtype, std::uint64_t seed,
+                                  Device device) {
   std::vector<Variable> inputs;
   for (std::size_t i = 0; i < shapes.size(); ++i) {
     const Domain domain = i < c.domains.size() ? c.domains[i] : Domain::normal;
-    inputs.emplace_back(draw(shapes[i], domain, dtype, seed, i), true);
+    inputs.emplace_back(draw(shapes[i], domain, dtype, seed, i).to(device), true);
   }
   return inputs;
 }

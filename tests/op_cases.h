@@ -33,8 +33,10 @@ struct OpCase {
 /// Every case of every operation.
 const std::vector<OpCase>& op_cases();
 
-/// Deterministic inputs, each a leaf that requires a gradient; the same numbers in f32 and f64 but for rounding.
-std::vector<Variable> make_inputs(const OpCase& c, const std::vector<Shape>& shapes, DType dtype, std::uint64_t seed);
+/// Deterministic inputs, each a leaf that requires a gradient; the same numbers in f32 and f64 but for rounding, and on
+/// every device.
+std::vector<Variable> make_inputs(const OpCase& c, const std::vector<Shape>& shapes, DType dtype, std::uint64_t seed,
+                                  Device device = {});
 
 /// Values of `shape` from `domain`, a function of `seed` and `stream`.
 Tensor draw(const Shape& shape, Domain domain, DType dtype, std::uint64_t seed, std::uint64_t stream = 0);

@@ -1,0 +1,34 @@
+#include "kernels/cuda/blas.h"
+
+#include <map>
+#include <memory>
+#include <type_traits>
+
+#include "kernels/cuda/status.h"
+#include "kernels/cuda/stream.h"
+
+namespace earmark::kernels::cuda {
+namespace {
+
+struct Destroy {
+  void operator()(cublasHandle_t handle) const { static_cast<void>(cublasDestroy(handle)); }
+};
+using Handle = std::unique_ptr<std::remove_pointer_t<cublasHandle_t>, Destroy>;
+
+}  // namespace
+
+cublasHandle_t blas() {
+  thread_local std::map<int, Handle> handles;
+  int device = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  Handle& handle = handles[device];
+  if (!handle) {
+    cublasHandle_t fresh = nullptr;
+    CUBLAS_CHECK(cublasCreate(&fresh));
+    handle.reset(fresh);
+  }
+  CUBLAS_CHECK(cublasSetStream(handle.get(), current_stream()));
+  return handle.get();
+}
+
+}  // namespace earmark::kernels::cuda

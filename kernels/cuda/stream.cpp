@@ -1,0 +1,53 @@
+#include "kernels/cuda/stream.h"
+
+#include "kernels/cuda/status.h"
+
+namespace earmark::kernels::cuda {
+namespace {
+
+thread_local const Stream* scoped = nullptr;
+
+int current_device() {
+  int device = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  return device;
+}
+
+}  // namespace
+
+Stream::Stream() : device_(current_device()) { CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
+Stream::~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
+void Stream::synchronize() const { CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+
+StreamScope::StreamScope(const Stream& stream) : before_(scoped) { scoped = &stream; }
+StreamScope::~StreamScope() { scoped = before_; }
+
+cudaStream_t current_stream() {
+  return scoped != nullptr && scoped->device() == current_device() ? scoped->handle() : nullptr;
+}
+
+Event::Event(Timing timing) {
+  CUDA_CHECK(cudaEventCreateWithFlags(&event_, timing == Timing::on ? cudaEventDefault : cudaEventDisableTiming));
+}
+Event::~Event() { static_cast<void>(cudaEventDestroy(event_)); }
+void Event::record() { CUDA_CHECK(cudaEventRecord(event_, current_stream())); }
+void Event::wait() const { CUDA_CHECK(cudaStreamWaitEvent(current_stream(), event_, 0)); }
+void Event::synchronize() const { CUDA_CHECK(cudaEventSynchronize(event_)); }
+
+bool Event::passed() const {
+  const cudaError_t status = cudaEventQuery(event_);
+  if (status == cudaErrorNotReady) {
+    static_cast<void>(cudaGetLastError());
+    return false;
+  }
+  CUDA_CHECK(status);
+  return true;
+}
+
+float Event::milliseconds_since(const Event& earlier) const {
+  float out = 0;
+  CUDA_CHECK(cudaEventElapsedTime(&out, earlier.event_, event_));
+  return out;
+}
+
+}  // namespace earmark::kernels::cuda

@@ -1,0 +1,77 @@
+#include "kernels/optimizer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tests/cuda/gpu.h"
+#include "tests/op_cases.h"
+
+namespace earmark::testing {
+namespace {
+
+using kernels::AdamParameter;
+
+class GpuOptimizer : public GpuTest {};
+
+/// More parameters than one launch takes, of sizes around a block's share; one is empty, one has no gradient.
+std::vector<AdamParameter> parameters(DType dtype, Device device) {
+  std::vector<AdamParameter> all;
+  const std::vector<std::int64_t> sizes{1, 2047, 2048, 2049, 5000, 0, 33};
+  for (std::size_t i = 0; i < 60; ++i) {
+    const Shape shape{sizes[i % sizes.size()]};
+    const auto make = [&](std::uint64_t stream) { return draw(shape, Domain::normal, dtype, i, stream).to(device); };
+    const Tensor square = draw(shape, Domain::positive, dtype, i, 3).to(device);
+    all.push_back({make(0), i == 40 ? Tensor() : make(1), make(2), square});
+  }
+  return all;
+}
+
+void expect_near(const Tensor& got, const Tensor& want, double slack, std::size_t which) {
+  const Tensor a = got.to(Device{}).to(DType::f64);
+  const Tensor b = want.to(DType::f64);
+  for (std::int64_t i = 0; i < b.numel(); ++i) {
+    ASSERT_NEAR(a.data<double>()[i], b.data<double>()[i], slack * (1 + std::abs(b.data<double>()[i])))
+        << "parameter " << which << ", element " << i;
+  }
+}
+
+TEST_F(GpuOptimizer, AdamStepsAsOnTheCpu) {
+  const kernels::AdamOptions options{.step = 3, .learning_rate = 0.01, .weight_decay = 0.1, .gradient_scale = 0.5};
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const auto here = parameters(dtype, {});
+    const auto there = parameters(dtype, kGpu);
+    kernels::adam_step(here, options);
+    kernels::adam_step(there, options);
+    const double slack = dtype == DType::f32 ? 1e-6 : 1e-14;
+    for (std::size_t i = 0; i < here.size(); ++i) {
+      expect_near(there[i].value, here[i].value, slack, i);
+      expect_near(there[i].moment1, here[i].moment1, slack, i);
+      expect_near(there[i].moment2, here[i].moment2, slack, i);
+    }
+  }
+}
+
+TEST_F(GpuOptimizer, NormsAreTheCpus) {
+  std::vector<Tensor> here;
+  std::vector<Tensor> there;
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const AdamParameter& p : parameters(dtype, {})) {
+      here.push_back(p.grad);
+      there.push_back(p.grad ? p.grad.to(kGpu) : Tensor());
+    }
+  }
+  const double norm = kernels::grad_norm(here);
+  EXPECT_NEAR(kernels::grad_norm(there), norm, 1e-12 * norm);
+  EXPECT_EQ(kernels::grad_norm(there), kernels::grad_norm(there)) << "not the same bits twice";
+  EXPECT_NEAR(kernels::clip_grad_norm(there, 1), norm, 1e-12 * norm);
+  EXPECT_NEAR(kernels::grad_norm(there), 1, 1e-5);
+  there[3].fill(std::numeric_limits<double>::quiet_NaN());
+  EXPECT_TRUE(std::isnan(kernels::grad_norm(there)));
+  EXPECT_EQ(kernels::grad_norm(std::vector<Tensor>{Tensor::zeros({0}, DType::f32, kGpu)}), 0);
+}
+
+}  // namespace
+}  // namespace earmark::testing

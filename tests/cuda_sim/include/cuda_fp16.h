@@ -1,0 +1,5 @@
+#pragma once
+#include_next <cuda_fp16.h>
+inline __half __hfma(__half a, __half b, __half c) {
+  return __float2half_rn(fmaf(__half2float(a), __half2float(b), __half2float(c)));
+}

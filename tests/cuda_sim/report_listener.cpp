@@ -1,0 +1,24 @@
+// Makes every test fail that the simulator has something to report about.
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include "cudasim/control.h"
+
+namespace {
+
+class ReportListener : public ::testing::EmptyTestEventListener {
+  void OnTestStart(const ::testing::TestInfo& /*info*/) override { cudasim::take_reports(); }
+  void OnTestEnd(const ::testing::TestInfo& /*info*/) override {
+    cudaDeviceSynchronize();
+    for (const cudasim::Report& report : cudasim::take_reports()) {
+      ADD_FAILURE() << report.text;
+    }
+  }
+};
+
+const bool kListening = [] {
+  ::testing::UnitTest::GetInstance()->listeners().Append(new ReportListener);
+  return true;
+}();
+
+}  // namespace
