@@ -209,6 +209,7 @@ std::vector<RepeatShare> repeat_shares(const QuerySet& set) {
     }
   }
   std::vector<RepeatShare> out;
+  out.reserve(by_length.size());
   for (const auto& [length_s, share] : by_length) {
     out.push_back(share);
   }

@@ -137,6 +137,7 @@ Results run(const ReproduceOptions& options, const ReproduceRequest& request,
             const std::vector<search::IndexStore>& stores, const QuerySet& set, const nn::Fingerprinter& fingerprinter,
             const Say& say) {
   std::vector<const search::IndexStore*> all;
+  all.reserve(stores.size());
   for (const search::IndexStore& store : stores) {
     all.push_back(&store);
   }

@@ -142,10 +142,8 @@ void add_group(const Results& results, const std::string& group, std::size_t len
 }
 
 std::vector<std::string> headings(const std::vector<Asked>& columns) {
-  std::vector<std::string> out;
-  for (const Asked& column : columns) {
-    out.push_back(column.heading);
-  }
+  std::vector<std::string> out(columns.size());
+  std::transform(columns.begin(), columns.end(), out.begin(), [](const Asked& column) { return column.heading; });
   return out;
 }
 
