@@ -56,8 +56,9 @@ void write_row(std::ostream& out, const std::string& id, const Match& match) {
 
 std::vector<ListedQuery> read_query_list(const std::filesystem::path& list) {
   const std::string name = data::printable(list.string());
+  check(!std::filesystem::is_directory(list), name, ": cannot be read: a folder, expected a CSV file");
   std::ifstream in(list, std::ios::binary);
-  check(in.good() && !std::filesystem::is_directory(list), name, ": cannot be read: ", std::strerror(errno));
+  check(in.good(), name, ": cannot be read: ", std::strerror(errno));
   data::CsvReader reader(in, name);
   std::vector<std::string> fields;
   check(reader.next(fields), name, ": the list is empty");
