@@ -148,11 +148,13 @@ class Ranker {
   /// Climbs to the local maximum of the score, then fits a parabola; in fine hops. Updates the candidate's score.
   double score_peak(Candidate& c) const {
     constexpr int kSteps = 3;
+    // Between the stored hops a single query row has nothing to be compared with.
+    const std::int64_t stride = queries_.dim(0) >= 2 * options_.query_ratio ? 1 : options_.query_ratio;
     std::vector<Candidate> around;
     for (int step = 0; step <= kSteps; ++step) {
       around = {c, c, c};
-      --around[0].start;
-      ++around[2].start;
+      around[0].start -= stride;
+      around[2].start += stride;
       score_candidates(database_, queries_, options_.query_ratio, min_rows_, around);
       const std::size_t best = around[0].score > around[1].score ? 0 : around[2].score > around[1].score ? 2 : 1;
       if (best == 1) {
@@ -160,7 +162,8 @@ class Ranker {
       }
       c = around[best];
     }
-    return static_cast<double>(c.start) + parabola_peak(around[0].score, around[1].score, around[2].score);
+    return static_cast<double>(c.start) +
+           static_cast<double>(stride) * parabola_peak(around[0].score, around[1].score, around[2].score);
   }
 
   Match to_match(Candidate c) const {

@@ -145,6 +145,21 @@ TEST_F(MatcherTest, FinerQueryHop) {
   }
 }
 
+TEST_F(MatcherTest, OneFingerprintIsPlacedBetweenHopsAtAFinerQueryHopToo) {
+  const std::int64_t start = 650;
+  Tensor query({1, 64});
+  for (std::int64_t j = 0; j < 64; ++j) {
+    query.mutable_data<float>()[j] =
+        0.7F * rows_.data<float>()[start * 64 + j] + 0.3F * rows_.data<float>()[(start + 1) * 64 + j];
+  }
+  normalize_rows(query);
+  MatcherOptions fine = options(Method::exact, Ranking::scored);
+  const double plain = Matcher(database_, fine).match(query)[0].start_s;
+  fine.query_ratio = 2;
+  EXPECT_GT(plain, 5.001);
+  EXPECT_NEAR(Matcher(database_, fine).match(query)[0].start_s, plain, 1e-6);
+}
+
 TEST_F(MatcherTest, OneFingerprintIsEnough) {
   const std::vector<Match> matches =
       Matcher(database_, options(Method::exact, Ranking::scored)).match(rows_.slice(432, 433));
