@@ -17,10 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using earmark::testing::Ended;
-using earmark::testing::Program;
 using earmark::testing::Surroundings;
 using ::testing::AllOf;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
