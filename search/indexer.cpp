@@ -37,10 +37,6 @@ struct Prepared {
   data::Tags tags;
 };
 
-bool is_silent(const std::vector<float>& samples) {
-  return std::all_of(samples.begin(), samples.end(), [](float x) { return std::abs(x) < kSilence; });
-}
-
 Prepared prepare(const AudioSource& source, const std::set<std::string>& known, const IndexFormat& format,
                  const Embedder& embedder) {
   Prepared prepared;
@@ -156,6 +152,10 @@ std::vector<AudioSource> find_sources(const std::vector<std::filesystem::path>& 
     }
   }
   return sources;
+}
+
+bool is_silent(std::span<const float> pcm) {
+  return std::all_of(pcm.begin(), pcm.end(), [](float x) { return std::abs(x) < kSilence; });
 }
 
 std::string content_hash(const std::filesystem::path& file) {

@@ -30,6 +30,9 @@ struct AudioSource {
 /// for a file that is its parent. Throws Error on a path that does not exist.
 std::vector<AudioSource> find_sources(const std::vector<std::filesystem::path>& inputs);
 
+/// Nothing in `pcm` (±1: full scale) is louder than -80 dB: there is nothing to recognise.
+bool is_silent(std::span<const float> pcm);
+
 /// xxh3-128 of a file's bytes, hexadecimal. Throws Error where it cannot be read.
 std::string content_hash(const std::filesystem::path& file);
 

@@ -7,6 +7,7 @@
 #include "data/audio_files.h"
 #include "data/decode.h"
 #include "kernels/error.h"
+#include "search/indexer.h"
 
 namespace earmark::search {
 namespace {
@@ -79,12 +80,16 @@ Answer Searcher::answer(std::span<const float> pcm) const {
   answer.length_s = static_cast<double>(pcm.size()) / store_.format().sample_rate;
   try {
     check(!pcm.empty(), "the query is empty");
+    answer.whole = answer.length_s <= query_.whole_s;
+    if (is_silent(pcm)) {
+      answer.note = "silent: nothing to recognise";
+      return answer;
+    }
     if (static_cast<std::int64_t>(pcm.size()) < store_.format().segment_samples) {
       answer.note = str("shorter than one fingerprint (", store_.format().segment_seconds(),
                         " s): filled up with silence, so the answer is less certain");
     }
     const Tensor fingerprints = fingerprinter_.fingerprints(pcm, hop_frames_);
-    answer.whole = answer.length_s <= query_.whole_s;
     if (answer.whole) {
       answer.matches = matcher_.match(fingerprints);
     } else {
