@@ -1,0 +1,181 @@
+// Every product of the layer, forward and backward, is one kernel over (group, tile of the product): 64 x 32 of it in
+// the registers of 128 threads, 4 x 4 each, operands through shared memory, bias and activation before it is stored.
+// The gradient before the activation is written out once: two products and the bias's sum read it.
+// Floor on an H100 for x (512, 128, 48) to 32: 21 MB at 3.35 TB/s are 6 us, 0.2 GFLOP in float 3 us; backward reads and
+// writes 44 MB, 13 us.
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/map.cuh"
+#include "kernels/cuda/tile.cuh"
+#include "kernels/dispatch.h"
+#include "kernels/grouped_linear.h"
+#include "kernels/reduce.h"
+
+namespace earmark::kernels::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kRows = 64;
+constexpr int kColumns = 32;
+constexpr int kDepth = 32;
+
+/// One side of the products of all groups: that of group 0, and how far on the next group's begins.
+template <class T>
+struct GroupedOperand {
+  Operand<T> first;
+  std::int64_t group_stride;
+
+  __device__ __forceinline__ Operand<T> of(std::int64_t group) const {
+    Operand<T> own = first;
+    own.data += group * group_stride;
+    return own;
+  }
+};
+
+template <class T>
+struct GroupedResult {
+  T* data;
+  std::int64_t row_stride;
+  std::int64_t group_stride;
+};
+
+struct Identity {
+  template <class T>
+  __device__ __forceinline__ T operator()(T sum, std::int64_t /*group*/, std::int64_t /*column*/) const {
+    return sum;
+  }
+};
+
+template <class T>
+struct BiasActivation {
+  const T* bias;  // (groups, outputs)
+  std::int64_t outputs;
+  bool elu;
+
+  __device__ __forceinline__ T operator()(T sum, std::int64_t group, std::int64_t column) const {
+    const T z = sum + bias[group * outputs + column];
+    return !elu || z > 0 ? z : expm1(z);
+  }
+};
+
+/// ELU's derivative from its value: out + 1 where that is not positive.
+struct EluGradient {
+  template <class T>
+  __device__ T operator()(T out, T dout) const {
+    return out > 0 ? dout : dout * (out + 1);
+  }
+};
+
+/// out[group, r, c] = finish(inner product of line r of a and line c of b). Block: one tile of one group's product.
+template <class T, class Finish>
+__global__ void __launch_bounds__(kThreads) grouped_product_kernel(const GroupedOperand<T> a, const GroupedOperand<T> b,
+                                                                   const Finish finish, const GroupedResult<T> out) {
+  __shared__ Tile<T, kRows, kDepth> left;
+  __shared__ Tile<T, kColumns, kDepth> right;
+  const std::int64_t row_tiles = (a.first.lines + kRows - 1) / kRows;
+  const std::int64_t column_tiles = (b.first.lines + kColumns - 1) / kColumns;
+  const std::int64_t group = blockIdx.x / (row_tiles * column_tiles);
+  const std::int64_t tile = blockIdx.x % (row_tiles * column_tiles);
+  const std::int64_t first_row = tile / column_tiles * kRows;
+  const std::int64_t first_column = tile % column_tiles * kColumns;
+  const int row = static_cast<int>(threadIdx.x) / (kColumns / 4) * 4;
+  const int column = static_cast<int>(threadIdx.x) % (kColumns / 4) * 4;
+  const Operand<T> rows = a.of(group);
+  const Operand<T> columns = b.of(group);
+  T sum[4][4] = {};
+  for (std::int64_t k = 0; k < rows.depth; k += kDepth) {
+    left.template load<kThreads>(rows, first_row, k);
+    right.template load<kThreads>(columns, first_column, k);
+    __syncthreads();
+    multiply_add(left, row, right, column, sum);
+    __syncthreads();
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const std::int64_t r = first_row + row + i;
+      const std::int64_t c = first_column + column + j;
+      if (r < rows.lines && c < columns.lines) {
+        out.data[group * out.group_stride + r * out.row_stride + c] = finish(sum[i][j], group, c);
+      }
+    }
+  }
+}
+
+template <class T, class Finish>
+void multiply(std::int64_t groups, const GroupedOperand<T>& a, const GroupedOperand<T>& b, const Finish& finish,
+              const GroupedResult<T>& out) {
+  const std::int64_t row_tiles = (a.first.lines + kRows - 1) / kRows;
+  const std::int64_t column_tiles = (b.first.lines + kColumns - 1) / kColumns;
+  launch(grouped_product_kernel<T, Finish>, blocks(groups * row_tiles * column_tiles, kThreads), a, b, finish, out);
+}
+
+struct Extents {
+  std::int64_t n;
+  std::int64_t groups;
+  std::int64_t inputs;
+  std::int64_t outputs;
+
+  explicit Extents(const GroupedLinear& a)
+      : n(a.x.dim(0)), groups(a.x.dim(1)), inputs(a.x.dim(2)), outputs(a.w.dim(1)) {}
+};
+
+/// Rows of a (N, G, C) tensor as lines, one for each n; summed over its channels.
+template <class T>
+GroupedOperand<T> by_sample(const Tensor& t, const Extents& e, std::int64_t channels) {
+  return {{t.data<T>(), e.n, channels, e.groups * channels, 1}, channels};
+}
+
+/// The same tensor's channels as lines; summed over n.
+template <class T>
+GroupedOperand<T> by_channel(const Tensor& t, const Extents& e, std::int64_t channels) {
+  return {{t.data<T>(), channels, e.n, 1, e.groups * channels}, channels};
+}
+
+template <class T>
+void forward(const GroupedLinear& a) {
+  const Extents e(a);
+  const std::int64_t weights = e.outputs * e.inputs;
+  const GroupedOperand<T> w{{a.w.data<T>(), e.outputs, e.inputs, e.inputs, 1}, weights};
+  const BiasActivation<T> finish{a.b.data<T>(), e.outputs, a.activation == Activation::elu};
+  multiply<T>(e.groups, by_sample<T>(a.x, e, e.inputs), w, finish,
+              {a.out.mutable_data<T>(), e.groups * e.outputs, e.outputs});
+}
+
+/// The gradient before the activation, (N, G, O).
+template <class T>
+Tensor activation_backward(const GroupedLinearBackward& a) {
+  if (a.forward.activation == Activation::none) {
+    return a.dout;
+  }
+  const Tensor dz = empty_like(a.dout);
+  map2(dz.numel(), EluGradient{}, a.forward.out.data<T>(), a.dout.data<T>(), dz.mutable_data<T>());
+  return dz;
+}
+
+template <class T>
+void backward(const GroupedLinearBackward& a) {
+  const Extents e(a.forward);
+  const std::int64_t weights = e.outputs * e.inputs;
+  const Tensor dz = activation_backward<T>(a);
+  cuda::sum(dz, 1, a.db);
+  multiply<T>(e.groups, by_channel<T>(dz, e, e.outputs), by_channel<T>(a.forward.x, e, e.inputs), Identity{},
+              {a.dw.mutable_data<T>(), e.inputs, weights});
+  if (a.dx) {
+    const GroupedOperand<T> w{{a.forward.w.data<T>(), e.inputs, e.outputs, 1, e.inputs}, weights};
+    multiply<T>(e.groups, by_sample<T>(dz, e, e.outputs), w, Identity{},
+                {a.dx.mutable_data<T>(), e.groups * e.inputs, e.inputs});
+  }
+}
+
+}  // namespace
+
+void grouped_linear(const GroupedLinear& a) {
+  dispatch_float(a.x.dtype(), [&]<class T>() { forward<T>(a); });
+}
+
+void grouped_linear_backward(const GroupedLinearBackward& a) {
+  dispatch_float(a.dout.dtype(), [&]<class T>() { backward<T>(a); });
+}
+
+}  // namespace earmark::kernels::cuda
