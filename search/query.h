@@ -21,7 +21,7 @@ nn::Fingerprinter load_fingerprinter(const std::filesystem::path& index, const I
 /// Frames between the database's fingerprints.
 int hop_frames_of(const nn::Model& model, const IndexFormat& format);
 
-/// Query fingerprints for each hop of the database; `query_hop_s` 0: one. Throws Error where it does not divide the hop.
+/// Query fingerprints for each hop of the database; `query_hop_s` 0: one. Throws Error where it does not divide that.
 int query_ratio(const IndexFormat& format, double query_hop_s);
 
 struct QueryOptions {
