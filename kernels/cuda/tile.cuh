@@ -59,6 +59,20 @@ __device__ __forceinline__ void load_four(const T* x, T (&out)[4]) {
   }
 }
 
+template <class T>
+__device__ __forceinline__ void store_four(T* x, const T (&values)[4]) {
+  constexpr int kWide = kVector<T> < 4 ? kVector<T> : 4;
+#pragma unroll
+  for (int i = 0; i < 4 / kWide; ++i) {
+    Vector<T, kWide> v;
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) {
+      v[j] = values[i * kWide + j];
+    }
+    store_vector<kWide>(x, i, v);
+  }
+}
+
 /// sum[i][j] += the product of lines row + i of `a` and column + j of `b`, over the depth of the tiles.
 template <class T, int rows, int columns, int depth>
 __device__ __forceinline__ void multiply_add(const Tile<T, rows, depth>& a, int row, const Tile<T, columns, depth>& b,
