@@ -69,8 +69,8 @@ void check_stored_rows(const StoredRows& stored) {
 }
 
 void topk_begin(const InnerProductTopK& args) {
-  std::fill_n(args.scores.mutable_data<float>(), args.scores.numel(), -std::numeric_limits<float>::infinity());
-  std::fill_n(args.indices.mutable_data<std::int64_t>(), args.indices.numel(), std::int64_t{-1});
+  args.scores.fill(-std::numeric_limits<double>::infinity());
+  args.indices.fill(-1);
 }
 
 void inner_product_topk(const InnerProductTopK& args) {

@@ -13,8 +13,10 @@ void sequence_score(const SequenceScore& args) {
   check(args.begins.numel() == count && args.ends.numel() == count && args.scores.numel() == count,
         "sequence score: ", count, " starts, ", args.begins.numel(), " begins, ", args.ends.numel(), " ends, ",
         args.scores.numel(), " scores");
+  const Tensor begins = args.begins.to(Device{});
+  const Tensor ends = args.ends.to(Device{});
   for (std::int64_t c = 0; c < count; ++c) {
-    check(0 <= args.begins.data<std::int64_t>()[c] && args.ends.data<std::int64_t>()[c] <= args.stored.rows.dim(0),
+    check(0 <= begins.data<std::int64_t>()[c] && ends.data<std::int64_t>()[c] <= args.stored.rows.dim(0),
           "sequence score: track of candidate ", c, " lies outside the rows");
   }
   run_on<cpu::sequence_score, cuda::sequence_score>(args.queries.device(), args);

@@ -1,0 +1,233 @@
+// Exact scan: a block multiplies kQueries queries with a chunk of rows, kRows rows at a time, from slices of both in
+// shared memory; a warp has four queries and a lane every 32nd row, so that its 16 sums stay in registers and each
+// query's k best are one warp's own. Hardly any row passes the k-th best, so keeping the list costs next to nothing. A
+// second launch merges the lists of the chunks. Every sum is added in the order of its elements and rows are offered in
+// ascending order: equal rows have equal scores, and the lower row stays in front.
+// Floor for n rows of 128 elements: n * 128 * (4, 2 or 1) bytes over 3.35 TB/s for each 32 queries, and 8192 * n
+// operations over 67 TFLOP/s: 0.15 and 0.12 ns a row of floats, so that up to 32 queries cost what one does.
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/reduction.cuh"
+#include "kernels/cuda/stored_row.cuh"
+#include "kernels/inner_product.h"
+
+namespace earmark::kernels::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+constexpr int kPerWarp = 4;                    // queries
+constexpr int kQueries = kWarps * kPerWarp;    // of a block
+constexpr int kPerLane = 4;                    // rows
+constexpr int kRows = 32 * kPerLane;           // at a time
+constexpr int kSlice = 32;                     // elements of both in shared memory
+constexpr std::int64_t kMostChunks = 1056;     // 8 blocks for each multiprocessor of an H100
+constexpr std::int64_t kMostNeighbours = 512;  // 128 KiB of lists
+
+/// Puts (score, row) into a descending list of k, behind all that are as good; the last falls out. The whole warp.
+template <class Row>
+__device__ __forceinline__ void insert(float* scores, Row* rows, int k, float score, Row row) {
+  for (int base = (k - 1) / 32 * 32; base >= 0; base -= 32) {
+    const int i = base + static_cast<int>(threadIdx.x % 32);
+    const bool moves = i < k && scores[i] < score;
+    const bool here = moves && (i == 0 || scores[i - 1] >= score);
+    const float new_score = moves && !here ? scores[i - 1] : score;
+    const Row new_row = moves && !here ? rows[i - 1] : row;
+    __syncwarp();
+    if (moves) {
+      scores[i] = new_score;
+      rows[i] = new_row;
+    }
+    __syncwarp();
+  }
+}
+
+/// The present k best of a warp's queries, chunk-relative rows; in shared memory.
+struct Lists {
+  float* scores;  // (kPerWarp, k)
+  std::int32_t* rows;
+  int k;
+};
+
+/// Offers the warp's products, of its query q with row first + 32 * r + lane in products[q * kPerLane + r][lane], to
+/// the lists; rows beyond `count` are left out. They come through shared memory so that this is one loop: written out
+/// 16 times it would cost registers that are spilled.
+template <class T>
+__device__ __forceinline__ void offer(const float (*products)[32], const DeviceRows<T>& stored, std::int64_t begin,
+                                      int first, int count, int queries, const Lists& lists) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll 1
+  for (int i = 0; i < queries * kPerLane; ++i) {
+    const int q = i / kPerLane;
+    const int start = first + 32 * (i % kPerLane);
+    const bool real = start + lane < count;
+    const float score = real ? products[i][lane] * stored.scale(begin + start + lane) : 0;
+    float* scores = lists.scores + q * lists.k;
+    unsigned better = __ballot_sync(0xffffffffU, real && score > scores[lists.k - 1]);
+    while (better != 0) {
+      const int from = __ffs(static_cast<int>(better)) - 1;
+      better &= better - 1;
+      const float offered = __shfl_sync(0xffffffffU, score, from);
+      if (offered > scores[lists.k - 1]) {
+        insert(scores, lists.rows + q * lists.k, lists.k, offered, start + from);
+      }
+      __syncwarp();
+    }
+  }
+}
+
+/// best (chunks, m, k) of the rows [chunk * rows_per_chunk, + rows_per_chunk). Block (tile of queries, chunk).
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    scan_kernel(const float* queries, std::int64_t m, DeviceRows<T> stored, std::int64_t rows_per_chunk, int k,
+                float* best_scores, std::int64_t* best_rows) {
+  __shared__ float row_slice[kSlice][kRows + 1];
+  __shared__ __align__(16) float query_slice[kSlice][kQueries];
+  __shared__ float products[kWarps][kPerWarp * kPerLane][32];
+  const int lane = threadIdx.x % 32;
+  const int warp = threadIdx.x / 32;
+  const std::int64_t first_query = static_cast<std::int64_t>(blockIdx.x) * kQueries;
+  const std::int64_t begin = blockIdx.y * rows_per_chunk;
+  const int count = static_cast<int>(min(rows_per_chunk, stored.count - begin));
+  const std::int64_t mine = first_query + warp * kPerWarp;
+  const int my_queries = static_cast<int>(max(std::int64_t{0}, min(std::int64_t{kPerWarp}, m - mine)));
+  float* all_scores = dynamic_shared<float>();
+  const Lists lists{all_scores + warp * kPerWarp * k,
+                    reinterpret_cast<std::int32_t*>(all_scores + kQueries * k) + warp * kPerWarp * k, k};
+  for (int i = lane; i < kPerWarp * k; i += 32) {
+    lists.scores[i] = -INFINITY;
+    lists.rows[i] = -1;
+  }
+  for (int first = 0; first < count; first += kRows) {
+    float sums[kPerLane][kPerWarp] = {};
+    for (std::int64_t slice = 0; slice < stored.d; slice += kSlice) {
+      const std::int64_t j = slice + lane;
+      __syncthreads();
+#pragma unroll
+      for (int r = warp; r < kRows; r += kWarps) {
+        const bool real = j < stored.d && first + r < count;
+        row_slice[lane][r] = real ? convert_on_device<float>(stored.rows[(begin + first + r) * stored.d + j]) : 0;
+      }
+      for (int q = warp; q < kQueries; q += kWarps) {
+        query_slice[lane][q] = j < stored.d && first_query + q < m ? queries[(first_query + q) * stored.d + j] : 0;
+      }
+      __syncthreads();
+      if (my_queries > 0) {
+#pragma unroll 8
+        for (int e = 0; e < kSlice; ++e) {
+          const float4 query = *reinterpret_cast<const float4*>(&query_slice[e][warp * kPerWarp]);
+#pragma unroll
+          for (int r = 0; r < kPerLane; ++r) {
+            const float element = row_slice[e][32 * r + lane];
+            sums[r][0] += element * query.x;
+            sums[r][1] += element * query.y;
+            sums[r][2] += element * query.z;
+            sums[r][3] += element * query.w;
+          }
+        }
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kPerWarp * kPerLane; ++i) {
+      products[warp][i][lane] = sums[i % kPerLane][i / kPerLane];
+    }
+    offer(products[warp], stored, begin, first, count, my_queries, lists);
+  }
+  __syncwarp();
+  for (int i = lane; i < my_queries * k; i += 32) {
+    const std::int64_t at = (blockIdx.y * m + mine) * k + i;
+    best_scores[at] = lists.scores[i];
+    best_rows[at] = lists.rows[i] < 0 ? -1 : begin + lists.rows[i];
+  }
+}
+
+/// Merges best (chunks, m, k) into scores and indices (m, k), chunk by chunk; of equal scores what was there stays in
+/// front. A warp, which is the block, for each query. Only chunks whose best passes are read.
+__global__ void __launch_bounds__(32)
+    merge_kernel(const float* best_scores, const std::int64_t* best_rows, std::int64_t chunks, int k,
+                 std::int64_t first_row, float* scores, std::int64_t* indices) {
+  std::int64_t* list_rows = dynamic_shared<std::int64_t>();
+  float* list = reinterpret_cast<float*>(list_rows + k);
+  const std::int64_t m = gridDim.x;
+  const int lane = threadIdx.x;
+  const std::int64_t query = blockIdx.x;
+  for (int i = lane; i < k; i += 32) {
+    list[i] = scores[query * k + i];
+    list_rows[i] = indices[query * k + i];
+  }
+  __syncwarp();
+  for (std::int64_t base = 0; base < chunks; base += 32) {
+    const float head = base + lane < chunks ? best_scores[((base + lane) * m + query) * k] : -INFINITY;
+    unsigned better = __ballot_sync(0xffffffffU, head > list[k - 1]);
+    while (better != 0) {
+      const std::int64_t at = ((base + __ffs(static_cast<int>(better)) - 1) * m + query) * k;
+      better &= better - 1;
+      for (int rank = 0; rank < k && best_scores[at + rank] > list[k - 1]; ++rank) {
+        insert(list, list_rows, k, best_scores[at + rank], first_row + best_rows[at + rank]);
+      }
+      __syncwarp();
+    }
+  }
+  for (int i = lane; i < k; i += 32) {
+    scores[query * k + i] = list[i];
+    indices[query * k + i] = list_rows[i];
+  }
+}
+
+/// A warp for each result. An index outside [0, n) gives NaN: a kernel cannot throw.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    gathered_kernel(const float* query, DeviceRows<T> stored, const std::int64_t* indices, std::int64_t count,
+                    float* out) {
+  const std::int64_t i = thread_index() / 32;
+  const std::int64_t row = i < count ? indices[i] : -1;
+  const bool inside = row >= 0 && row < stored.count;
+  const float product = warp_sum(inside ? partial_product(query, stored, row) : 0);
+  if (i < count && threadIdx.x % 32 == 0) {
+    out[i] = inside ? product * stored.scale(row) : NAN;
+  }
+}
+
+}  // namespace
+
+void inner_product_topk(const InnerProductTopK& args) {
+  const Device device = args.queries.device();
+  const std::int64_t m = args.queries.dim(0);
+  const std::int64_t n = args.stored.rows.dim(0);
+  const std::int64_t k = args.scores.dim(1);
+  check(k <= kMostNeighbours, "scan on a GPU: at most ", kMostNeighbours, " neighbours, got ", k);
+  check(n <= 0x7fffffff, "scan on a GPU: at most 2147483647 rows in a block, got ", n);
+  if (m == 0 || n == 0) {
+    return;
+  }
+  const std::int64_t tiles = (m + kQueries - 1) / kQueries;
+  const std::int64_t wanted = std::min((n + kRows - 1) / kRows, std::max<std::int64_t>(1, kMostChunks / tiles));
+  const std::int64_t rows_per_chunk = ((n + wanted - 1) / wanted + kRows - 1) / kRows * kRows;
+  const std::int64_t chunks = (n + rows_per_chunk - 1) / rows_per_chunk;
+  const Tensor best_scores({chunks, m, k}, DType::f32, device);
+  const Tensor best_rows({chunks, m, k}, DType::i64, device);
+  const StoredRows stored = stored_on(args.stored, device);
+  with_device_rows(stored, [&]<class T>(const DeviceRows<T>& rows) {
+    launch(scan_kernel<T>,
+           {.grid = dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(chunks)),
+            .block = dim3(kThreads),
+            .shared = static_cast<std::size_t>(k) * kQueries * (sizeof(float) + sizeof(std::int32_t))},
+           args.queries.data<float>(), m, rows, rows_per_chunk, static_cast<int>(k), best_scores.mutable_data<float>(),
+           best_rows.mutable_data<std::int64_t>());
+  });
+  launch(merge_kernel, blocks(m, 32, static_cast<std::size_t>(k) * (sizeof(float) + sizeof(std::int64_t))),
+         best_scores.data<float>(), best_rows.data<std::int64_t>(), chunks, static_cast<int>(k), args.first_row,
+         args.scores.mutable_data<float>(), args.indices.mutable_data<std::int64_t>());
+}
+
+void gathered_inner_product(const GatheredInnerProduct& args) {
+  const Device device = args.query.device();
+  const Tensor indices = args.indices.to(device);
+  const StoredRows stored = stored_on(args.stored, device);
+  const std::int64_t count = indices.numel();
+  with_device_rows(stored, [&]<class T>(const DeviceRows<T>& rows) {
+    launch(gathered_kernel<T>, blocks((count + kWarps - 1) / kWarps, kThreads), args.query.data<float>(), rows,
+           indices.data<std::int64_t>(), count, args.out.mutable_data<float>());
+  });
+}
+
+}  // namespace earmark::kernels::cuda
