@@ -119,7 +119,9 @@ void RunFolder::check_free(const fs::path& path) {
     there = there.parent_path();
   }
   check(fs::is_directory(there), path.string(), ": cannot be created: ", there.string(), " is not a folder");
-  check(::access(there.c_str(), W_OK | X_OK) == 0, path.string(), ": cannot be written: ", std::strerror(errno));
+  const bool writable =
+      ::access(there.c_str(), W_OK | X_OK) == 0;
+  check(writable, path.string(), ": cannot be written: ", std::strerror(errno));
 }
 
 RunFolder RunFolder::create(const fs::path& path, const std::string& config) {

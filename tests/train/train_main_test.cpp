@@ -1,78 +1,27 @@
 // The program `train` as a user meets it: started, stopped, killed, resumed, told nonsense.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <chrono>
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
-#include <thread>
 
 #include "data/composer.h"
-#include "tests/test_support.h"
+#include "tests/program.h"
 
 namespace earmark::train {
 namespace {
 
 namespace fs = std::filesystem;
+using earmark::testing::bytes_of;
+using earmark::testing::Ended;
+using earmark::testing::lines_of;
+using earmark::testing::Program;
+using earmark::testing::SmallDisk;
+using earmark::testing::Surroundings;
 using earmark::testing::TemporaryFolder;
 using ::testing::HasSubstr;
-
-std::string bytes_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-std::int64_t lines_of(const fs::path& path) {
-  const std::string text = bytes_of(path);
-  return std::count(text.begin(), text.end(), '\n');
-}
-
-/// A started program, its output going to a file.
-class Program {
- public:
-  Program(const std::vector<std::string>& arguments, const fs::path& output) : output_(output) {
-    const std::string program = std::string(EARMARK_BINARY_DIR) + "/bin/train";
-    std::vector<char*> argv{const_cast<char*>(program.c_str())};
-    for (const std::string& argument : arguments) {
-      argv.push_back(const_cast<char*>(argument.c_str()));
-    }
-    argv.push_back(nullptr);
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      const int file = ::open(output_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-      ::dup2(file, 1);
-      ::dup2(file, 2);
-      ::execv(argv[0], argv.data());
-      ::_exit(127);
-    }
-  }
-
-  void kill(int signal) const { ::kill(pid_, signal); }
-  /// The exit code, or minus the signal that ended it.
-  int wait() const {
-    int status = 0;
-    ::waitpid(pid_, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-  /// Waits until the log has that many lines, or the program has ended.
-  void wait_for_lines(const fs::path& log, std::int64_t lines) const {
-    siginfo_t info{};
-    while (lines_of(log) < lines &&
-           (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-  }
-  std::string output() const { return bytes_of(output_); }
-
- private:
-  fs::path output_;
-  pid_t pid_ = -1;
-};
 
 constexpr const char* kConfig = R"(
 train: {steps: 30, learning_rate: 1.0e-3, schedule: cosine, checkpoint_interval: 4}
@@ -95,11 +44,13 @@ class TrainProgramWhole : public ::testing::Test {
     std::ofstream(folder_ / "tiny.yaml") << kConfig;
   }
 
-  int run(const std::vector<std::string>& arguments) {
-    const Program program(arguments, folder_ / "output");
-    const int code = program.wait();
-    output_ = program.output();
-    return code;
+  int run(const std::vector<std::string>& arguments, const Surroundings& surroundings = {}) {
+    const Ended ended = earmark::testing::run("train", arguments, surroundings);
+    output_ = ended.all();
+    return ended.code;
+  }
+  static void wait_for_lines(const Program& program, const fs::path& log, std::int64_t lines) {
+    program.wait_until([&] { return lines_of(log) >= lines; });
   }
   std::vector<std::string> arguments(const std::string& out) {
     return {(folder_ / "tiny.yaml").string(), "--out", (folder_ / out).string()};
@@ -126,14 +77,14 @@ TEST_F(TrainProgramWhole, KilledAtAnyMomentItLosesAtMostTheInterval) {
   ASSERT_EQ(run(arguments("straight")), 0) << output_;
   // Killed twice at moments that nothing prepares for: at once after a line of the log.
   {
-    const Program program(arguments("killed"), folder_ / "output");
-    program.wait_for_lines(folder_ / "killed" / "log.csv", 8);
+    Program program("train", arguments("killed"));
+    wait_for_lines(program, folder_ / "killed" / "log.csv", 8);
     program.kill(SIGKILL);
     program.wait();
   }
   {
-    const Program program({"--resume", (folder_ / "killed").string()}, folder_ / "output");
-    program.wait_for_lines(folder_ / "killed" / "log.csv", 19);
+    Program program("train", {"--resume", (folder_ / "killed").string()});
+    wait_for_lines(program, folder_ / "killed" / "log.csv", 19);
     program.kill(SIGKILL);
     program.wait();
   }
@@ -155,11 +106,11 @@ TEST_F(TrainProgramWhole, StopsCleanlyOnTermAndInterrupt) {
     const std::string name = "run" + std::to_string(signal);
     std::vector<std::string> endless = arguments(name);
     endless.insert(endless.end(), {"--set", "train.steps=1000000", "--set", "train.checkpoint_interval=1000000"});
-    const Program program(endless, folder_ / "output");
-    program.wait_for_lines(folder_ / name / "log.csv", 3);
+    Program program("train", endless);
+    wait_for_lines(program, folder_ / name / "log.csv", 3);
     program.kill(signal);
-    EXPECT_EQ(program.wait(), 0) << program.output();
-    EXPECT_THAT(program.output(), HasSubstr("go on with: train --resume"));
+    EXPECT_EQ(program.wait(), 0) << program.err();
+    EXPECT_THAT(program.out(), HasSubstr("go on with: train --resume"));
     EXPECT_TRUE(fs::exists(folder_ / name / "checkpoints"));
     EXPECT_FALSE(fs::exists(folder_ / name / "model.safetensors"));
   }
@@ -205,6 +156,73 @@ TEST_F(TrainProgramWhole, ListsItsConfiguration) {
   EXPECT_THAT(output_, HasSubstr("train.learning_rate: "));
   EXPECT_EQ(run({(folder_ / "tiny.yaml").string(), "--dry-run"}), 0);
   EXPECT_THAT(output_, HasSubstr("width: 2"));
+}
+
+TEST_F(TrainProgramWhole, TwoInOneFolderAreRefused) {
+  std::vector<std::string> endless = arguments("run");
+  endless.insert(endless.end(), {"--set", "train.steps=1000000"});
+  Program program("train", endless);
+  wait_for_lines(program, folder_ / "run" / "log.csv", 6);
+  EXPECT_EQ(run({"--resume", (folder_ / "run").string()}), 1);
+  EXPECT_THAT(output_, HasSubstr("run: another process is training in this folder"));
+  EXPECT_EQ(run(arguments("run")), 1);
+  EXPECT_THAT(output_, HasSubstr("already holds a run"));
+  EXPECT_EQ(run(arguments("beside")), 0) << output_;  // the store of samples is shared
+  program.kill(SIGINT);
+  EXPECT_EQ(program.wait(), 0) << program.err();
+  const std::int64_t steps = lines_of(folder_ / "run" / "log.csv") - 1;
+  EXPECT_GE(steps, 5);
+  EXPECT_EQ(run({"--resume", (folder_ / "run").string(), "--set", "train.steps=" + std::to_string(steps + 2)}), 0)
+      << output_;
+  EXPECT_EQ(lines_of(folder_ / "run" / "log.csv"), steps + 3);
+}
+
+TEST_F(TrainProgramWhole, FullDiskKeepsTheLastCheckpoint) {
+  ASSERT_EQ(run(arguments("straight")), 0) << output_;
+  const SmallDisk disk(8 << 20U);
+  if (!disk.problem().empty()) {
+    GTEST_SKIP() << disk.problem();
+  }
+  const std::string config = (folder_ / "tiny.yaml").string();
+  const std::string full = (disk / "run").string();
+  // What runs out is a file of a checkpoint, of the first one or of a later one, as the space left has it.
+  for (const std::uint64_t left : {0, 12288, 65536}) {
+    disk.fill(left);
+    const bool begun = fs::exists(disk / "run" / "config.yaml");
+    EXPECT_EQ(begun ? run({"--resume", full}) : run({config, "--out", full}), 1) << left;
+    EXPECT_THAT(output_, HasSubstr("No space left on device"));
+    EXPECT_FALSE(fs::exists(disk / "run" / "model.safetensors"));
+    disk.free_space();
+  }
+  EXPECT_EQ(run({"--resume", full}), 0) << output_;
+  EXPECT_EQ(bytes_of(disk / "run" / "model.safetensors"), bytes_of(folder_ / "straight" / "model.safetensors"));
+}
+
+TEST_F(TrainProgramWhole, FilesThatMayNotGrowKeepTheLastCheckpoint) {
+  ASSERT_EQ(run(arguments("straight")), 0) << output_;
+  const std::string limited = (folder_ / "limited").string();
+  EXPECT_EQ(run(arguments("limited"), {.largest_file = 3000}), 1);
+  EXPECT_THAT(output_, HasSubstr("File too large"));
+  EXPECT_FALSE(fs::exists(folder_ / "limited" / "model.safetensors"));
+  EXPECT_EQ(run({"--resume", limited}), 0) << output_;
+  EXPECT_EQ(bytes_of(folder_ / "limited" / "model.safetensors"), bytes_of(folder_ / "straight" / "model.safetensors"));
+}
+
+TEST_F(TrainProgramWhole, ReadOnlyFoldersAreRefusedBeforeTheWork) {
+  const std::string reason = earmark::testing::reason_against_nobody("train");
+  if (!reason.empty()) {
+    GTEST_SKIP() << reason;
+  }
+  ASSERT_EQ(run(arguments("run")), 0) << output_;
+  const std::string before = bytes_of(folder_ / "run" / "config.yaml");
+  fs::permissions(folder_.path(), fs::perms::others_read | fs::perms::others_exec, fs::perm_options::add);
+  const Surroundings nobody{.as_nobody = true};
+  EXPECT_EQ(run(arguments("new"), nobody), 1);
+  EXPECT_THAT(output_, HasSubstr("new: cannot be written: Permission denied"));
+  EXPECT_THAT(output_, ::testing::Not(HasSubstr("training on")));
+  EXPECT_EQ(run({"--resume", (folder_ / "run").string(), "--set", "train.steps=40"}, nobody), 1);
+  EXPECT_THAT(output_, HasSubstr("run/lock: Permission denied"));
+  EXPECT_EQ(bytes_of(folder_ / "run" / "config.yaml"), before);
 }
 
 }  // namespace
