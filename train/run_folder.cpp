@@ -119,8 +119,7 @@ void RunFolder::check_free(const fs::path& path) {
     there = there.parent_path();
   }
   check(fs::is_directory(there), path.string(), ": cannot be created: ", there.string(), " is not a folder");
-  const bool writable =
-      ::access(there.c_str(), W_OK | X_OK) == 0;
+  const bool writable = ::access(there.c_str(), W_OK | X_OK) == 0;
   check(writable, path.string(), ": cannot be written: ", std::strerror(errno));
 }
 
