@@ -49,7 +49,7 @@ returns_before_barriers() {
       text = $0; sub(/^[^:]*:[0-9]+: /, "", text)
       if (!inside && text ~ /__global__/) { waiting = 1 }
       if (waiting || inside) {
-        if (inside && text ~ /\<return\>/) { n++; returns[n] = NR; places[n] = place }
+        if (inside && text ~ /(^|[^A-Za-z_0-9])return[[:space:]]*;/) { n++; returns[n] = NR; places[n] = place }
         if (text ~ /__syncthreads|__syncwarp|block_(reduce|sum|max)|warp_(reduce|sum|max)|_sync\(/) { barrier = NR }
         opened = gsub(/\{/, "{", text); closed = gsub(/\}/, "}", text)
         depth += opened - closed
