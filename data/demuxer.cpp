@@ -227,8 +227,8 @@ void Demuxer::open() {
   format_->io_open = refuse_to_open;
   // The empty name makes FFmpeg judge by the contents alone.
   const AVInputFormat* known = seekable ? format_by_signature(descriptor_) : nullptr;
-  if (known != nullptr) {
-    format_->probesize = kBufferBytes / 16;  // Samples in a WAV file may be something else; one look tells.
+  if (known != nullptr && std::string_view(known->name) == "wav") {
+    format_->probesize = kBufferBytes / 16;  // Its samples may be something else; one look at them tells.
   }
   int error = avformat_open_input(&format_, "", known, nullptr);
   check(error >= 0, name_, ": not a sound file: ", message_of(error));

@@ -1,5 +1,7 @@
 #include "experiments/answer_cells.h"
 
+#include <xxhash.h>
+
 #include <charconv>
 #include <cstdint>
 #include <fstream>
@@ -49,10 +51,7 @@ AnswerCell::AnswerCell(std::size_t lengths, std::size_t queries) {
 }
 
 std::string short_hash(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : text) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  }
+  const std::uint64_t hash = XXH3_64bits(text.data(), text.size());
   std::string out;
   for (int shift = 60; shift >= 0; shift -= 4) {
     out += "0123456789abcdef"[(hash >> static_cast<unsigned>(shift)) & 15U];

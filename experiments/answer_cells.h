@@ -29,7 +29,7 @@ struct AnswerCell {
   AnswerCell(std::size_t lengths, std::size_t queries);
 };
 
-/// Of any text, 16 hexadecimal digits: enough to notice that something has changed (FNV-1a).
+/// Of any text, 16 hexadecimal digits: enough to notice that something has changed (XXH3).
 std::string short_hash(std::string_view text);
 
 /// The shortest text that reads back as the same number, and the number again. Throws Error on anything else.

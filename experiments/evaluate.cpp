@@ -10,6 +10,7 @@
 #include "experiments/query_rows.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "search/calibration.h"
 #include "search/matcher.h"
 #include "search/query.h"
 
@@ -78,7 +79,9 @@ class StoreSearch {
   // Everything that the answers to these queries depend on.
   std::string key(Method method, const std::string& queries) const {
     const search::LshOptions& lsh = matching_.lsh;
-    std::string out = str("version 1; model ", store_.format().model_hash, "; database ", database_, "; query ratio ",
+    const auto& calibration = store_.calibration();
+    std::string out = str("version 2; model ", store_.format().model_hash, "; database ", database_, "; matches by ",
+                          calibration ? search::to_json(*calibration) : "default", "; query ratio ",
                           matching_.query_ratio, "; ", matching_.neighbours, " neighbours; lengths");
     for (const double length_s : options_.lengths_s) {
       out += str(' ', length_s);

@@ -63,6 +63,22 @@ void dispatch_real(DType dtype, F&& f) {
   }
 }
 
+/// Calls f.operator()<T>() with an unsigned type of the elements' size: for kernels that move them without reading them
+/// as numbers.
+template <class F>
+void dispatch_size(DType dtype, F&& f) {
+  switch (size_of(dtype)) {
+    case 1:
+      return f.template operator()<std::uint8_t>();
+    case 2:
+      return f.template operator()<std::uint16_t>();
+    case 4:
+      return f.template operator()<std::uint32_t>();
+    default:
+      return f.template operator()<std::uint64_t>();
+  }
+}
+
 /// Numeric conversion that also knows BFloat16.
 template <class To, class From>
 To convert(From value) {

@@ -17,6 +17,16 @@ struct GroupedLinear {
 };
 void grouped_linear(const GroupedLinear& a);
 
+struct GroupedExtents {
+  std::int64_t n;
+  std::int64_t groups;
+  std::int64_t inputs;
+  std::int64_t outputs;
+
+  explicit GroupedExtents(const GroupedLinear& a)
+      : n(a.x.dim(0)), groups(a.x.dim(1)), inputs(a.x.dim(2)), outputs(a.w.dim(1)) {}
+};
+
 struct GroupedLinearBackward {
   GroupedLinear forward;  // as left by grouped_linear
   Tensor dout;            // (N, G, O)

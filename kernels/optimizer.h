@@ -2,6 +2,7 @@
 // one pass, and clipping by the global norm. Bit-identical for any thread count. f32 and f64.
 #pragma once
 
+#include <cmath>
 #include <span>
 
 #include "kernels/tensor.h"
@@ -24,6 +25,23 @@ struct AdamOptions {
   double epsilon = 1e-8;
   double weight_decay = 0;    ///< value -= learning_rate * weight_decay * value, beside the gradient's step.
   double gradient_scale = 1;  ///< Every gradient is read times this: clip_factor() goes here.
+};
+
+/// The options as the inner loop uses them.
+template <class T>
+struct AdamCoefficients {
+  T beta1, one_minus_beta1, beta2, one_minus_beta2, keep, step_size, root_correction, epsilon, gradient_scale;
+
+  explicit AdamCoefficients(const AdamOptions& o)
+      : beta1(static_cast<T>(o.beta1)),
+        one_minus_beta1(static_cast<T>(1 - o.beta1)),
+        beta2(static_cast<T>(o.beta2)),
+        one_minus_beta2(static_cast<T>(1 - o.beta2)),
+        keep(static_cast<T>(1 - o.learning_rate * o.weight_decay)),
+        step_size(static_cast<T>(o.learning_rate / (1 - std::pow(o.beta1, static_cast<double>(o.step))))),
+        root_correction(static_cast<T>(1 / std::sqrt(1 - std::pow(o.beta2, static_cast<double>(o.step))))),
+        epsilon(static_cast<T>(o.epsilon)),
+        gradient_scale(static_cast<T>(o.gradient_scale)) {}
 };
 
 /// value -= learning_rate * m^ / (sqrt(v^) + epsilon), as torch.optim.Adam / AdamW do.

@@ -53,6 +53,7 @@ PermutePlan plan_permute(const Shape& shape, std::span<const int> axes) {
     plan.stride.at(plan.rank) = stride;
     ++plan.rank;
   }
+  plan.innermost = static_cast<std::size_t>(std::ranges::find(plan.stride, 1) - plan.stride.begin());
   return plan;
 }
 

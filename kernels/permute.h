@@ -16,9 +16,10 @@ void permute(const Tensor& x, std::span<const int> axes, const Tensor& out);
 Shape permuted(const Shape& shape, std::span<const int> axes);
 
 /// A permutation with its axes of extent 1 dropped and runs that stay together joined: axis k of the result has extent
-/// extent[k] and steps x by stride[k] elements.
+/// extent[k] and steps x by stride[k] elements. x's innermost axis becomes axis `innermost` of the result.
 struct PermutePlan {
   std::size_t rank = 0;
+  std::size_t innermost = 0;
   std::array<std::int64_t, Shape::kMaxRank> extent{};
   std::array<std::int64_t, Shape::kMaxRank> stride{};
 };

@@ -12,16 +12,6 @@ namespace {
 
 constexpr std::int64_t kGroups = 4;  // groups per task
 
-struct Extents {
-  std::int64_t n;
-  std::int64_t groups;
-  std::int64_t inputs;
-  std::int64_t outputs;
-
-  explicit Extents(const GroupedLinear& a)
-      : n(a.x.dim(0)), groups(a.x.dim(1)), inputs(a.x.dim(2)), outputs(a.w.dim(1)) {}
-};
-
 template <class F>
 void for_each_group(std::int64_t groups, F f) {
   parallel_ranges(groups, kGroups, [&](std::int64_t begin, std::int64_t end) {
@@ -34,7 +24,7 @@ void for_each_group(std::int64_t groups, F f) {
 /// out (n, outputs) of one group: the product, then bias and activation while the rows are in the cache.
 template <class T>
 void forward_group(const GroupedLinear& a, std::int64_t g) {
-  const Extents e(a);
+  const GroupedExtents e(a);
   const T* x = a.x.data<T>() + g * e.inputs;
   const T* w = a.w.data<T>() + g * e.outputs * e.inputs;
   const T* b = a.b.data<T>() + g * e.outputs;
@@ -59,7 +49,7 @@ void forward_group(const GroupedLinear& a, std::int64_t g) {
 /// The gradient before the activation, dz (n, outputs), and its column sums, db.
 template <class T>
 void activation_backward(const GroupedLinearBackward& a, std::int64_t g, T* dz) {
-  const Extents e(a.forward);
+  const GroupedExtents e(a.forward);
   const T* out = a.forward.out.data<T>() + g * e.outputs;
   const T* dout = a.dout.data<T>() + g * e.outputs;
   T* db = a.db.mutable_data<T>() + g * e.outputs;
@@ -79,7 +69,7 @@ void activation_backward(const GroupedLinearBackward& a, std::int64_t g, T* dz) 
 /// With one output the products are rank one: no matrix kernel pays.
 template <class T>
 void backward_single(const GroupedLinearBackward& a, std::int64_t g, const T* dz) {
-  const Extents e(a.forward);
+  const GroupedExtents e(a.forward);
   const T* w = a.forward.w.data<T>() + g * e.inputs;
   T* dw = a.dw.mutable_data<T>() + g * e.inputs;
   std::fill_n(dw, e.inputs, T{0});
@@ -97,7 +87,7 @@ void backward_single(const GroupedLinearBackward& a, std::int64_t g, const T* dz
 
 template <class T>
 void backward_group(const GroupedLinearBackward& a, std::int64_t g) {
-  const Extents e(a.forward);
+  const GroupedExtents e(a.forward);
   thread_local std::vector<T> dz;
   dz.resize(static_cast<std::size_t>(e.n * e.outputs));
   activation_backward(a, g, dz.data());

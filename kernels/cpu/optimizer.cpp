@@ -25,25 +25,8 @@ void add_chunks(std::size_t tensor, std::int64_t count, std::vector<Chunk>& chun
   }
 }
 
-/// The options as the inner loop uses them.
 template <class T>
-struct Coefficients {
-  T beta1, one_minus_beta1, beta2, one_minus_beta2, keep, step_size, root_correction, epsilon, gradient_scale;
-
-  explicit Coefficients(const AdamOptions& o)
-      : beta1(static_cast<T>(o.beta1)),
-        one_minus_beta1(static_cast<T>(1 - o.beta1)),
-        beta2(static_cast<T>(o.beta2)),
-        one_minus_beta2(static_cast<T>(1 - o.beta2)),
-        keep(static_cast<T>(1 - o.learning_rate * o.weight_decay)),
-        step_size(static_cast<T>(o.learning_rate / (1 - std::pow(o.beta1, static_cast<double>(o.step))))),
-        root_correction(static_cast<T>(1 / std::sqrt(1 - std::pow(o.beta2, static_cast<double>(o.step))))),
-        epsilon(static_cast<T>(o.epsilon)),
-        gradient_scale(static_cast<T>(o.gradient_scale)) {}
-};
-
-template <class T>
-void update(const AdamParameter& p, const Chunk& chunk, const Coefficients<T>& c) {
+void update(const AdamParameter& p, const Chunk& chunk, const AdamCoefficients<T>& c) {
   const T* __restrict grad = p.grad.data<T>();
   T* __restrict value = p.value.mutable_data<T>();
   T* __restrict moment1 = p.moment1.mutable_data<T>();
@@ -89,8 +72,8 @@ void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& opt
       add_chunks(i, parameters[i].value.numel(), chunks);
     }
   }
-  const Coefficients<float> single(options);
-  const Coefficients<double> twice(options);
+  const AdamCoefficients<float> single(options);
+  const AdamCoefficients<double> twice(options);
   parallel_for(static_cast<std::int64_t>(chunks.size()), [&](std::int64_t task) {
     const Chunk& chunk = chunks[static_cast<std::size_t>(task)];
     const AdamParameter& p = parameters[chunk.tensor];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 
 namespace earmark::kernels::cpu {
@@ -75,9 +76,10 @@ void transpose(const T* x, std::int64_t x_stride, T* out, std::int64_t out_strid
   }
 }
 
-/// x's innermost axis is out's axis `moved`: a batch of transpositions of it and out's innermost axis.
+/// A batch of transpositions of x's and out's innermost axes.
 template <class T>
-void transpose_all(const T* x, const PermutePlan& plan, std::size_t moved, T* out) {
+void transpose_all(const T* x, const PermutePlan& plan, T* out) {
+  const std::size_t moved = plan.innermost;
   const Outer outer(plan, moved);
   const std::int64_t rows = plan.extent[moved];
   const std::int64_t columns = plan.extent[plan.rank - 1];
@@ -93,40 +95,21 @@ void transpose_all(const T* x, const PermutePlan& plan, std::size_t moved, T* ou
   });
 }
 
-/// Elements are moved, not read as numbers: only their size matters.
-template <class T>
-void permute_as(const Tensor& x, const PermutePlan& plan, const Tensor& out) {
-  const auto* from = reinterpret_cast<const T*>(x.raw());
-  auto* to = reinterpret_cast<T*>(out.raw());
-  if (plan.rank <= 1) {
-    std::memcpy(to, from, x.bytes());
-    return;
-  }
-  const auto innermost = std::find(plan.stride.begin(), plan.stride.begin() + plan.rank, 1);
-  const auto moved = static_cast<std::size_t>(innermost - plan.stride.begin());
-  if (moved == plan.rank - 1) {
-    copy_rows(from, plan, to);
-  } else {
-    transpose_all(from, plan, moved, to);
-  }
-}
-
 }  // namespace
 
 void permute(const Tensor& x, const PermutePlan& plan, const Tensor& out) {
   if (x.numel() == 0) {
     return;
   }
-  switch (size_of(x.dtype())) {
-    case 1:
-      return permute_as<std::uint8_t>(x, plan, out);
-    case 2:
-      return permute_as<std::uint16_t>(x, plan, out);
-    case 4:
-      return permute_as<std::uint32_t>(x, plan, out);
-    default:
-      return permute_as<std::uint64_t>(x, plan, out);
+  if (plan.rank <= 1) {
+    std::memcpy(out.raw(), x.raw(), x.bytes());
+    return;
   }
+  dispatch_size(x.dtype(), [&]<class T>() {
+    const auto* from = reinterpret_cast<const T*>(x.raw());
+    auto* to = reinterpret_cast<T*>(out.raw());
+    plan.innermost == plan.rank - 1 ? copy_rows(from, plan, to) : transpose_all(from, plan, to);
+  });
 }
 
 }  // namespace earmark::kernels::cpu

@@ -34,7 +34,7 @@ struct SlabLaunch {
 };
 template <class T>
 SlabLaunch plan_slabs(const Tensor& x, int vectors) {
-  constexpr std::int64_t kShared = 227 << 10U;
+  const std::int64_t shared = most_shared_memory();
   constexpr int kWidest = 8;
   const std::int64_t rows = x.dim(1);
   const std::int64_t columns = x.dim(2);
@@ -47,11 +47,11 @@ SlabLaunch plan_slabs(const Tensor& x, int vectors) {
     widest *= 2;
   }
   int width = widest;
-  while (width > 1 && (beside + slab) * width > kShared) {
+  while (width > 1 && (beside + slab) * width > shared) {
     width /= 2;
   }
-  const bool on_chip = (beside + slab) * width <= kShared;
-  for (width = on_chip ? width : widest; beside * width > kShared;) {
+  const bool on_chip = (beside + slab) * width <= shared;
+  for (width = on_chip ? width : widest; beside * width > shared;) {
     check(width > 1, "attention: ", rows, " x ", columns, " is too large for a GPU's shared memory");
     width /= 2;
   }

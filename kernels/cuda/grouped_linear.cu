@@ -110,31 +110,21 @@ void multiply(std::int64_t groups, const GroupedOperand<T>& a, const GroupedOper
   launch(grouped_product_kernel<T, Finish>, blocks(groups * row_tiles * column_tiles, kThreads), a, b, finish, out);
 }
 
-struct Extents {
-  std::int64_t n;
-  std::int64_t groups;
-  std::int64_t inputs;
-  std::int64_t outputs;
-
-  explicit Extents(const GroupedLinear& a)
-      : n(a.x.dim(0)), groups(a.x.dim(1)), inputs(a.x.dim(2)), outputs(a.w.dim(1)) {}
-};
-
 /// Rows of a (N, G, C) tensor as lines, one for each n; summed over its channels.
 template <class T>
-GroupedOperand<T> by_sample(const Tensor& t, const Extents& e, std::int64_t channels) {
+GroupedOperand<T> by_sample(const Tensor& t, const GroupedExtents& e, std::int64_t channels) {
   return {{t.data<T>(), e.n, channels, e.groups * channels, 1}, channels};
 }
 
 /// The same tensor's channels as lines; summed over n.
 template <class T>
-GroupedOperand<T> by_channel(const Tensor& t, const Extents& e, std::int64_t channels) {
+GroupedOperand<T> by_channel(const Tensor& t, const GroupedExtents& e, std::int64_t channels) {
   return {{t.data<T>(), channels, e.n, 1, e.groups * channels}, channels};
 }
 
 template <class T>
 void forward(const GroupedLinear& a) {
-  const Extents e(a);
+  const GroupedExtents e(a);
   const std::int64_t weights = e.outputs * e.inputs;
   const GroupedOperand<T> w{{a.w.data<T>(), e.outputs, e.inputs, e.inputs, 1}, weights};
   const BiasActivation<T> finish{a.b.data<T>(), e.outputs, a.activation == Activation::elu};
@@ -155,7 +145,7 @@ Tensor activation_backward(const GroupedLinearBackward& a) {
 
 template <class T>
 void backward(const GroupedLinearBackward& a) {
-  const Extents e(a.forward);
+  const GroupedExtents e(a.forward);
   const std::int64_t weights = e.outputs * e.inputs;
   const Tensor dz = activation_backward<T>(a);
   cuda::sum(dz, 1, a.db);

@@ -25,7 +25,7 @@ namespace earmark::kernels::cuda {
 struct Grid {
   dim3 grid;
   dim3 block;
-  std::size_t shared = 0;  ///< Bytes of dynamic_shared(); up to 227 KiB on an H100.
+  std::size_t shared = 0;  ///< Bytes of dynamic_shared(); at most most_shared_memory().
 };
 
 /// Enough blocks for the kernels here to fill any GPU several times over; what is more they reach by striding.
@@ -36,6 +36,15 @@ inline constexpr std::int64_t kMostBlocks = 4096;
 inline Grid over(std::int64_t count, int threads) {
   const std::int64_t blocks = std::min((count + threads - 1) / threads, kMostBlocks);
   return {.grid = dim3(static_cast<unsigned>(blocks)), .block = dim3(static_cast<unsigned>(threads))};
+}
+
+/// Bytes of dynamic shared memory that a block may have on the current GPU: 227 KiB on an H100, 163 KiB on an A100.
+inline std::int64_t most_shared_memory() {
+  int device = 0;
+  int bytes = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  return bytes;
 }
 
 /// One block of `threads` for each of `count` rows or tiles, numbered by blockIdx.x. Throws Error beyond 2^31 - 1.

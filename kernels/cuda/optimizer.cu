@@ -58,26 +58,9 @@ __device__ Piece own_piece(const Batch<T, buffers>& batch) {
   return {low, begin, begin + (left < kPiece ? left : kPiece)};
 }
 
-/// The options as the inner loop uses them.
-template <class T>
-struct Coefficients {
-  T beta1, one_minus_beta1, beta2, one_minus_beta2, keep, step_size, root_correction, epsilon, gradient_scale;
-
-  explicit Coefficients(const AdamOptions& o)
-      : beta1(static_cast<T>(o.beta1)),
-        one_minus_beta1(static_cast<T>(1 - o.beta1)),
-        beta2(static_cast<T>(o.beta2)),
-        one_minus_beta2(static_cast<T>(1 - o.beta2)),
-        keep(static_cast<T>(1 - o.learning_rate * o.weight_decay)),
-        step_size(static_cast<T>(o.learning_rate / (1 - std::pow(o.beta1, static_cast<double>(o.step))))),
-        root_correction(static_cast<T>(1 / std::sqrt(1 - std::pow(o.beta2, static_cast<double>(o.step))))),
-        epsilon(static_cast<T>(o.epsilon)),
-        gradient_scale(static_cast<T>(o.gradient_scale)) {}
-};
-
 /// Buffers: value, gradient, first moment, second moment.
 template <class T>
-__global__ void __launch_bounds__(kThreads) adam_kernel(const Batch<T, 4> batch, const Coefficients<T> c) {
+__global__ void __launch_bounds__(kThreads) adam_kernel(const Batch<T, 4> batch, const AdamCoefficients<T> c) {
   const Piece piece = own_piece(batch);
   T* value = batch.data[0][piece.tensor];
   const T* grad = batch.data[1][piece.tensor];
@@ -123,7 +106,7 @@ __global__ void __launch_bounds__(kThreads) add_up_kernel(const double* x, std::
 
 template <class T>
 void adam_as(std::span<const AdamParameter> parameters, const AdamOptions& options) {
-  const Coefficients<T> coefficients(options);
+  const AdamCoefficients<T> coefficients(options);
   Batch<T, 4> batch;
   const auto flush = [&] {
     launch(adam_kernel<T>, blocks(batch.blocks(), kThreads), batch, coefficients);

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/memory.h"
+#include "kernels/dispatch.h"
 #include "kernels/permute.h"
 
 namespace earmark::kernels::cuda {
@@ -111,9 +112,9 @@ void gather(const T* x, const PermutePlan& plan, T* out) {
   launch(gather_kernel<T>, over(walk.count(), kThreads), x, walk, out, walk.count());
 }
 
-/// x's innermost axis is out's axis `moved`.
 template <class T>
-void transpose(const T* x, const PermutePlan& plan, std::size_t moved, T* out) {
+void transpose(const T* x, const PermutePlan& plan, T* out) {
+  const std::size_t moved = plan.innermost;
   const auto out_strides = strides_of(plan);
   const std::size_t last = plan.rank - 1;
   Walk walk;
@@ -132,39 +133,20 @@ void transpose(const T* x, const PermutePlan& plan, std::size_t moved, T* out) {
   launch(transpose_kernel<T>, blocks(walk.count() * m.tiles_down * m.tiles_across, kThreads), x, walk, m, out);
 }
 
-/// Elements are moved, not read as numbers: only their size matters.
-template <class T>
-void permute_as(const Tensor& x, const PermutePlan& plan, const Tensor& out) {
-  const auto* from = reinterpret_cast<const T*>(x.raw());
-  auto* to = reinterpret_cast<T*>(out.raw());
-  if (plan.rank <= 1) {
-    return copy_async(to, from, x.bytes());
-  }
-  const auto innermost = std::find(plan.stride.begin(), plan.stride.begin() + plan.rank, 1);
-  const auto moved = static_cast<std::size_t>(innermost - plan.stride.begin());
-  if (moved == plan.rank - 1) {
-    gather(from, plan, to);
-  } else {
-    transpose(from, plan, moved, to);
-  }
-}
-
 }  // namespace
 
 void permute(const Tensor& x, const PermutePlan& plan, const Tensor& out) {
   if (x.numel() == 0) {
     return;
   }
-  switch (size_of(x.dtype())) {
-    case 1:
-      return permute_as<std::uint8_t>(x, plan, out);
-    case 2:
-      return permute_as<std::uint16_t>(x, plan, out);
-    case 4:
-      return permute_as<std::uint32_t>(x, plan, out);
-    default:
-      return permute_as<std::uint64_t>(x, plan, out);
+  if (plan.rank <= 1) {
+    return copy_async(out.raw(), x.raw(), x.bytes());
   }
+  dispatch_size(x.dtype(), [&]<class T>() {
+    const auto* from = reinterpret_cast<const T*>(x.raw());
+    auto* to = reinterpret_cast<T*>(out.raw());
+    plan.innermost == plan.rank - 1 ? gather(from, plan, to) : transpose(from, plan, to);
+  });
 }
 
 }  // namespace earmark::kernels::cuda

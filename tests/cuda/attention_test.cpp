@@ -1,0 +1,107 @@
+// Attention at the sizes of an encoder's blocks, and of a slab that shared memory cannot hold, with all that may come
+// before it: the GPU errs at most twice as much as the CPU does in float.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "kernels/spectral_temporal_attention.h"
+#include "tests/cuda/gpu.h"
+#include "tests/op_cases.h"
+
+namespace earmark::testing {
+namespace {
+
+struct Attended {
+  Shape x;
+  bool prologue = false;
+  bool residual = false;
+};
+
+void PrintTo(const Attended& a, std::ostream* out) {
+  *out << a.x << (a.prologue ? ", prologue" : "") << (a.residual ? ", residual" : "");
+}
+
+/// Everything that both passes write, brought to the CPU in double.
+std::vector<Tensor> results(const Attended& size, DType dtype, Device device) {
+  const std::int64_t channels = size.x[3];
+  std::uint64_t stream = 0;
+  const auto input = [&](const Shape& shape, Domain domain = Domain::normal) {
+    return draw(shape, domain, dtype, 21, stream++).to(device);
+  };
+  const auto written = [&](const Shape& shape) { return Tensor(shape, dtype, device); };
+  kernels::AttentionForward f{.x = input(size.x),
+                              .w_spectral = input({channels, size.x[2]}),
+                              .w_temporal = input({channels, size.x[1]}),
+                              .scale = static_cast<double>(size.x[1] * size.x[2]),
+                              .out = written(size.x),
+                              .spectral = written({size.x[0], size.x[1], channels}),
+                              .temporal = written({size.x[0], size.x[2], channels})};
+  const Tensor dout = input(size.x);
+  if (size.prologue) {
+    f.prologue = {input({channels}, Domain::positive), input({channels}), size.residual ? input(size.x) : Tensor()};
+  }
+  kernels::spectral_temporal_attention_forward(f);
+  kernels::AttentionBackward b{.forward = f,
+                               .dout = dout,
+                               .dx = written(size.x),
+                               .dw_spectral = written({channels, size.x[2]}),
+                               .dw_temporal = written({channels, size.x[1]})};
+  std::vector<Tensor> all{f.out, f.spectral, f.temporal, b.dx, b.dw_spectral, b.dw_temporal};
+  if (size.prologue) {
+    b.centre = input({channels});
+    b.dx_sum = written({channels});
+    b.dx_product = written({channels});
+    all.insert(all.end(), {b.dx_sum, b.dx_product});
+  }
+  kernels::spectral_temporal_attention_backward(b);
+  std::transform(all.begin(), all.end(), all.begin(), [](const Tensor& t) { return t.to(Device{}).to(DType::f64); });
+  return all;
+}
+
+/// The largest difference, and the largest magnitude of what is right.
+std::pair<double, double> error_of(const Tensor& got, const Tensor& want) {
+  double error = 0;
+  double magnitude = 0;
+  for (std::int64_t i = 0; i < want.numel(); ++i) {
+    error = std::max(error, std::abs(got.data<double>()[i] - want.data<double>()[i]));
+    magnitude = std::max(magnitude, std::abs(want.data<double>()[i]));
+  }
+  return {error, magnitude};
+}
+
+class GpuAttention : public GpuTestWithParam<Attended> {};
+
+TEST_P(GpuAttention, ErrsAtMostTwiceAsMuchAsTheCpu) {
+  const std::vector<Tensor> right = results(GetParam(), DType::f64, Device{});
+  const std::vector<Tensor> cpu = results(GetParam(), DType::f32, Device{});
+  const std::vector<Tensor> gpu = results(GetParam(), DType::f32, kGpu);
+  constexpr double kRounding = 4e-7;  // of the largest value: what float cannot tell
+  ASSERT_EQ(gpu.size(), right.size());
+  for (std::size_t i = 0; i < right.size(); ++i) {
+    const auto [error, magnitude] = error_of(gpu[i], right[i]);
+    EXPECT_LE(error, 2 * error_of(cpu[i], right[i]).first + kRounding * magnitude) << "result " << i;
+    EXPECT_GT(magnitude, 0) << "result " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, GpuAttention,
+                         ::testing::Values(Attended{{2, 64, 96, 8}}, Attended{{1, 64, 96, 12}, true},
+                                           Attended{{2, 32, 48, 9}, true, true}, Attended{{3, 2, 3, 70}, true, true},
+                                           Attended{{1, 200, 300, 3}, true, true}, Attended{{1, 250, 240, 2}}));
+
+TEST_F(GpuTest, AttentionInDoubleIsRefused) {
+  const Tensor x({1, 2, 2, 1}, DType::f64, kGpu);
+  const kernels::AttentionForward f{.x = x,
+                                    .w_spectral = Tensor({1, 2}, DType::f64, kGpu),
+                                    .w_temporal = Tensor({1, 2}, DType::f64, kGpu),
+                                    .out = empty_like(x),
+                                    .spectral = Tensor({1, 2, 1}, DType::f64, kGpu),
+                                    .temporal = Tensor({1, 2, 1}, DType::f64, kGpu)};
+  EXPECT_THROW(kernels::spectral_temporal_attention_forward(f), Error);
+}
+
+}  // namespace
+}  // namespace earmark::testing
