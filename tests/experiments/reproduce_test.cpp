@@ -12,6 +12,7 @@
 #include "data/composer.h"
 #include "kernels/error.h"
 #include "nn/model.h"
+#include "search/index_writer.h"
 #include "tests/test_support.h"
 
 namespace earmark::experiments {
@@ -121,6 +122,11 @@ TEST_F(WholeReproduce, SearchesOnlyTheCellsThatAreMissing) {
                                    std::filesystem::file_time_type::clock::now() + std::chrono::seconds(5));
   run(options());
   EXPECT_THAT(said_, Contains("search: 2 cells searched, 26 were there"));
+  // Other thresholds, other matches.
+  const std::string index = "index-" + nn::model_hash(nn::load_model(request_.model)).substr(0, 8);
+  search::IndexWriter::open(request_.out / index).set_calibration({{{1, 0.5}}, 0.01, "a test"});
+  run(options());
+  EXPECT_THAT(said_, Contains("search: 28 cells searched, 0 were there"));
 }
 
 TEST_F(WholeReproduce, ComparesWhatChoicesCost) {
