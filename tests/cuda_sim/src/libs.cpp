@@ -188,12 +188,15 @@ static T get(Desc* d, int a, int i = 0) {
 static Desc* sub(Desc* d, int a, int i = 0) { return (Desc*)get<void*>(d, a, i); }
 struct T4 {
   cudaDataType t;
-  int64_t d[4], s[4], id;
+  int64_t d[4], s[4], id, align;
+  bool virt;  // lives on the host while the graph runs
 };
 static T4 tensor(Desc* d) {
   T4 r;
   auto dt = get<cudnnDataType_t>(d, CUDNN_ATTR_TENSOR_DATA_TYPE);
   r.t = dt == CUDNN_DATA_FLOAT ? CUDA_R_32F : dt == CUDNN_DATA_BFLOAT16 ? CUDA_R_16BF : CUDA_R_16F;
+  r.virt = d->at.count(CUDNN_ATTR_TENSOR_IS_VIRTUAL) && get<bool>(d, CUDNN_ATTR_TENSOR_IS_VIRTUAL);
+  r.align = get<int64_t>(d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT);
   for (int i = 0; i < 4; i++) {
     r.d[i] = get<int64_t>(d, CUDNN_ATTR_TENSOR_DIMENSIONS, i);
     r.s[i] = get<int64_t>(d, CUDNN_ATTR_TENSOR_STRIDES, i);
@@ -206,13 +209,39 @@ static size_t bytes(const T4& t) {
   for (int i = 0; i < 4; i++) n += (t.d[i] - 1) * t.s[i];
   return n * esz(t.t);
 }
+static void reads(const T4& t, void* p, const char* who) {
+  if (!t.virt) lib_read(p, bytes(t), who);
+}
+static void writes(const T4& t, void* p, const char* who) {
+  if (!t.virt) lib_write(p, bytes(t), who);
+}
+// y = relu(a) or a + b, b repeated along its axes of extent 1
+static void pointwise(bool relu, const T4& a, void* A, const T4& b, void* B, const T4& y, void* Y) {
+  reads(a, A, "pointwise x");
+  if (!relu) reads(b, B, "pointwise b");
+  int64_t i[4];
+  auto at = [&](const T4& t) {
+    size_t q = 0;
+    for (int k = 0; k < 4; k++) q += t.d[k] == 1 ? 0 : i[k] * t.s[k];
+    return q;
+  };
+  for (i[0] = 0; i[0] < y.d[0]; i[0]++)
+    for (i[1] = 0; i[1] < y.d[1]; i[1]++)
+      for (i[2] = 0; i[2] < y.d[2]; i[2]++)
+        for (i[3] = 0; i[3] < y.d[3]; i[3]++) {
+          float v = (float)ld(A, a.t, at(a));
+          v = relu ? (v < 0 ? 0 : v) : v + (float)ld(B, b.t, at(b));
+          st(Y, y.t, at(y), v);
+        }
+  writes(y, Y, "pointwise y");
+}
 static void conv(int kind, const T4& x, void* X, const T4& w, void* W, const T4& y, void* Y, const int64_t* pad,
                  const int64_t* str, const int64_t* dil, float al, float be) {
   auto& out = kind == 0 ? y : kind == 1 ? x : w;
   void* O = kind == 0 ? Y : kind == 1 ? X : W;
-  if (kind != 0) lib_read(Y, bytes(y), "conv dy");
-  if (kind != 1) lib_read(X, bytes(x), "conv x");
-  if (kind != 2) lib_read(W, bytes(w), "conv w");
+  if (kind != 0) reads(y, Y, "conv dy");
+  if (kind != 1) reads(x, X, "conv x");
+  if (kind != 2) reads(w, W, "conv w");
   auto load = [](const T4& t, void* p) {
     std::vector<float> v((size_t)t.d[0] * t.d[1] * t.d[2] * t.d[3]);
     size_t q = 0;
@@ -265,7 +294,7 @@ static void conv(int kind, const T4& x, void* X, const T4& w, void* W, const T4&
           size_t i = a * out.s[0] + b * out.s[1] + c * out.s[2] + e * out.s[3];
           st(O, out.t, i, al * ov[q++] + (be != 0 ? be * ld(O, out.t, i) : 0));
         }
-  lib_write(O, bytes(out), "conv out");
+  writes(out, O, "conv out");
 }
 #define TRY(...)                   \
   try {                            \
@@ -320,7 +349,7 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t d) {
       break;
     case CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR:
       sub(D, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
-      get<void*>(D, CUDNN_ATTR_EXECUTION_PLAN_HANDLE);
+      sub(D, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
       break;
     case CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR:
       sub(D, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
@@ -345,43 +374,116 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const d, cudnnBa
     }
     return CUDNN_STATUS_SUCCESS;
   }
-  if (a == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE) {
+  if (a == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE || a == CUDNN_ATTR_ENGINE_GLOBAL_INDEX) {
     *(int64_t*)out = 0;
+    *cnt = 1;
+    return CUDNN_STATUS_SUCCESS;
+  }
+  if (a == CUDNN_ATTR_ENGINECFG_ENGINE) {
+    ((Desc**)out)[0]->fin = true;
+    *cnt = 1;
+    return CUDNN_STATUS_SUCCESS;
+  }
+  if (a == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE) {
+    *cnt = 0;
     return CUDNN_STATUS_SUCCESS;
   }
   return CUDNN_STATUS_NOT_SUPPORTED;
 }
+struct ConvNames {
+  int x, w, y, conv, alpha, beta;
+};
+static const ConvNames conv_names[3] = {
+    {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA},
+    {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
+    {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
+// where the tensors of a running graph are
+struct Bindings {
+  std::map<int64_t, void*> given;
+  std::map<int64_t, std::shared_ptr<std::vector<char>>> made;
+  void* operator()(const T4& t) {
+    if (t.virt) {
+      auto& m = made[t.id];
+      if (!m) m = std::make_shared<std::vector<char>>(bytes(t));
+      return m->data();
+    }
+    auto it = given.find(t.id);
+    if (it == given.end()) throw std::string("tensor " + std::to_string(t.id) + " has no address");
+    if ((uintptr_t)it->second % t.align) throw std::string("tensor " + std::to_string(t.id) + " is not aligned");
+    return it->second;
+  }
+};
+static std::function<void()> conv_work(Desc* op, int kind, Bindings& at) {
+  const ConvNames& n = conv_names[kind];
+  T4 x = tensor(sub(op, n.x)), w = tensor(sub(op, n.w)), y = tensor(sub(op, n.y));
+  Desc* c = sub(op, n.conv);
+  struct {
+    int64_t pad[2], str[2], dil[2];
+  } p;
+  for (int i = 0; i < 2; i++) {
+    p.pad[i] = get<int64_t>(c, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, i);
+    p.str[i] = get<int64_t>(c, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, i);
+    p.dil[i] = get<int64_t>(c, CUDNN_ATTR_CONVOLUTION_DILATIONS, i);
+  }
+  float al = get<float>(op, n.alpha), be = get<float>(op, n.beta);
+  void *X = at(x), *W = at(w), *Y = at(y);
+  return [=] { conv(kind, x, X, w, W, y, Y, p.pad, p.str, p.dil, al, be); };
+}
+static std::function<void()> pointwise_work(Desc* op, Bindings& at) {
+  auto mode =
+      get<cudnnPointwiseMode_t>(sub(op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR), CUDNN_ATTR_POINTWISE_MODE);
+  if (mode != CUDNN_POINTWISE_ADD && mode != CUDNN_POINTWISE_RELU_FWD)
+    throw std::string("pointwise mode not simulated");
+  bool relu = mode == CUDNN_POINTWISE_RELU_FWD;
+  T4 a = tensor(sub(op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC)),
+     y = tensor(sub(op, CUDNN_ATTR_OPERATION_POINTWISE_YDESC));
+  T4 b = relu ? a : tensor(sub(op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC));
+  void *A = at(a), *B = at(b), *Y = at(y);
+  return [=] { pointwise(relu, a, A, b, B, y, Y); };
+}
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t h, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t vp) {
-  TRY(
-      Desc* g = (Desc*)get<void*>(sub((Desc*)plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG), -1);
-      Desc* op = sub(g, CUDNN_ATTR_OPERATIONGRAPH_OPS); auto* V = (Desc*)vp; std::map<int64_t, void*> ptr;
-      size_t n = V->at[CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS].second.size() / 8;
-      for (size_t i = 0; i < n; i++) ptr[get<int64_t>(V, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, (int)i)] =
+  try {
+    Desc* g = (Desc*)get<void*>(sub((Desc*)plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG), -1);
+    auto* V = (Desc*)vp;
+    auto at = std::make_shared<Bindings>();
+    size_t n = V->at[CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS].second.size() / 8;
+    for (size_t i = 0; i < n; i++)
+      at->given[get<int64_t>(V, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, (int)i)] =
           get<void*>(V, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, (int)i);
-      int kind = op->type == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR           ? 0
-                 : op->type == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR   ? 1
-                 : op->type == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR ? 2
-                                                                                              : 9;
-      if (kind == 9) throw std::string("operation not simulated");
-      static const int N[3][6] =
-          {{CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
-            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
-            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA},
-           {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-            CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
-            CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
-           {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-            CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-            CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
-      auto* a = N[kind]; T4 x = tensor(sub(op, a[0])), w = tensor(sub(op, a[1])), y = tensor(sub(op, a[2]));
-      Desc* c = sub(op, a[3]); struct P { int64_t pad[2], str[2], dil[2]; } p; for (int i = 0; i < 2; i++) {
-        p.pad[i] = get<int64_t>(c, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, i);
-        p.str[i] = get<int64_t>(c, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, i);
-        p.dil[i] = get<int64_t>(c, CUDNN_ATTR_CONVOLUTION_DILATIONS, i);
-      } float al = get<float>(op, a[4]),
-                                                                               be = get<float>(op, a[5]);
-      void* X = ptr.at(x.id), *W = ptr.at(w.id), *Y = ptr.at(y.id);
-      enqueue(h->s, "cudnnConvolution", [=] { conv(kind, x, X, w, W, y, Y, p.pad, p.str, p.dil, al, be); });)
+    std::vector<std::function<void()>> work;  // operations are given in order
+    for (size_t i = 0; i < g->at[CUDNN_ATTR_OPERATIONGRAPH_OPS].second.size() / 8; i++) {
+      Desc* op = sub(g, CUDNN_ATTR_OPERATIONGRAPH_OPS, (int)i);
+      switch (op->type) {
+        case CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR:
+          work.push_back(conv_work(op, 0, *at));
+          break;
+        case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
+          work.push_back(conv_work(op, 1, *at));
+          break;
+        case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR:
+          work.push_back(conv_work(op, 2, *at));
+          break;
+        case CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR:
+          work.push_back(pointwise_work(op, *at));
+          break;
+        default:
+          throw std::string("operation not simulated");
+      }
+    }
+    enqueue(h->s, "cudnnConvolution", [=] {
+      for (auto& f : work) f();
+      at->made.clear();
+    });
+  } catch (std::string& e) {
+    dnn_err = e;
+    return CUDNN_STATUS_BAD_PARAM;
+  }
   return CUDNN_STATUS_SUCCESS;
 }
 // ---------------------------------------------------------------- cuFFT
