@@ -194,7 +194,10 @@ struct T4 {
 static T4 tensor(Desc* d) {
   T4 r;
   auto dt = get<cudnnDataType_t>(d, CUDNN_ATTR_TENSOR_DATA_TYPE);
-  r.t = dt == CUDNN_DATA_FLOAT ? CUDA_R_32F : dt == CUDNN_DATA_BFLOAT16 ? CUDA_R_16BF : CUDA_R_16F;
+  r.t = dt == CUDNN_DATA_DOUBLE     ? CUDA_R_64F
+        : dt == CUDNN_DATA_FLOAT    ? CUDA_R_32F
+        : dt == CUDNN_DATA_BFLOAT16 ? CUDA_R_16BF
+                                    : CUDA_R_16F;
   r.virt = d->at.count(CUDNN_ATTR_TENSOR_IS_VIRTUAL) && get<bool>(d, CUDNN_ATTR_TENSOR_IS_VIRTUAL);
   r.align = get<int64_t>(d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT);
   for (int i = 0; i < 4; i++) {
@@ -229,21 +232,21 @@ static void pointwise(bool relu, const T4& a, void* A, const T4& b, void* B, con
     for (i[1] = 0; i[1] < y.d[1]; i[1]++)
       for (i[2] = 0; i[2] < y.d[2]; i[2]++)
         for (i[3] = 0; i[3] < y.d[3]; i[3]++) {
-          float v = (float)ld(A, a.t, at(a));
-          v = relu ? (v < 0 ? 0 : v) : v + (float)ld(B, b.t, at(b));
-          st(Y, y.t, at(y), v);
+          double v = ld(A, a.t, at(a));
+          st(Y, y.t, at(y), relu ? (v < 0 ? 0 : v) : v + ld(B, b.t, at(b)));
         }
   writes(y, Y, "pointwise y");
 }
+template <class T>
 static void conv(int kind, const T4& x, void* X, const T4& w, void* W, const T4& y, void* Y, const int64_t* pad,
-                 const int64_t* str, const int64_t* dil, float al, float be) {
+                 const int64_t* str, const int64_t* dil, double al, double be) {
   auto& out = kind == 0 ? y : kind == 1 ? x : w;
   void* O = kind == 0 ? Y : kind == 1 ? X : W;
   if (kind != 0) reads(y, Y, "conv dy");
   if (kind != 1) reads(x, X, "conv x");
   if (kind != 2) reads(w, W, "conv w");
   auto load = [](const T4& t, void* p) {
-    std::vector<float> v((size_t)t.d[0] * t.d[1] * t.d[2] * t.d[3]);
+    std::vector<T> v((size_t)t.d[0] * t.d[1] * t.d[2] * t.d[3]);
     size_t q = 0;
     for (int64_t a = 0; a < t.d[0]; a++)
       for (int64_t c = 0; c < t.d[2]; c++)
@@ -251,8 +254,8 @@ static void conv(int kind, const T4& x, void* X, const T4& w, void* W, const T4&
           for (int64_t b = 0; b < t.d[1]; b++) v[q++] = ld(p, t.t, a * t.s[0] + b * t.s[1] + c * t.s[2] + e * t.s[3]);
     return v;
   };  // packed NHWC
-  std::vector<float> xv, wv, yv;
-  auto zero = [](const T4& t) { return std::vector<float>((size_t)t.d[0] * t.d[1] * t.d[2] * t.d[3]); };
+  std::vector<T> xv, wv, yv;
+  auto zero = [](const T4& t) { return std::vector<T>((size_t)t.d[0] * t.d[1] * t.d[2] * t.d[3]); };
   xv = kind == 1 ? zero(x) : load(x, X);
   wv = kind == 2 ? zero(w) : load(w, W);
   yv = kind == 0 ? zero(y) : load(y, Y);
@@ -260,25 +263,25 @@ static void conv(int kind, const T4& x, void* X, const T4& w, void* W, const T4&
   for (int64_t n = 0; n < y.d[0]; n++)
     for (int64_t oh = 0; oh < y.d[2]; oh++)
       for (int64_t ow = 0; ow < y.d[3]; ow++) {
-        float* yp = &yv[((n * y.d[2] + oh) * y.d[3] + ow) * K];
+        T* yp = &yv[((n * y.d[2] + oh) * y.d[3] + ow) * K];
         for (int64_t r = 0; r < R; r++) {
           int64_t ih = oh * str[0] - pad[0] + r * dil[0];
           if (ih < 0 || ih >= H) continue;
           for (int64_t s = 0; s < S; s++) {
             int64_t iw = ow * str[1] - pad[1] + s * dil[1];
             if (iw < 0 || iw >= Wd) continue;
-            float* xp = &xv[((n * H + ih) * Wd + iw) * C];
+            T* xp = &xv[((n * H + ih) * Wd + iw) * C];
             for (int64_t k = 0; k < K; k++) {
-              float* wp = &wv[((k * R + r) * S + s) * C];
+              T* wp = &wv[((k * R + r) * S + s) * C];
               if (kind == 0) {
-                float a = 0;
+                T a = 0;
                 for (int64_t c = 0; c < C; c++) a += xp[c] * wp[c];
                 yp[k] += a;
               } else if (kind == 1) {
-                float g = yp[k];
+                T g = yp[k];
                 for (int64_t c = 0; c < C; c++) xp[c] += g * wp[c];
               } else {
-                float g = yp[k];
+                T g = yp[k];
                 for (int64_t c = 0; c < C; c++) wp[c] += g * xp[c];
               }
             }
@@ -431,9 +434,11 @@ static std::function<void()> conv_work(Desc* op, int kind, Bindings& at) {
     p.str[i] = get<int64_t>(c, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, i);
     p.dil[i] = get<int64_t>(c, CUDNN_ATTR_CONVOLUTION_DILATIONS, i);
   }
-  float al = get<float>(op, n.alpha), be = get<float>(op, n.beta);
+  bool dbl = y.t == CUDA_R_64F;
+  double al = dbl ? get<double>(op, n.alpha) : get<float>(op, n.alpha);
+  double be = dbl ? get<double>(op, n.beta) : get<float>(op, n.beta);
   void *X = at(x), *W = at(w), *Y = at(y);
-  return [=] { conv(kind, x, X, w, W, y, Y, p.pad, p.str, p.dil, al, be); };
+  return [=] { (dbl ? conv<double> : conv<float>)(kind, x, X, w, W, y, Y, p.pad, p.str, p.dil, al, be); };
 }
 static std::function<void()> pointwise_work(Desc* op, Bindings& at) {
   auto mode =
