@@ -388,6 +388,10 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t h, cudnnBackendDescriptor_t plan
 struct FP {
   cudaStream_t s;
   int n, batch;
+  cufftType type;
+  bool own_work;
+  size_t work_size;
+  void* work;
 };
 static std::map<int, FP> ffts;
 static int fft_id;
@@ -414,23 +418,66 @@ static void fft(std::vector<std::complex<double>>& a) {
     a[k + n / 2] = e[k] - t;
   }
 }
-cufftResult cufftPlanMany(cufftHandle* p, int rank, int* n, int*, int, int, int*, int, int, cufftType t, int batch) {
-  if (rank != 1 || t != CUFFT_R2C) return CUFFT_NOT_SUPPORTED;
+cufftResult cufftCreate(cufftHandle* p) {
+  std::lock_guard l(mu);
   *p = ++fft_id;
-  ffts[*p] = {nullptr, n[0], batch};
+  ffts[*p] = {nullptr, 0, 0, CUFFT_R2C, true, 0, nullptr};
   return CUFFT_SUCCESS;
 }
+cufftResult cufftSetAutoAllocation(cufftHandle p, int on) {
+  std::lock_guard l(mu);
+  ffts.at(p).own_work = on != 0;
+  return CUFFT_SUCCESS;
+}
+cufftResult cufftMakePlanMany64(cufftHandle p, int rank, long long* n, long long* inembed, long long, long long,
+                                long long*, long long, long long, cufftType t, long long batch, size_t* work) {
+  std::lock_guard l(mu);
+  if (rank != 1 || inembed || (t != CUFFT_R2C && t != CUFFT_C2R)) return CUFFT_NOT_SUPPORTED;
+  if (*n < 1 || batch < 1) return CUFFT_INVALID_SIZE;
+  FP& f = ffts.at(p);
+  f.n = (int)*n;
+  f.batch = (int)batch;
+  f.type = t;
+  *work = f.work_size = (size_t)*n * batch * 4;
+  return CUFFT_SUCCESS;
+}
+cufftResult cufftSetWorkArea(cufftHandle p, void* work) {
+  std::lock_guard l(mu);
+  ffts.at(p).work = work;
+  return CUFFT_SUCCESS;
+}
+cufftResult cufftPlanMany(cufftHandle* p, int rank, int* n, int*, int, int, int*, int, int, cufftType t, int batch) {
+  long long size = n[0];
+  size_t work;
+  cufftCreate(p);
+  return cufftMakePlanMany64(*p, rank, &size, nullptr, 1, 0, nullptr, 1, 0, t, batch, &work);
+}
 cufftResult cufftSetStream(cufftHandle p, cudaStream_t s) {
+  std::lock_guard l(mu);
   ffts.at(p).s = s;
   return CUFFT_SUCCESS;
 }
 cufftResult cufftDestroy(cufftHandle p) {
+  std::lock_guard l(mu);
   ffts.erase(p);
   return CUFFT_SUCCESS;
 }
+}
+// The work area is written over, as the real library may: a second transform in flight that shares it is a race.
+static void use_work_area(const FP& f) {
+  if (!f.own_work) lib_write(f.work, f.work_size, "fft work area");
+}
+static cufftResult start(cufftHandle p, cufftType type, FP& f) {
+  std::lock_guard l(mu);
+  f = ffts.at(p);
+  return f.type != type ? CUFFT_INVALID_TYPE : !f.own_work && !f.work ? CUFFT_INVALID_PLAN : CUFFT_SUCCESS;
+}
+extern "C" {
 cufftResult cufftExecR2C(cufftHandle p, cufftReal* x, cufftComplex* y) {
-  FP f = ffts.at(p);
+  FP f;
+  if (auto e = start(p, CUFFT_R2C, f)) return e;
   enqueue(f.s, "cufftExecR2C", [=] {
+    use_work_area(f);
     lib_read(x, (size_t)f.n * f.batch * 4, "fft in");
     for (int b = 0; b < f.batch; b++) {
       std::vector<std::complex<double>> v(f.n);
@@ -439,6 +486,30 @@ cufftResult cufftExecR2C(cufftHandle p, cufftReal* x, cufftComplex* y) {
       for (int k = 0; k <= f.n / 2; k++) y[(size_t)b * (f.n / 2 + 1) + k] = {(float)v[k].real(), (float)v[k].imag()};
     }
     lib_write(y, (size_t)(f.n / 2 + 1) * f.batch * 8, "fft out");
+  });
+  return CUFFT_SUCCESS;
+}
+// x[i] = sum of X[k] e^(+2 pi i k / n) over all k, X[n - k] = conj X[k]: the forward transform of conj X, real part.
+cufftResult cufftExecC2R(cufftHandle p, cufftComplex* y, cufftReal* x) {
+  FP f;
+  if (auto e = start(p, CUFFT_C2R, f)) return e;
+  enqueue(f.s, "cufftExecC2R", [=] {
+    use_work_area(f);
+    lib_read(y, (size_t)(f.n / 2 + 1) * f.batch * 8, "fft in");
+    for (int b = 0; b < f.batch; b++) {
+      std::vector<std::complex<double>> v(f.n);
+      for (int k = 0; k <= f.n / 2; k++) {
+        cufftComplex z = y[(size_t)b * (f.n / 2 + 1) + k];
+        bool edge = k == 0 || 2 * k == f.n;
+        v[k] = {z.x, edge ? 0.0 : -z.y};
+        if (!edge) v[f.n - k] = {z.x, z.y};
+        y[(size_t)b * (f.n / 2 + 1) + k] = {NAN, NAN};  // the real one may overwrite its input
+      }
+      fft(v);
+      for (int i = 0; i < f.n; i++) x[(size_t)b * f.n + i] = (float)v[i].real();
+    }
+    lib_write(y, (size_t)(f.n / 2 + 1) * f.batch * 8, "fft in, overwritten");
+    lib_write(x, (size_t)f.n * f.batch * 4, "fft out");
   });
   return CUFFT_SUCCESS;
 }
