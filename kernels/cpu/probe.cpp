@@ -14,9 +14,6 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr int kMaxFunctions = 8;
-constexpr std::size_t kMaxRank = 256;  // vertices of one function that are considered
-
 /// The vertices of one function in ascending order of loss. Hardly any but the first few are ever asked for: those
 /// whose magnitude comes near the largest are sorted first, the others only on demand.
 class Vertices {
@@ -77,7 +74,7 @@ struct Combination {
   std::int32_t bucket = 0;
   std::uint16_t table = 0;
   std::uint8_t last_moved = 0;
-  std::array<std::uint8_t, kMaxFunctions> ranks{};
+  std::array<std::uint8_t, kMostFunctions> ranks{};
 };
 
 /// Later in the sequence: the order of a heap whose top is the best.
@@ -93,10 +90,7 @@ class Prober {
   explicit Prober(const HashFamily& family)
       : family_(family),
         vertices_(static_cast<std::size_t>(family.tables * family.functions)),
-        rotated_(static_cast<std::size_t>(family.padded_dimension())) {
-    check(family.functions <= kMaxFunctions, "probes: expected at most ", kMaxFunctions, " functions per table, got ",
-          family.functions);
-  }
+        rotated_(static_cast<std::size_t>(family.padded_dimension())) {}
 
   void run(const float* query, std::int64_t d, std::int64_t probes, std::int32_t* tables, std::int32_t* buckets) {
     heap_.clear();
@@ -144,7 +138,7 @@ class Prober {
     for (int function = from.last_moved; function < family_.functions; ++function) {
       Combination next = from;
       auto& rank = next.ranks[static_cast<std::size_t>(function)];
-      if (rank + 1U >= std::min<std::size_t>(kMaxRank, at(from.table, function).size())) {
+      if (rank + 1U >= std::min<std::size_t>(kMostRanks, at(from.table, function).size())) {
         continue;
       }
       ++rank;
