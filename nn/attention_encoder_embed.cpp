@@ -1,5 +1,6 @@
 // Inference of the attention encoder: batch normalisation folded into the convolutions, residual sum and ReLU fused
 // into them, nothing recorded.
+#include <algorithm>
 #include <vector>
 
 #include "kernels/batch_norm.h"

@@ -14,9 +14,6 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr int kMaxFunctions = 8;
-constexpr std::size_t kMaxRank = 256;  // vertices of one function that are considered
-
 /// The vertices of one function in ascending order of loss. Hardly any but the first few are ever asked for, so they
 /// are selected one by one, and only among those whose magnitude comes near the largest; the others are sorted when
 /// these do not suffice.
@@ -109,7 +106,7 @@ struct Combination {
   std::int32_t bucket = 0;
   std::uint16_t table = 0;
   std::uint8_t last_moved = 0;
-  std::array<std::uint8_t, kMaxFunctions> ranks{};
+  std::array<std::uint8_t, kMostFunctions> ranks{};
 };
 
 /// The combinations that wait, best first. The heap moves what it compares, so that is kept small: a loss and a number.
@@ -161,10 +158,7 @@ class Queue {
 class Prober {
  public:
   explicit Prober(const HashFamily& family)
-      : family_(family), vertices_(static_cast<std::size_t>(family.tables * family.functions)) {
-    check(family.functions <= kMaxFunctions, "probes: expected at most ", kMaxFunctions, " functions per table, got ",
-          family.functions);
-  }
+      : family_(family), vertices_(static_cast<std::size_t>(family.tables * family.functions)) {}
 
   void run(const float* query, std::int64_t d, std::int64_t probes, std::int32_t* tables, std::int32_t* buckets) {
     queue_.clear();
@@ -213,7 +207,7 @@ class Prober {
     for (int function = from.last_moved; function < family_.functions; ++function) {
       Combination next = from;
       auto& rank = next.ranks[static_cast<std::size_t>(function)];
-      if (rank + 1U >= std::min<std::size_t>(kMaxRank, at(from.table, function).size())) {
+      if (rank + 1U >= std::min<std::size_t>(kMostRanks, at(from.table, function).size())) {
         continue;
       }
       ++rank;
