@@ -28,10 +28,12 @@ __global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t sam
   __shared__ float tile[kTile];
   const int lane = threadIdx.x;
   const Equalizer& mine = equalizers[blockIdx.x];
-  const FilterSection first = mine.sections[0];
-  const FilterSection second = mine.sections[1];
-  const FilterSection third = mine.sections[2];
-  const FilterSection fourth = mine.sections[3];
+  // std::array's own members are the host's.
+  const auto* sections = reinterpret_cast<const FilterSection*>(&mine.sections);
+  const FilterSection first = sections[0];
+  const FilterSection second = sections[1];
+  const FilterSection third = sections[2];
+  const FilterSection fourth = sections[3];
   const bool filters = mine.filters;
   const float gain = mine.gain;
   State states[4];
