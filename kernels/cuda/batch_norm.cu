@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(kChannelThreads)
             const T value = map(k, v[k]);
             y[k] = norm.relu && value < 0 ? T{0} : value;  // keeps NaN
           }
-          store_vector<N>(out + i, 0, y);
+          store_vector<N>(out, i / N, y);  // as (out + i, 0) nvcc would store element by element
         });
   }
 }

@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kChannelThreads)
             const T dz = map.through_relu(norm.relu, k, v.x[k], v.dout[k]);
             d[k] = dz * map.map[k].slope + ((v.x[k] - mean[k]) * per_x[k] + constant[k]);
           }
-          store_vector<N>(dx + i, 0, d);
+          store_vector<N>(dx, i / N, d);
         });
   }
 }

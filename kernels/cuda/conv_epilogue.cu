@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kChannelThreads)
         const Sum<T> sum = (convert_on_device<Sum<T>>(v.out[k]) + shift[k]) + convert_on_device<Sum<T>>(v.add[k]);
         y[k] = convert_on_device<T>(relu && sum < 0 ? Sum<T>{0} : sum);  // keeps NaN
       }
-      store_vector<N>(out + i, 0, y);
+      store_vector<N>(out, i / N, y);
     });
   }
 }
