@@ -2,9 +2,11 @@
 // step, index).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
+#include "kernels/equalize.h"
 #include "kernels/tensor.h"
 
 namespace earmark::data {
@@ -19,15 +21,17 @@ struct AugmentOptions {
   bool operator==(const AugmentOptions&) const = default;
 };
 
-/// Gain and band-limiting, in place.
-void augment_waveform(const AugmentOptions& options, std::uint64_t seed, std::int64_t step, std::int64_t index,
-                      int sample_rate, std::span<float> x);
-/// Masks one segment, (1, F, T, 1), in place.
-void augment_features(const AugmentOptions& options, std::uint64_t seed, std::int64_t step, std::int64_t index,
-                      const Tensor& segment);
+/// Gain and band-limiting of waveforms (N, samples) at `sample_rate`, in place; row i is positive `indices[i]` of its
+/// step.
+void augment_waveforms(const AugmentOptions& options, std::uint64_t seed, std::int64_t step,
+                       std::span<const std::int64_t> indices, int sample_rate, const Tensor& x);
+/// Masks segments, (N, F, T, 1), in place; segment i is positive `indices[i]`.
+void augment_features(const AugmentOptions& options, std::uint64_t seed, std::int64_t step,
+                      std::span<const std::int64_t> indices, const Tensor& segments);
 
-/// Butterworth low-pass or high-pass of fourth order (two biquads), in place, from rest.
+/// The two sections of a Butterworth low-pass or high-pass of fourth order. Throws Error for a cutoff outside 0 to half
+/// the sample rate.
 enum class Pass { low, high };
-void filter(Pass pass, double cutoff_hz, int sample_rate, std::span<float> x);
+std::array<kernels::FilterSection, 2> butterworth(Pass pass, double cutoff_hz, int sample_rate);
 
 }  // namespace earmark::data

@@ -1,8 +1,5 @@
 #include "data/distort.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include "kernels/error.h"
 #include "kernels/mix.h"
 #include "kernels/reverb.h"
@@ -15,14 +12,12 @@ Tensor row_of(std::span<const float> x) {
   return Tensor({1, static_cast<std::int64_t>(x.size())}, DType::f32, const_cast<float*>(x.data()), nullptr);  // NOLINT
 }
 
-void convolve(std::span<const float> x, const Rir& rir, const DistortWindow& window, const Tensor* prepared,
-              std::span<float> out) {
+kernels::RoomResponse response_of(const Rir& rir, const Tensor* prepared, const DistortWindow& window) {
   const auto length = static_cast<std::int64_t>(rir.samples.size());
-  const Tensor spectrum =
-      prepared != nullptr
-          ? *prepared
-          : kernels::rir_spectrum(rir.samples, kernels::reverb_fft_size(window.total(), window.context, length));
-  kernels::reverb({row_of(x), spectrum, window.context, rir.delay, length, row_of(out)});
+  return {prepared != nullptr
+              ? *prepared
+              : kernels::rir_spectrum(rir.samples, kernels::reverb_fft_size(window.total(), window.context, length)),
+          rir.delay, length};
 }
 
 void check_length(std::string_view what, std::size_t got, std::int64_t wanted) {
@@ -47,43 +42,63 @@ std::string_view name_of(DistortionKind kind) {
 
 void reverberate(std::span<const float> music, const Rir& rir, const DistortWindow& window, std::span<float> out,
                  const Tensor* spectrum) {
-  check_length("music", music.size(), window.total());
-  check_length("output", out.size(), window.kept());
-  convolve(music, rir, window, spectrum, out);
-  kernels::peak_normalize({row_of(out), 1.0F});
+  distort(music, {}, {DistortionKind::reverb, 0, &rir, spectrum}, window, out);
 }
 
 void mix_at_snr(std::span<float> signal, std::span<const float> noise, double snr_db, const DistortWindow& window) {
   check_length("signal", signal.size(), window.kept());
   check_length("noise", noise.size(), window.kept());
-  const auto snr = static_cast<float>(snr_db);
   const Tensor row = row_of(signal);
-  kernels::mix_at_snr({row, row_of(noise), Tensor::from<float>({1}, std::span(&snr, 1)), window.margin_before,
-                       window.margin_before + window.segment, row});
+  distort({DistortionKind::noise, row, row_of(noise), {static_cast<float>(snr_db)}, {}, row}, window);
 }
 
 void distort(std::span<const float> music, std::span<const float> noise, const Distortion& distortion,
              const DistortWindow& window, std::span<float> out) {
   check_length("music", music.size(), window.total());
   check_length("output", out.size(), window.kept());
-  const auto context = static_cast<std::size_t>(window.context);
-  check(!has_reverb(distortion.kind) || distortion.rir != nullptr, "distort: reverberation needs a room response");
-  if (has_reverb(distortion.kind)) {
-    reverberate(music, *distortion.rir, window, out, distortion.spectrum);
-  } else {
-    std::copy(music.begin() + window.context, music.end(), out.begin());
+  DistortRows rows;
+  rows.kind = distortion.kind;
+  const std::size_t dropped = has_reverb(rows.kind) ? 0 : static_cast<std::size_t>(window.context);
+  rows.music = row_of(music.subspan(dropped));
+  rows.out = row_of(out);
+  if (has_reverb(rows.kind)) {
+    check(distortion.rir != nullptr, "distort: reverberation needs a room response");
+    rows.rooms.push_back(response_of(*distortion.rir, distortion.spectrum, window));
   }
-  if (!has_noise(distortion.kind)) {
-    return;
+  if (has_noise(rows.kind)) {
+    check_length("noise", noise.size(), window.total());
+    rows.noise = row_of(noise.subspan(dropped));
+    rows.snr_db.push_back(static_cast<float>(distortion.snr_db));
   }
-  check_length("noise", noise.size(), window.total());
-  if (has_reverb(distortion.kind)) {
-    std::vector<float> heard(out.size());
-    convolve(noise, *distortion.rir, window, distortion.spectrum, heard);
-    mix_at_snr(out, heard, distortion.snr_db, window);
-  } else {
-    mix_at_snr(out, noise.subspan(context), distortion.snr_db, window);
+  distort(rows, window);
+}
+
+void distort(const DistortRows& rows, const DistortWindow& window) {
+  const std::int64_t count = rows.out ? rows.out.dim(0) : 0;
+  const Shape given{count, window.given(rows.kind)};
+  check(rows.out && rows.out.shape() == Shape({count, window.kept()}), "distort: expected out (N, ", window.kept(),
+        "), got ", rows.out.shape());
+  check(rows.music && rows.music.shape() == given, "distort: expected music ", given, ", got ", rows.music.shape());
+  const auto reverberant = [&](const Tensor& dry, const Tensor& wet) {
+    kernels::reverb({dry, rows.rooms, window.context, wet});
+  };
+  Tensor heard = rows.music;
+  if (has_reverb(rows.kind)) {
+    heard = rows.out;
+    reverberant(rows.music, heard);
+    kernels::peak_normalize({heard, 1.0F});
   }
+  if (!has_noise(rows.kind)) {
+    return has_reverb(rows.kind) ? void() : rows.out.copy_from(rows.music);
+  }
+  check(rows.noise && rows.noise.shape() == given, "distort: expected noise ", given, ", got ", rows.noise.shape());
+  Tensor noise = rows.noise;
+  if (has_reverb(rows.kind)) {
+    noise = empty_like(rows.out);
+    reverberant(rows.noise, noise);
+  }
+  kernels::mix_at_snr({heard, noise, Tensor::from<float>({count}, rows.snr_db), window.margin_before,
+                       window.margin_before + window.segment, rows.out});
 }
 
 }  // namespace earmark::data

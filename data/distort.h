@@ -34,6 +34,8 @@ struct DistortWindow {
   std::int64_t margin_after = 0;
   std::int64_t kept() const { return margin_before + segment + margin_after; }
   std::int64_t total() const { return context + kept(); }
+  /// What distorting needs: the context matters to reverberation alone.
+  std::int64_t given(DistortionKind kind) const { return has_reverb(kind) ? total() : kept(); }
 };
 
 /// Convolves with a response, aligned to its direct path, and drops the context: (total) → (kept). `spectrum` may be
@@ -52,5 +54,17 @@ struct Distortion {
 /// The whole chain: `music` and, for kinds with noise, `noise` (total() each) to `out` (kept()).
 void distort(std::span<const float> music, std::span<const float> noise, const Distortion& distortion,
              const DistortWindow& window, std::span<float> out);
+
+/// Rows of one kind, on any device: of `samples` = given(kind), so without context where there is no reverberation.
+struct DistortRows {
+  DistortionKind kind = DistortionKind::none;
+  Tensor music;                              ///< (N, samples) f32
+  Tensor noise;                              ///< (N, samples) f32, for kinds with noise
+  std::vector<float> snr_db;                 ///< (N), for kinds with noise
+  std::vector<kernels::RoomResponse> rooms;  ///< (N), for kinds with reverb
+  Tensor out;                                ///< (N, kept()) f32
+};
+/// The whole chain for all rows at once.
+void distort(const DistortRows& rows, const DistortWindow& window);
 
 }  // namespace earmark::data

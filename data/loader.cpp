@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/dispatch.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 
@@ -19,8 +20,8 @@ namespace earmark::data {
 /// Workers claim steps in order; finished batches wait in a map until their turn.
 class Loader::Impl {
  public:
-  Impl(std::function<Batch(std::int64_t)> make, std::int64_t first_step, int workers, int ahead)
-      : make_(std::move(make)), next_out_(first_step), next_claim_(first_step), ahead_(ahead) {
+  Impl(std::function<Batch(std::int64_t)> make, std::int64_t first_step, int workers, int ahead, Device device)
+      : make_(std::move(make)), device_(device), next_out_(first_step), next_claim_(first_step), ahead_(ahead) {
     check(workers >= 0 && ahead >= 1, "loader: ", workers, " workers, ", ahead, " batches ahead");
     for (int i = 0; i < workers; ++i) {
       workers_.emplace_back([this] { work(); });
@@ -73,6 +74,7 @@ class Loader::Impl {
 
   void work() {
     const SerialScope serial;  // one of several workers: kernels inside do not start more threads
+    std::shared_ptr<void> stream;
     while (true) {
       std::int64_t step = 0;
       {
@@ -83,7 +85,7 @@ class Loader::Impl {
         }
         step = next_claim_++;
       }
-      Result result = make(step);
+      Result result = make(step, stream);
       {
         const std::scoped_lock lock(mutex_);
         ready_.emplace(step, std::move(result));
@@ -92,8 +94,17 @@ class Loader::Impl {
     }
   }
 
-  Result make(std::int64_t step) const {
+  // `stream` is the worker's own on a GPU, from its first batch on.
+  Result make(std::int64_t step, std::shared_ptr<void>& stream) const {
     try {
+      if constexpr (kBuiltWithCuda) {
+        if (device_.backend == Backend::cuda) {
+          stream = stream ? stream : kernels::cuda::own_stream(device_.index);
+          Batch batch = make_(step);
+          kernels::cuda::synchronize_stream();
+          return batch;
+        }
+      }
       return make_(step);
     } catch (...) {
       return std::current_exception();
@@ -101,6 +112,7 @@ class Loader::Impl {
   }
 
   std::function<Batch(std::int64_t)> make_;
+  Device device_;
   std::mutex mutex_;
   std::condition_variable ready_changed_;
   std::condition_variable room_;
@@ -113,11 +125,12 @@ class Loader::Impl {
   std::vector<std::thread> workers_;
 };
 
-Loader::Loader(std::shared_ptr<const PairSampler> sampler, std::int64_t first_step, int workers, int ahead)
-    : Loader([sampler = std::move(sampler)](std::int64_t step) { return sampler->batch(step); }, first_step, workers,
-             ahead) {}
-Loader::Loader(std::function<Batch(std::int64_t)> make, std::int64_t first_step, int workers, int ahead)
-    : impl_(std::make_unique<Impl>(std::move(make), first_step, workers, ahead)) {}
+Loader::Loader(std::shared_ptr<const PairSampler> sampler, std::int64_t first_step, int workers, int ahead,
+               Device device)
+    : Loader([sampler = std::move(sampler), device](std::int64_t step) { return sampler->batch(step, device); },
+             first_step, workers, ahead, device) {}
+Loader::Loader(std::function<Batch(std::int64_t)> make, std::int64_t first_step, int workers, int ahead, Device device)
+    : impl_(std::make_unique<Impl>(std::move(make), first_step, workers, ahead, device)) {}
 Loader::~Loader() = default;
 
 Batch Loader::next() { return impl_->next(); }

@@ -1,4 +1,6 @@
-// Makes batches ahead of time on worker threads and hands them out in order.
+// Makes batches ahead of time on worker threads and hands them out in order. For a GPU, each worker queues its work on
+// a stream of its own, beside the training step, and waits for it: a batch that is handed out is complete, and no
+// stream has to wait for it.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +14,12 @@ namespace earmark::data {
 class Loader {
  public:
   /// Starts `workers` threads (0: batches are made in next()) that keep up to `ahead` batches ready, from `first_step`
-  /// on.
+  /// on. Batches come out on `device`.
   explicit Loader(std::shared_ptr<const PairSampler> sampler, std::int64_t first_step = 0, int workers = 1,
-                  int ahead = 4);
-  /// The same for any maker of batches.
-  Loader(std::function<Batch(std::int64_t step)> make, std::int64_t first_step, int workers, int ahead);
+                  int ahead = 4, Device device = {});
+  /// The same for any maker of batches on `device`.
+  Loader(std::function<Batch(std::int64_t step)> make, std::int64_t first_step, int workers, int ahead,
+         Device device = {});
   /// Stops and joins the workers; batches not taken are dropped.
   ~Loader();
   Loader(const Loader&) = delete;

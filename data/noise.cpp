@@ -176,13 +176,13 @@ NoiseBank::Cut NoiseBank::draw(RandomStream& random) const {
   return {static_cast<std::int64_t>(noise), static_cast<std::int64_t>(random.below(noises_[noise].samples.size()))};
 }
 
-void NoiseBank::copy(Cut cut, std::span<float> out) const {
+void NoiseBank::copy(Cut cut, std::span<std::int16_t> out) const {
   const std::span<const std::int16_t> from = samples(cut.noise);
   auto position = static_cast<std::size_t>(cut.start) % from.size();
   while (!out.empty()) {
     const std::size_t count = std::min(out.size(), from.size() - position);
     const auto part = from.subspan(position, count);
-    std::transform(part.begin(), part.end(), out.begin(), from_int16);
+    std::copy(part.begin(), part.end(), out.begin());
     out = out.subspan(count);
     position = 0;
   }

@@ -49,7 +49,7 @@ class NoiseBank {
   /// A random noise (each equally likely) and place in it.
   Cut draw(RandomStream& random) const;
   /// Copies from a cut on; a noise that ends goes on from its beginning.
-  void copy(Cut cut, std::span<float> out) const;
+  void copy(Cut cut, std::span<std::int16_t> out) const;
 
  private:
   struct Noise {

@@ -4,11 +4,12 @@
 #include <array>
 #include <cmath>
 #include <iomanip>
+#include <iterator>
+#include <numeric>
 #include <sstream>
 #include <utility>
 
 #include "data/permutation.h"
-#include "data/wav.h"
 #include "kernels/error.h"
 #include "kernels/random.h"
 
@@ -24,13 +25,31 @@ std::uint64_t stream_of(std::uint64_t purpose, std::int64_t step) {
 }
 
 // Sample i of a track continued by reflection, or silence far outside.
-void copy_reflected(std::span<const std::int16_t> track, std::int64_t begin, std::span<float> out) {
+void copy_reflected(std::span<const std::int16_t> track, std::int64_t begin, std::span<std::int16_t> out) {
   const auto n = static_cast<std::int64_t>(track.size());
   const auto count = static_cast<std::int64_t>(out.size());
+  if (begin >= 0 && begin + count <= n) {
+    std::copy_n(track.begin() + begin, count, out.begin());
+    return;
+  }
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t at = begin + i < 0 ? -(begin + i) : begin + i >= n ? 2 * (n - 1) - (begin + i) : begin + i;
-    out[static_cast<std::size_t>(i)] = at >= 0 && at < n ? from_int16(track[static_cast<std::size_t>(at)]) : 0.0F;
+    out[static_cast<std::size_t>(i)] = at >= 0 && at < n ? track[static_cast<std::size_t>(at)] : std::int16_t{0};
   }
+}
+
+constexpr std::array kKinds = {DistortionKind::none, DistortionKind::noise, DistortionKind::reverb,
+                               DistortionKind::noise_reverb};
+
+// Positions of the origins of one kind.
+std::vector<std::size_t> of_kind(std::span<const PairOrigin> origins, DistortionKind kind) {
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < origins.size(); ++i) {
+    if (origins[i].kind == kind) {
+      out.push_back(i);
+    }
+  }
+  return out;
 }
 
 double mean_square(std::span<const std::int16_t> x) {
@@ -149,55 +168,95 @@ bool PairSampler::is_good(const PairOrigin& origin, std::span<const PairOrigin> 
   return !overlaps && mean_square(segment) > options_.silence_mean_square;
 }
 
-void PairSampler::features_of(const Tensor& waveform, const Tensor& out) const {
-  const Tensor frames({1, features_.frames, features_.mel_bands});
-  kernels::log_mel(features_, {waveform, frames, window_.margin_before});
-  kernels::cut_segments(features_, {frames.reshape({features_.frames, features_.mel_bands}), out, 0, 1});
+// Segment i of `out` is that of waveform rows[i].
+void PairSampler::features_of(const Tensor& waveforms, std::span<const std::int64_t> rows, const Tensor& out) const {
+  const std::int64_t count = waveforms.dim(0);
+  const Tensor frames({count, features_.frames, features_.mel_bands}, DType::f32, waveforms.device());
+  kernels::log_mel(features_, {waveforms, frames, window_.margin_before});
+  std::vector<std::int64_t> first_frames;
+  std::transform(rows.begin(), rows.end(), std::back_inserter(first_frames),
+                 [&](std::int64_t row) { return row * features_.frames; });
+  kernels::CutSegments cut{frames.reshape({count * features_.frames, features_.mel_bands}), out};
+  cut.first_frames = first_frames;
+  kernels::cut_segments(features_, cut);
 }
 
-void PairSampler::anchor(const PairOrigin& origin, const Tensor& out) const {
-  const Tensor waveform({1, window_.kept()});
-  copy_reflected(store_->track(origin.track), origin.anchor_start - window_.margin_before,
-                 {waveform.mutable_data<float>(), static_cast<std::size_t>(window_.kept())});
-  features_of(waveform, out);
-}
-
-void PairSampler::positive(const PairOrigin& origin, std::int64_t step, std::int64_t index, const Tensor& out) const {
-  const auto total = static_cast<std::size_t>(window_.total());
-  const auto kept = static_cast<std::size_t>(window_.kept());
-  const Tensor music({1, window_.total()});
-  const Tensor noise({1, window_.total()});
-  const Tensor heard({1, window_.kept()});
-  const std::span<float> music_samples(music.mutable_data<float>(), total);
-  const std::span<float> noise_samples(noise.mutable_data<float>(), has_noise(origin.kind) ? total : 0);
-  const std::span<float> heard_samples(heard.mutable_data<float>(), kept);
-  copy_reflected(store_->track(origin.track), origin.positive_start - window_.margin_before - window_.context,
-                 music_samples);
-  if (has_noise(origin.kind)) {
-    noise_->copy(origin.noise, noise_samples);
+// What pairs are made from: their anchors, then, kind by kind, the music of all positives and the noise of all.
+Pieces PairSampler::gather(std::span<const PairOrigin> origins, Device device) const {
+  std::int64_t samples = static_cast<std::int64_t>(origins.size()) * window_.kept();
+  for (const PairOrigin& origin : origins) {
+    samples += window_.given(origin.kind) * (has_noise(origin.kind) ? 2 : 1);
   }
-  const bool reverb = has_reverb(origin.kind);
-  distort(music_samples, noise_samples,
-          {origin.kind, origin.snr_db, reverb ? &rirs_.rir(origin.rir) : nullptr,
-           reverb ? &rirs_.spectrum(origin.rir) : nullptr},
-          window_, heard_samples);
-  augment_waveform(options_.augment, options_.seed, step, index, features_.sample_rate, heard_samples);
-  features_of(heard, out);
-  augment_features(options_.augment, options_.seed, step, index, out);
+  Pieces pieces(samples, device);
+  for (const PairOrigin& origin : origins) {
+    copy_reflected(store_->track(origin.track), origin.anchor_start - window_.margin_before,
+                   pieces.add(window_.kept()));
+  }
+  for (const DistortionKind kind : kKinds) {
+    const std::int64_t before = window_.given(kind) - window_.kept();  // the context, where it is needed
+    for (const std::size_t i : of_kind(origins, kind)) {
+      copy_reflected(store_->track(origins[i].track), origins[i].positive_start - window_.margin_before - before,
+                     pieces.add(window_.given(kind)));
+    }
+    for (const std::size_t i : has_noise(kind) ? of_kind(origins, kind) : std::vector<std::size_t>()) {
+      noise_->copy({origins[i].noise.noise, origins[i].noise.start + window_.context - before},
+                   pieces.add(window_.given(kind)));
+    }
+  }
+  pieces.send();
+  return pieces;
 }
 
-Batch PairSampler::batch(std::int64_t step) const {
+void PairSampler::make_pairs(std::int64_t step, std::int64_t first, std::span<const PairOrigin> origins,
+                             const Tensor& clean, const Tensor& distorted) const {
+  Pieces pieces = gather(origins, clean.device());
+  const Tensor anchors = pieces.take(clean.dim(0), window_.kept());
+  const Tensor heard = empty_like(anchors);
+  std::vector<std::int64_t> order;  // row i of `heard` is positive order[i] of the step
+  std::vector<std::int64_t> rows(origins.size());
+  for (const DistortionKind kind : kKinds) {
+    DistortRows group;
+    group.kind = kind;
+    const auto begin = static_cast<std::int64_t>(order.size());
+    for (const std::size_t i : of_kind(origins, kind)) {
+      rows[i] = static_cast<std::int64_t>(order.size());
+      order.push_back(first + static_cast<std::int64_t>(i));
+      group.snr_db.push_back(static_cast<float>(origins[i].snr_db));
+      if (has_reverb(kind)) {
+        group.rooms.push_back(rirs_.response(origins[i].rir, clean.device()));
+      }
+    }
+    const auto end = static_cast<std::int64_t>(order.size());
+    if (begin < end) {
+      group.music = pieces.take(end - begin, window_.given(kind));
+      group.noise = has_noise(kind) ? pieces.take(end - begin, window_.given(kind)) : Tensor();
+      group.out = heard.slice(begin, end);
+      distort(group, window_);
+    }
+  }
+  augment_waveforms(options_.augment, options_.seed, step, order, features_.sample_rate, heard);
+  std::vector<std::int64_t> indices(origins.size());
+  std::iota(indices.begin(), indices.end(), 0);
+  features_of(anchors, indices, clean);
+  features_of(heard, rows, distorted);
+  std::iota(indices.begin(), indices.end(), first);
+  augment_features(options_.augment, options_.seed, step, indices, distorted);
+}
+
+Batch PairSampler::batch(std::int64_t step, Device device) const {
   check(step >= 0, "training: step ", step);
   Batch batch;
   batch.step = step;
   batch.origins = plan(step);
   const Shape shape{options_.pairs, features_.mel_bands, features_.frames, 1};
-  batch.clean = Tensor(shape);
-  batch.distorted = Tensor(shape);
-  for (std::int64_t i = 0; i < options_.pairs; ++i) {
-    const PairOrigin& origin = batch.origins[static_cast<std::size_t>(i)];
-    anchor(origin, batch.clean.slice(i, i + 1));
-    positive(origin, step, i, batch.distorted.slice(i, i + 1));
+  batch.clean = Tensor(shape, DType::f32, device);
+  batch.distorted = Tensor(shape, DType::f32, device);
+  // One pair at a time stays in a processor's cache; a GPU wants them all.
+  const std::int64_t at_once = device.backend == Backend::cpu ? 1 : options_.pairs;
+  for (std::int64_t i = 0; i < options_.pairs; i += at_once) {
+    make_pairs(step, i,
+               std::span(batch.origins).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(at_once)),
+               batch.clean.slice(i, i + at_once), batch.distorted.slice(i, i + at_once));
   }
   return batch;
 }

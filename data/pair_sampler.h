@@ -13,6 +13,7 @@
 #include "data/distort.h"
 #include "data/noise.h"
 #include "data/pcm_store.h"
+#include "data/pieces.h"
 #include "data/rir.h"
 #include "kernels/spectrogram.h"
 #include "kernels/tensor.h"
@@ -62,8 +63,9 @@ class PairSampler {
   PairSampler(std::shared_ptr<const PcmStore> store, std::shared_ptr<const NoiseBank> noise, RirBank rirs,
               FeatureOptions features, PairOptions options);
 
-  /// The batch of one step. Thread-safe.
-  Batch batch(std::int64_t step) const;
+  /// The batch of one step, made on `device`: what is random is drawn by the host, which gathers the pieces of sound;
+  /// all that is computed is computed there, on the calling thread's current stream. Thread-safe.
+  Batch batch(std::int64_t step, Device device = {}) const;
   /// Steps in which every file is drawn about once.
   std::int64_t steps_per_epoch() const;
   /// "song.ogg at 12.34 s, noise_reverb 5.0 dB, room 17": for messages.
@@ -77,9 +79,11 @@ class PairSampler {
   PairOrigin draw(std::int64_t step, std::int64_t index, int attempt) const;
   std::int64_t track_of(std::int64_t step, std::int64_t index) const;
   bool is_good(const PairOrigin& origin, std::span<const PairOrigin> earlier) const;
-  void features_of(const Tensor& waveform, const Tensor& out) const;
-  void anchor(const PairOrigin& origin, const Tensor& out) const;
-  void positive(const PairOrigin& origin, std::int64_t step, std::int64_t index, const Tensor& out) const;
+  Pieces gather(std::span<const PairOrigin> origins, Device device) const;
+  /// Pairs `first` and so on of a step, on the device of `clean` and `distorted`.
+  void make_pairs(std::int64_t step, std::int64_t first, std::span<const PairOrigin> origins, const Tensor& clean,
+                  const Tensor& distorted) const;
+  void features_of(const Tensor& waveforms, std::span<const std::int64_t> rows, const Tensor& out) const;
 
   std::shared_ptr<const PcmStore> store_;
   std::shared_ptr<const NoiseBank> noise_;

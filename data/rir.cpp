@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <map>
+#include <mutex>
 #include <utility>
 
 #include "data/audio_files.h"
 #include "data/decode.h"
 #include "kernels/error.h"
-#include "kernels/reverb.h"
 
 namespace earmark::data {
 namespace {
@@ -101,8 +103,15 @@ void RirBank::add_folder(const std::filesystem::path& path, int sample_rate) {
   check(rirs_.size() > before, printable(path.string()), ": no room response could be read: ", reason);
 }
 
+/// Spectra on GPUs, by their number.
+struct RirBank::Copies {
+  std::mutex mutex;
+  std::map<int, std::vector<Tensor>> spectra;
+};
+
 void RirBank::prepare(std::int64_t samples, std::int64_t skip) {
   spectra_.clear();
+  copies_ = std::make_shared<Copies>();
   for (const Rir& r : rirs_) {
     const auto length = static_cast<std::int64_t>(r.samples.size());
     spectra_.push_back(kernels::rir_spectrum(r.samples, kernels::reverb_fft_size(samples, skip, length)));
@@ -112,6 +121,21 @@ void RirBank::prepare(std::int64_t samples, std::int64_t skip) {
 const Tensor& RirBank::spectrum(std::int64_t i) const {
   check(spectra_.size() == rirs_.size(), "room responses: prepare() comes first");
   return spectra_.at(static_cast<std::size_t>(i));
+}
+
+kernels::RoomResponse RirBank::response(std::int64_t i, Device device) const {
+  const Rir& wanted = rir(i);
+  kernels::RoomResponse out{spectrum(i), wanted.delay, static_cast<std::int64_t>(wanted.samples.size())};
+  if (device != Device{}) {
+    const std::scoped_lock lock(copies_->mutex);
+    std::vector<Tensor>& there = copies_->spectra[device.index];
+    if (there.empty()) {
+      std::transform(spectra_.begin(), spectra_.end(), std::back_inserter(there),
+                     [&](const Tensor& here) { return here.to(device); });
+    }
+    out.spectrum = there.at(static_cast<std::size_t>(i));
+  }
+  return out;
 }
 
 }  // namespace earmark::data

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/reverb.h"
 #include "kernels/tensor.h"
 
 namespace earmark::data {
@@ -43,10 +44,14 @@ class RirBank {
   const Rir& rir(std::int64_t i) const { return rirs_.at(static_cast<std::size_t>(i)); }
   /// The prepared spectrum. Throws Error before prepare().
   const Tensor& spectrum(std::int64_t i) const;
+  /// The response for convolving on `device`, which keeps a copy of all spectra from the first call on. Thread-safe.
+  kernels::RoomResponse response(std::int64_t i, Device device = {}) const;
 
  private:
+  struct Copies;
   std::vector<Rir> rirs_;
   std::vector<Tensor> spectra_;
+  std::shared_ptr<Copies> copies_;
 };
 
 }  // namespace earmark::data

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <span>
 
+#include "kernels/pcm.h"
+
 namespace earmark::data {
 
 enum class WavFormat { pcm16, float32 };
@@ -15,6 +17,6 @@ void write_wav(const std::filesystem::path& path, std::span<const float> samples
 
 /// round(32767 · x), clipped; not a number becomes 0. And back.
 std::int16_t to_int16(float sample);
-inline float from_int16(std::int16_t sample) { return static_cast<float>(sample) * (1.0F / 32767.0F); }
+inline float from_int16(std::int16_t sample) { return static_cast<float>(sample) * kernels::kPcmStep; }
 
 }  // namespace earmark::data

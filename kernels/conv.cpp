@@ -1,6 +1,7 @@
 #include "kernels/conv.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "kernels/dispatch.h"
 
@@ -45,6 +46,8 @@ Shape conv_output_shape(const Shape& x, const Shape& weight, const ConvOptions& 
 namespace kernels {
 namespace {
 
+std::atomic<bool> tf32{false};
+
 void check_same_kind(const Tensor& t, const Tensor& x, const char* name) {
   check(t.dtype() == x.dtype() && t.device() == x.device(), "conv: ", name, " is ", name_of(t.dtype()), " on ",
         t.device(), ", x is ", name_of(x.dtype()), " on ", x.device());
@@ -58,6 +61,9 @@ void check_optional(const Tensor& t, const Shape& shape, const Tensor& x, const 
 }
 
 }  // namespace
+
+void allow_tf32(bool allowed) { tf32 = allowed; }
+bool tf32_allowed() { return tf32; }
 
 std::shared_ptr<const PreparedConv> prepare_conv(const Tensor& weight, const Shape& x, const ConvOptions& options) {
   static_cast<void>(conv_output_shape(x, weight.shape(), options));

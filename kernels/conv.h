@@ -34,6 +34,11 @@ Shape conv_output_shape(const Shape& x, const Shape& weight, const ConvOptions& 
 
 namespace kernels {
 
+/// Whether GPUs may round the operands of float convolutions to TF32 (10 bits of mantissa, sums still in float) for
+/// their tensor cores, seven times as fast on an H100. Not allowed at first; the CPU never does it.
+void allow_tf32(bool allowed);
+bool tf32_allowed();
+
 /// Weights in the form that a device's forward pass reads, for one size of input: made once where they do not change.
 struct PreparedConv {
   PreparedConv() = default;
@@ -41,7 +46,7 @@ struct PreparedConv {
   PreparedConv(const PreparedConv&) = delete;
   PreparedConv& operator=(const PreparedConv&) = delete;
 };
-/// For inputs (any N, F, T, I) like `x`.
+/// For inputs (any N, F, T, I) like `x`. Null on devices that read weights as they are.
 std::shared_ptr<const PreparedConv> prepare_conv(const Tensor& weight, const Shape& x, const ConvOptions& options);
 
 struct ConvForward {

@@ -12,6 +12,9 @@ void mix_at_snr(const MixAtSnr& args) {
         "mix_at_snr: expected noise and out ", args.signal.shape());
   check(args.snr_db && args.snr_db.shape() == Shape({args.signal.dim(0)}), "mix_at_snr: expected snr_db (",
         args.signal.dim(0), "), got ", args.snr_db.shape());
+  check(args.noise.device() == args.signal.device() && args.out.device() == args.signal.device(),
+        "mix_at_snr: signal on ", args.signal.device(), ", noise on ", args.noise.device(), ", out on ",
+        args.out.device());
   check(args.begin >= 0 && args.begin < args.end && args.end <= args.signal.dim(1), "mix_at_snr: range ", args.begin,
         " to ", args.end, " of ", args.signal.dim(1), " samples");
   run_on<cpu::mix_at_snr, cuda::mix_at_snr>(args.signal.device(), args);

@@ -11,7 +11,7 @@ namespace earmark::kernels {
 struct MixAtSnr {
   Tensor signal;  ///< (N, samples) f32
   Tensor noise;   ///< (N, samples) f32
-  Tensor snr_db;  ///< (N) f32
+  Tensor snr_db;  ///< (N) f32, on the signal's device or on the host
   std::int64_t begin = 0;
   std::int64_t end = 0;
   Tensor out;  ///< (N, samples) f32; may be `signal`

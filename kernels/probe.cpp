@@ -13,6 +13,11 @@ void probe_sequence(const ProbeSequence& args) {
         args.buckets.shape());
   check(args.tables.dim(1) >= args.family->tables, "probes: expected at least one per table, ", args.family->tables,
         ", got ", args.tables.dim(1));
+  check(args.family->functions <= kMostFunctions, "probes: expected at most ", kMostFunctions,
+        " functions per table, got ", args.family->functions);
+  check(args.tables.device() == args.queries.device() && args.buckets.device() == args.queries.device(),
+        "probes: queries on ", args.queries.device(), ", tables on ", args.tables.device(), ", buckets on ",
+        args.buckets.device());
   run_on<cpu::probe_sequence, cuda::probe_sequence>(args.queries.device(), args);
 }
 

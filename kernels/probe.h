@@ -9,13 +9,17 @@
 
 namespace earmark::kernels {
 
+inline constexpr int kMostFunctions = 8;  ///< Of a table.
+inline constexpr int kMostRanks = 256;    ///< Vertices of one function that are considered, in order of loss.
+
 struct ProbeSequence {
   Tensor queries;  // (m, d) f32
   const HashFamily* family = nullptr;
   Tensor tables;   // (m, probes) i32; -1 behind the end, where fewer buckets exist than probes
   Tensor buckets;  // (m, probes) i32
 };
-/// Equal losses: lower table, then lower bucket first, so the sequence does not depend on anything else.
+/// Equal losses: lower table, then lower bucket first, so the sequence does not depend on anything else. Throws Error
+/// for a family of more than kMostFunctions.
 void probe_sequence(const ProbeSequence& args);
 
 namespace cpu {

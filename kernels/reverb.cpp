@@ -10,7 +10,17 @@
 namespace earmark::kernels {
 namespace {
 constexpr std::int64_t kLargestFft = 1 << 18;  // libavutil's fast transforms end at 2^17 complex points
+
+void check_room(const RoomResponse& room, Device device) {
+  check(room.spectrum && room.spectrum.shape().rank() == 2 && room.spectrum.dim(1) == 2,
+        "reverb: expected spectrum (fft_size / 2 + 1, 2), got ", room.spectrum.shape());
+  check(room.spectrum.device() == device, "reverb: x on ", device, ", a spectrum on ", room.spectrum.device());
+  const std::int64_t fft_size = 2 * (room.spectrum.dim(0) - 1);
+  check(room.length >= 1 && room.length <= fft_size && room.delay >= 0 && room.delay < room.length,
+        "reverb: a response of ", room.length, " samples with delay ", room.delay, " in a transform of ", fft_size);
 }
+
+}  // namespace
 
 std::int64_t reverb_fft_size(std::int64_t samples, std::int64_t skip, std::int64_t rir_length) {
   check(rir_length >= 1 && rir_length <= kLargestFft / 2, "room response: expected 1 to ", kLargestFft / 2,
@@ -37,11 +47,12 @@ void reverb(const Reverb& args) {
   check(args.skip >= 0 && kept >= 1, "reverb: skip ", args.skip, " of ", args.x.dim(1), " samples");
   check(args.out && args.out.shape() == Shape({args.x.dim(0), kept}), "reverb: expected out (", args.x.dim(0), ", ",
         kept, "), got ", args.out.shape());
-  check(args.spectrum && args.spectrum.shape().rank() == 2 && args.spectrum.dim(1) == 2,
-        "reverb: expected spectrum (fft_size / 2 + 1, 2), got ", args.spectrum.shape());
-  const std::int64_t fft_size = 2 * (args.spectrum.dim(0) - 1);
-  check(args.rir_length >= 1 && args.rir_length <= fft_size && args.delay >= 0 && args.delay < args.rir_length,
-        "reverb: a response of ", args.rir_length, " samples with delay ", args.delay, " in a transform of ", fft_size);
+  check(args.out.device() == args.x.device(), "reverb: x on ", args.x.device(), ", out on ", args.out.device());
+  const auto rooms = static_cast<std::int64_t>(args.rooms.size());
+  check(rooms == 1 || rooms == args.x.dim(0), "reverb: ", rooms, " room responses for ", args.x.dim(0), " rows");
+  for (const RoomResponse& room : args.rooms) {
+    check_room(room, args.x.device());
+  }
   run_on<cpu::reverb, cuda::reverb>(args.x.device(), args);
 }
 

@@ -16,13 +16,18 @@ std::int64_t reverb_fft_size(std::int64_t samples, std::int64_t skip, std::int64
 /// The spectrum of a response for one FFT size, (fft_size / 2 + 1, 2) f32, scaled by 1 / fft_size.
 Tensor rir_spectrum(std::span<const float> rir, std::int64_t fft_size);
 
+/// A response, ready for convolution.
+struct RoomResponse {
+  Tensor spectrum;          ///< (fft_size / 2 + 1, 2) f32, from rir_spectrum
+  std::int64_t delay = 0;   ///< of the direct path, samples
+  std::int64_t length = 0;  ///< samples; at most fft_size
+};
+
 struct Reverb {
-  Tensor x;                     ///< (N, samples) f32
-  Tensor spectrum;              ///< (fft_size / 2 + 1, 2) f32, from rir_spectrum
-  std::int64_t skip = 0;        ///< samples dropped at the beginning
-  std::int64_t delay = 0;       ///< of the direct path in the response, samples
-  std::int64_t rir_length = 0;  ///< samples; at most fft_size
-  Tensor out;                   ///< (N, samples - skip) f32
+  Tensor x;                             ///< (N, samples) f32
+  std::span<const RoomResponse> rooms;  ///< (N), one for each row; or one for all
+  std::int64_t skip = 0;                ///< samples dropped at the beginning
+  Tensor out;                           ///< (N, samples - skip) f32
 };
 void reverb(const Reverb& args);
 

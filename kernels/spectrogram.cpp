@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "kernels/dispatch.h"
 #include "kernels/error.h"
@@ -78,12 +79,32 @@ std::vector<double> mel_filter_bank(const FeatureOptions& options) {
 
 namespace kernels {
 
+SpectrogramWeights::SpectrogramWeights(const FeatureOptions& o)
+    : options(o), window(static_cast<std::size_t>(o.n_fft)) {
+  for (int i = 0; i < o.n_fft; ++i) {
+    window[static_cast<std::size_t>(i)] = static_cast<float>(0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / o.n_fft));
+  }
+  const std::vector<double> bank = mel_filter_bank(o);
+  const auto bins = static_cast<std::size_t>(o.n_fft / 2 + 1);
+  const auto used = [](double w) { return w > 0; };
+  begins.push_back(0);
+  for (std::size_t m = 0; m < static_cast<std::size_t>(o.mel_bands); ++m) {
+    const std::span<const double> row = std::span(bank).subspan(m * bins, bins);
+    const auto first = std::find_if(row.begin(), row.end(), used);
+    const auto last = std::find_if(row.rbegin(), row.rend(), used).base();
+    first_bins.push_back(first < last ? static_cast<std::int32_t>(first - row.begin()) : 0);
+    weights.insert(weights.end(), first < last ? first : last, last);
+    begins.push_back(static_cast<std::int32_t>(weights.size()));
+  }
+}
+
 void log_mel(const FeatureOptions& options, const LogMel& args) {
   check_feature_options(options);
   check(args.pcm && args.pcm.shape().rank() == 2 && args.pcm.dim(1) >= 1,
         "log_mel: expected pcm (N, samples >= 1), got ", args.pcm.shape());
   check(args.out && args.out.shape() == Shape({args.pcm.dim(0), args.out.dim(1), options.mel_bands}),
         "log_mel: expected out (", args.pcm.dim(0), ", frames, ", options.mel_bands, "), got ", args.out.shape());
+  check(args.out.device() == args.pcm.device(), "log_mel: pcm on ", args.pcm.device(), ", out on ", args.out.device());
   run_on<cpu::log_mel, cuda::log_mel>(args.pcm.device(), options, args);
 }
 
@@ -93,28 +114,42 @@ void cut_segments(const FeatureOptions& options, const CutSegments& args) {
   const std::int64_t count = args.out.shape().rank() == 0 ? 0 : args.out.dim(0);
   check(args.out && args.out.shape() == Shape({count, options.mel_bands, options.frames, 1}),
         "cut_segments: expected out (N, ", options.mel_bands, ", ", options.frames, ", 1), got ", args.out.shape());
-  const std::int64_t end = args.first_frame + (count - 1) * args.hop_frames + options.frames;
-  check(args.first_frame >= 0 && (count == 0 || end <= args.log_mel.dim(0)), "cut_segments: frames ", args.first_frame,
-        " to ", end, " of ", args.log_mel.dim(0));
+  check(args.out.device() == args.log_mel.device(), "cut_segments: log_mel on ", args.log_mel.device(), ", out on ",
+        args.out.device());
+  const auto check_inside = [&](std::int64_t first, std::int64_t end) {
+    check(first >= 0 && end <= args.log_mel.dim(0), "cut_segments: frames ", first, " to ", end, " of ",
+          args.log_mel.dim(0));
+  };
+  if (!args.first_frames.empty()) {
+    check(static_cast<std::int64_t>(args.first_frames.size()) == count, "cut_segments: ", args.first_frames.size(),
+          " first frames of ", count, " segments");
+    for (const std::int64_t first : args.first_frames) {
+      check_inside(first, first + options.frames);
+    }
+  } else if (count > 0) {
+    check_inside(args.first_frame, args.first_frame + (count - 1) * args.hop_frames + options.frames);
+  } else {
+    check_inside(args.first_frame, 0);
+  }
   run_on<cpu::cut_segments, cuda::cut_segments>(args.log_mel.device(), options, args);
 }
 
 }  // namespace kernels
 
-Tensor log_mel(std::span<const float> pcm, const FeatureOptions& options) {
+Tensor log_mel(std::span<const float> pcm, const FeatureOptions& options, Device device) {
   check(!pcm.empty(), "log_mel: no samples");
   const auto samples = static_cast<std::int64_t>(pcm.size());
-  const Tensor out({1, frame_count(samples, options), options.mel_bands});
+  const Tensor out({1, frame_count(samples, options), options.mel_bands}, DType::f32, device);
   // The kernel only reads: viewing constant memory as a tensor is safe.
   const Tensor view({1, samples}, DType::f32, const_cast<float*>(pcm.data()), nullptr);  // NOLINT
-  kernels::log_mel(options, {view, out});
+  kernels::log_mel(options, {view.to(device), out});
   return out.reshape({out.dim(1), out.dim(2)});
 }
 
 Tensor segments_of(const Tensor& log_mel, const FeatureOptions& options, std::int64_t first, std::int64_t count,
                    int hop_frames) {
   const int hop = hop_frames > 0 ? hop_frames : options.hop_frames;
-  const Tensor out({count, options.mel_bands, options.frames, 1});
+  const Tensor out({count, options.mel_bands, options.frames, 1}, DType::f32, log_mel.device());
   kernels::cut_segments(options, {log_mel, out, first * hop, hop});
   return out;
 }

@@ -53,6 +53,17 @@ std::vector<double> mel_filter_bank(const FeatureOptions& options);
 
 namespace kernels {
 
+/// What all frames are multiplied with, in float: the window, and the filter bank without its zeros.
+struct SpectrogramWeights {
+  explicit SpectrogramWeights(const FeatureOptions& options);
+
+  FeatureOptions options;
+  std::vector<float> window;             ///< (n_fft), periodic Hann
+  std::vector<std::int32_t> first_bins;  ///< (mel_bands), where filters begin
+  std::vector<std::int32_t> begins;      ///< (mel_bands + 1): filter m has weights [begins[m], begins[m + 1])
+  std::vector<float> weights;
+};
+
 struct LogMel {
   Tensor pcm;                     ///< (N, samples) f32
   Tensor out;                     ///< (N, frames, mel_bands) f32, dB; frame k is centred on first_centre + k·hop
@@ -65,6 +76,8 @@ struct CutSegments {
   Tensor out;      ///< (N, F, T, 1) f32: segment i starts at frame first_frame + i·hop_frames
   std::int64_t first_frame = 0;
   std::int64_t hop_frames = 10;
+  /// Where given, the first frame of each segment, anywhere; the two above are not used then.
+  std::span<const std::int64_t> first_frames{};
 };
 /// Copies, normalises and transposes. Throws Error when a segment does not lie inside.
 void cut_segments(const FeatureOptions& options, const CutSegments& args);
@@ -79,10 +92,11 @@ void cut_segments(const FeatureOptions& options, const CutSegments& args);
 }  // namespace cuda
 }  // namespace kernels
 
-/// The whole waveform's log-mel spectrogram, (frame_count, mel_bands) f32, dB. Throws Error when `pcm` is empty.
-Tensor log_mel(std::span<const float> pcm, const FeatureOptions& options);
+/// The whole waveform's log-mel spectrogram, (frame_count, mel_bands) f32, dB, computed on `device`. Throws Error when
+/// `pcm` is empty.
+Tensor log_mel(std::span<const float> pcm, const FeatureOptions& options, Device device = {});
 /// Segments [first, first + count) of a spectrogram, `hop_frames` apart (0: the options'), normalised: (count, F, T,
-/// 1).
+/// 1), on the spectrogram's device.
 Tensor segments_of(const Tensor& log_mel, const FeatureOptions& options, std::int64_t first, std::int64_t count,
                    int hop_frames = 0);
 

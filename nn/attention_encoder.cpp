@@ -56,6 +56,7 @@ AttentionEncoder::ConvNorm AttentionEncoder::make_conv_norm(const Initialiser& i
   layer.beta = add_parameter(norm + ".bias", Tensor::zeros({outputs}, init.dtype));
   Tensor variance(Shape{outputs}, init.dtype);
   variance.fill(1);
+  layer.first_buffer = buffers().size();
   layer.running.mean = add_buffer(norm + ".running_mean", Tensor::zeros({outputs}, init.dtype));
   layer.running.variance = add_buffer(norm + ".running_variance", variance);
   layer.options = ConvOptions::centred(3, 3, stride, stride);
@@ -123,9 +124,26 @@ void AttentionEncoder::make_head(const Initialiser& init) {
   std::tie(output_weight_, output_bias_) = linear("head.output", {groups, 1, hidden}, {groups, 1}, hidden);
 }
 
-void AttentionEncoder::check_input(const Shape& shape) const {
+void AttentionEncoder::take_buffers(ConvNorm& layer) {
+  layer.running = {buffers().at(layer.first_buffer).tensor, buffers().at(layer.first_buffer + 1).tensor};
+}
+
+void AttentionEncoder::buffers_moved() {
+  take_buffers(front_);
+  for (Block& layers : blocks_) {
+    take_buffers(layers.first);
+    take_buffers(layers.second);
+  }
+}
+
+void AttentionEncoder::check_input(const Tensor& x) const {
+  const Shape& shape = x.shape();
   const bool fits = shape.rank() == 4 && shape[1] == options().bands && shape[2] == options().frames && shape[3] == 1;
   check(fits, "encoder: expected (N, ", options().bands, ", ", options().frames, ", 1), got ", shape);
+  const Tensor& weight = front_.weight.value();
+  check(x.dtype() == weight.dtype(), "encoder: segments are ", name_of(x.dtype()), ", its weights are ",
+        name_of(weight.dtype()));
+  check(x.device() == weight.device(), "encoder: segments are on ", x.device(), ", its weights on ", weight.device());
 }
 
 Variable AttentionEncoder::stage(const ConvNorm& layer, const Variable& x, const Variable& residual,
@@ -161,7 +179,7 @@ Variable AttentionEncoder::head(const Variable& x) const {
 }
 
 Variable AttentionEncoder::forward(const Variable& x) {
-  check_input(x.shape());
+  check_input(x.value());
   if (training()) {
     weights_changed();  // The running statistics move.
   }

@@ -36,6 +36,7 @@ class AttentionEncoder final : public Encoder {
     Variable gamma;   // (O)
     Variable beta;    // (O)
     RunningStatistics running;
+    std::size_t first_buffer = 0;  // of the two in buffers() that `running` has
     ConvOptions options;
   };
   struct Gate {
@@ -73,8 +74,12 @@ class AttentionEncoder final : public Encoder {
   static FoldedConv fold(const ConvNorm& layer);
   static void attend(const std::optional<Gate>& gate, const Tensor& y);
   Tensor embed_block(const Folded& folded, std::size_t index, const Tensor& x) const;
+  Tensor embed_first_blocks(const Folded& folded, const Tensor& x) const;
+  Tensor embed_last_blocks(const Folded& folded, Tensor y) const;
   Tensor embed_group(const Folded& folded, const Tensor& x) const;
-  void check_input(const Shape& shape) const;
+  void buffers_moved() override;
+  void take_buffers(ConvNorm& layer);
+  void check_input(const Tensor& x) const;
 
   ConvNorm front_;
   std::array<Block, kBlocks> blocks_;

@@ -15,21 +15,31 @@ namespace earmark::nn {
 
 namespace {
 
-/// The first blocks see one sample at a time, whose activations stay in the cache of the thread that has it; the
-/// others, small maps under large weights, see a whole group, so that one read of the weights serves all of it.
+/// On the CPU the first blocks see one sample at a time, whose activations stay in the cache of the thread that has it;
+/// the others, small maps under large weights, see a whole group, so that one read of the weights serves all of it.
 constexpr std::size_t kSingleBlocks = 3;
 constexpr std::int64_t kLargestGroup = 32;
 
-/// Samples per group: all threads get as many, as far as that goes. Results do not depend on it.
-std::int64_t group_size(std::int64_t samples) {
-  const std::int64_t threads = num_threads();
-  const std::int64_t most = threads * kLargestGroup;
-  const std::int64_t rounds = std::max<std::int64_t>(1, (samples + most - 1) / most);
-  return std::max<std::int64_t>(1, (samples + threads * rounds - 1) / (threads * rounds));
+/// On a GPU each length of batch has plans of its own to be made: so there are few lengths, powers of two up to 64 and
+/// multiples of 64, and batches are filled up with zeros.
+Tensor filled_up(const Tensor& x) {
+  constexpr std::int64_t kStep = 64;
+  const std::int64_t samples = x.dim(0);
+  std::int64_t length = 1;
+  while (length < std::min(samples, kStep)) {
+    length *= 2;
+  }
+  length = samples > kStep ? (samples + kStep - 1) / kStep * kStep : length;
+  if (samples == 0 || samples == length) {
+    return x;
+  }
+  const Tensor out = Tensor::zeros(x.shape().with_leading(length), x.dtype(), x.device());
+  out.slice(0, samples).copy_from(x);
+  return out;
 }
 
 Tensor linear(const Tensor& x, const Variable& weight, const Variable& bias, kernels::Activation activation) {
-  const Tensor out({x.dim(0), x.dim(1), weight.shape()[1]}, x.dtype());
+  const Tensor out({x.dim(0), x.dim(1), weight.shape()[1]}, x.dtype(), x.device());
   kernels::grouped_linear({.x = x, .w = weight.value(), .b = bias.value(), .out = out, .activation = activation});
   return out;
 }
@@ -50,7 +60,7 @@ struct AttentionEncoder::FoldedConv {
 
   /// [ReLU](conv(x) + bias [+ add])
   Tensor operator()(const Tensor& x, const Tensor& add, bool relu) const {
-    const Tensor out(conv_output_shape(x.shape(), weight.shape(), options), x.dtype());
+    const Tensor out(conv_output_shape(x.shape(), weight.shape(), options), x.dtype(), x.device());
     kernels::conv_forward({.x = x,
                            .weight = weight,
                            .bias = bias,
@@ -112,14 +122,17 @@ std::shared_ptr<const AttentionEncoder::Folded> AttentionEncoder::folded() const
 
 void AttentionEncoder::attend(const std::optional<Gate>& gate, const Tensor& y) {
   if (gate) {
+    const auto softmax_over = [&](int axis) {
+      return Tensor({y.dim(0), y.dim(axis), y.dim(3)}, y.dtype(), y.device());
+    };
     kernels::spectral_temporal_attention_forward({.x = y,
                                                   .w_spectral = gate->spectral.value(),
                                                   .w_temporal = gate->temporal.value(),
                                                   .tanh_logits = gate->options.tanh_logits,
                                                   .scale = gate->options.scale,
                                                   .out = y,
-                                                  .spectral = Tensor({y.dim(0), y.dim(1), y.dim(3)}, y.dtype()),
-                                                  .temporal = Tensor({y.dim(0), y.dim(2), y.dim(3)}, y.dtype())});
+                                                  .spectral = softmax_over(1),
+                                                  .temporal = softmax_over(2)});
   }
 }
 
@@ -134,22 +147,19 @@ Tensor AttentionEncoder::embed_block(const Folded& folded, std::size_t index, co
   return out;
 }
 
-Tensor AttentionEncoder::embed_group(const Folded& folded, const Tensor& x) const {
-  Tensor y;
-  for (std::int64_t n = 0; n < x.dim(0); ++n) {
-    Tensor one = folded.front(x.slice(n, n + 1), {}, true);
-    for (std::size_t i = 0; i < kSingleBlocks; ++i) {
-      one = embed_block(folded, i, one);
-    }
-    if (!y) {
-      y = Tensor(one.shape().with_leading(x.dim(0)), one.dtype());
-    }
-    y.slice(n, n + 1).copy_from(one);
+Tensor AttentionEncoder::embed_first_blocks(const Folded& folded, const Tensor& x) const {
+  Tensor y = folded.front(x, {}, true);
+  for (std::size_t i = 0; i < kSingleBlocks; ++i) {
+    y = embed_block(folded, i, y);
   }
+  return y;
+}
+
+Tensor AttentionEncoder::embed_last_blocks(const Folded& folded, Tensor y) const {
   for (std::size_t i = kSingleBlocks; i < blocks_.size(); ++i) {
     y = embed_block(folded, i, y);
   }
-  const Tensor flat({y.dim(0), y.dim(3), y.dim(1), y.dim(2)}, y.dtype());
+  const Tensor flat({y.dim(0), y.dim(3), y.dim(1), y.dim(2)}, y.dtype(), y.device());
   kernels::permute(y, std::array{0, 3, 1, 2}, flat);
   const std::int64_t groups = options().embedding;
   const Tensor hidden = linear(flat.reshape({y.dim(0), groups, flattened_size(options()) / groups}), hidden_weight_,
@@ -157,16 +167,34 @@ Tensor AttentionEncoder::embed_group(const Folded& folded, const Tensor& x) cons
   return linear(hidden, output_weight_, output_bias_, kernels::Activation::none).reshape({y.dim(0), groups});
 }
 
+Tensor AttentionEncoder::embed_group(const Folded& folded, const Tensor& x) const {
+  Tensor y;
+  for (std::int64_t n = 0; n < x.dim(0); ++n) {
+    const Tensor one = embed_first_blocks(folded, x.slice(n, n + 1));
+    if (!y) {
+      y = Tensor(one.shape().with_leading(x.dim(0)), one.dtype());
+    }
+    y.slice(n, n + 1).copy_from(one);
+  }
+  return embed_last_blocks(folded, y);
+}
+
 Tensor AttentionEncoder::embed(const Tensor& x) const {
-  check_input(x.shape());
-  check(x.dtype() == front_.weight.value().dtype(), "encoder: segments are ", name_of(x.dtype()), ", its weights are ",
-        name_of(front_.weight.value().dtype()));
+  check_input(x);
   const std::shared_ptr<const Folded> layers = folded();
   const std::int64_t samples = x.dim(0);
-  const Tensor out({samples, options().embedding}, x.dtype());
-  parallel_ranges(samples, group_size(samples), [&](std::int64_t begin, std::int64_t end) {
-    const Tensor rows = embed_group(*layers, x.slice(begin, end));
-    kernels::l2_normalize({.x = rows, .out = out.slice(begin, end), .norm = Tensor(Shape{end - begin}, x.dtype())});
+  const Tensor out({samples, options().embedding}, x.dtype(), x.device());
+  const auto normalize = [&](const Tensor& rows, std::int64_t begin, std::int64_t end) {
+    kernels::l2_normalize(
+        {.x = rows, .out = out.slice(begin, end), .norm = Tensor(Shape{end - begin}, x.dtype(), x.device())});
+  };
+  if (x.device().backend == Backend::cuda) {  // a GPU wants all of the batch at once
+    const Tensor rows = embed_last_blocks(*layers, embed_first_blocks(*layers, filled_up(x)));
+    normalize(rows.slice(0, samples), 0, samples);
+    return out;
+  }
+  parallel_ranges(samples, even_grain(samples, kLargestGroup), [&](std::int64_t begin, std::int64_t end) {
+    normalize(embed_group(*layers, x.slice(begin, end)), begin, end);
   });
   return out;
 }

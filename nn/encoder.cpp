@@ -31,6 +31,19 @@ std::int64_t Encoder::parameter_count() const {
   return count;
 }
 
+void Encoder::to(Device device) {
+  for (NamedParameter& parameter : parameters_) {
+    Variable& variable = parameter.variable;
+    variable.mutable_value() = variable.value().to(device);
+    variable.zero_grad();
+  }
+  for (NamedBuffer& buffer : buffers_) {
+    buffer.tensor = buffer.tensor.to(device);
+  }
+  buffers_moved();
+  weights_changed();
+}
+
 Variable Encoder::add_parameter(std::string name, Tensor value) {
   parameters_.push_back({std::move(name), Variable(std::move(value), true)});
   return parameters_.back().variable;

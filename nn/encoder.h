@@ -35,10 +35,10 @@ class Encoder {
 
   const EncoderOptions& options() const { return options_; }
   /// Log-mel segments (N, F, T, 1) to unit rows (N, D), recorded. In training mode batch normalisation uses the batch's
-  /// statistics and updates the running ones. Throws Error on another shape.
+  /// statistics and updates the running ones. Throws Error on another shape, element type or device.
   virtual Variable forward(const Variable& x) = 0;
   /// Inference: (N, F, T, 1) to unit rows (N, D) with the running statistics, whatever the mode. Nothing is recorded.
-  /// Safe to call from several threads while nobody trains. Throws Error on another shape.
+  /// Safe to call from several threads while nobody trains. Throws Error on another shape, element type or device.
   virtual Tensor embed(const Tensor& x) const = 0;
 
   /// In a fixed order: the order of checkpoints and of the optimiser.
@@ -51,10 +51,19 @@ class Encoder {
   /// To be called after parameters or buffers were written: embed() folds again.
   void weights_changed() { ++weights_version_; }
 
+  /// Where the weights are: forward() and embed() take input from there and leave their result there.
+  Device device() const { return parameters_.front().variable.value().device(); }
+  /// Moves parameters and buffers. Gradients are dropped; the parameters' variables stay the same, but tensors that
+  /// were taken from them or from buffers() before (an optimiser's moments, say) stay where they were. Not to be called
+  /// while another thread uses the encoder.
+  void to(Device device);
+
  protected:
   explicit Encoder(EncoderOptions options) : options_(std::move(options)) {}
   Variable add_parameter(std::string name, Tensor value);
   Tensor add_buffer(std::string name, Tensor value);
+  /// Called when buffers() has other tensors than add_buffer() returned: take them from there.
+  virtual void buffers_moved() = 0;
   std::uint64_t weights_version() const { return weights_version_; }
 
  private:

@@ -120,10 +120,10 @@ SafetensorsFile to_safetensors(const Model& model) {
                    {"features", to_json(model.features)},
                    {"encoder", to_json(model.options)}};
   for (const NamedParameter& parameter : model.encoder->parameters()) {
-    file.tensors.emplace_back(parameter.name, parameter.variable.value());
+    file.tensors.emplace_back(parameter.name, parameter.variable.value().to(Device{}));
   }
   for (const NamedBuffer& buffer : model.encoder->buffers()) {
-    file.tensors.emplace_back(buffer.name, buffer.tensor);
+    file.tensors.emplace_back(buffer.name, buffer.tensor.to(Device{}));
   }
   return file;
 }

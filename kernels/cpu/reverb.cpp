@@ -26,24 +26,24 @@ void copy_padded(const float* x, std::int64_t samples, std::int64_t begin, std::
   std::fill(out + to, out + count, 0.0F);
 }
 
-// Overlap-save: of a circular convolution of size n, all but the first rir_length - 1 samples equal the linear one.
-void reverb_row(const Reverb& args, const float* x, float* out) {
-  const std::int64_t bins = args.spectrum.dim(0);
+// Overlap-save: of a circular convolution of size n, all but the first length - 1 samples equal the linear one.
+void reverb_row(const Reverb& args, const RoomResponse& room, const float* x, float* out) {
+  const std::int64_t bins = room.spectrum.dim(0);
   const std::int64_t n = 2 * (bins - 1);
   const std::int64_t samples = args.x.dim(1);
   const std::int64_t kept = samples - args.skip;
-  const std::int64_t good = n - args.rir_length + 1;
+  const std::int64_t good = n - room.length + 1;
   const Tensor time({n});
   const Tensor frequency({bins, 2});
   const RealFft& fft = thread_real_fft(n);
   auto* spectrum = reinterpret_cast<std::complex<float>*>(frequency.mutable_data<float>());
   for (std::int64_t done = 0; done < kept; done += good) {
-    const std::int64_t first = args.skip + args.delay + done - (args.rir_length - 1);
+    const std::int64_t first = args.skip + room.delay + done - (room.length - 1);
     copy_padded(x, samples, first, n, time.mutable_data<float>());
     fft.forward(time.mutable_data<float>(), spectrum);
-    multiply(frequency.mutable_data<float>(), args.spectrum.data<float>(), bins);
+    multiply(frequency.mutable_data<float>(), room.spectrum.data<float>(), bins);
     fft.inverse(spectrum, time.mutable_data<float>());
-    const float* result = time.data<float>() + args.rir_length - 1;
+    const float* result = time.data<float>() + room.length - 1;
     std::copy(result, result + std::min(good, kept - done), out + done);
   }
 }
@@ -52,7 +52,8 @@ void reverb_row(const Reverb& args, const float* x, float* out) {
 
 void reverb(const Reverb& args) {
   parallel_for(args.x.dim(0), [&](std::int64_t row) {
-    reverb_row(args, args.x.data<float>() + row * args.x.dim(1),
+    const RoomResponse& room = args.rooms[args.rooms.size() == 1 ? 0 : static_cast<std::size_t>(row)];
+    reverb_row(args, room, args.x.data<float>() + row * args.x.dim(1),
                args.out.mutable_data<float>() + row * args.out.dim(1));
   });
 }

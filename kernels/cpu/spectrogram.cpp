@@ -7,8 +7,8 @@
 #include <limits>
 #include <memory>
 #include <mutex>
-#include <numbers>
 
+#include "kernels/cpu/transpose.h"
 #include "kernels/fft.h"
 #include "kernels/parallel.h"
 
@@ -17,48 +17,13 @@ namespace {
 
 constexpr std::int64_t kLanes = 16;  // frames that share one pass over the mel filters
 
-/// The constants of one set of options: window and sparse filters.
-struct Analysis {
-  struct Filter {
-    int first_bin = 0;
-    std::vector<float> weights;
-  };
-  FeatureOptions options;
-  std::vector<float> window;
-  std::vector<Filter> filters;
-
-  explicit Analysis(const FeatureOptions& o) : options(o), window(static_cast<std::size_t>(o.n_fft)) {
-    for (int i = 0; i < o.n_fft; ++i) {
-      window[static_cast<std::size_t>(i)] =
-          static_cast<float>(0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / o.n_fft));
-    }
-    const std::vector<double> bank = mel_filter_bank(o);
-    const auto bins = static_cast<std::size_t>(o.n_fft / 2 + 1);
-    for (std::size_t m = 0; m < static_cast<std::size_t>(o.mel_bands); ++m) {
-      filters.push_back(sparse(std::span(bank).subspan(m * bins, bins)));
-    }
-  }
-
-  static Filter sparse(std::span<const double> row) {
-    const auto used = [](double w) { return w > 0; };
-    const auto first = std::find_if(row.begin(), row.end(), used);
-    const auto last = std::find_if(row.rbegin(), row.rend(), used).base();
-    Filter filter;
-    if (first < last) {
-      filter.first_bin = static_cast<int>(first - row.begin());
-      filter.weights.assign(first, last);
-    }
-    return filter;
-  }
-};
-
-// The last used constants are kept: a program has one set of options, rarely two.
-std::shared_ptr<const Analysis> analysis_for(const FeatureOptions& options) {
+// The last used weights are kept: a program has one set of options, rarely two.
+std::shared_ptr<const SpectrogramWeights> weights_for(const FeatureOptions& options) {
   static std::mutex mutex;
-  static std::shared_ptr<const Analysis> last;
+  static std::shared_ptr<const SpectrogramWeights> last;
   const std::scoped_lock lock(mutex);
   if (!last || last->options != options) {
-    last = std::make_shared<Analysis>(options);
+    last = std::make_shared<SpectrogramWeights>(options);
   }
   return last;
 }
@@ -140,12 +105,12 @@ inline float decibels(float x) {
   return 4.3429448190F * ln + 3.0102999566F * static_cast<float>(exponent);
 }
 
-void mel_decibels(const Analysis& analysis, const float* power, float* mel) {
-  for (std::size_t m = 0; m < analysis.filters.size(); ++m) {
-    const Analysis::Filter& filter = analysis.filters[m];
+void mel_decibels(const SpectrogramWeights& filters, const float* power, float* mel) {
+  for (std::size_t m = 0; m < filters.first_bins.size(); ++m) {
     std::array<float, kLanes> sum{};
-    const float* p = power + filter.first_bin * kLanes;
-    for (const float weight : filter.weights) {
+    const float* p = power + filters.first_bins[m] * kLanes;
+    for (std::int32_t i = filters.begins[m]; i < filters.begins[m + 1]; ++i) {
+      const float weight = filters.weights[static_cast<std::size_t>(i)];
       for (std::size_t lane = 0; lane < kLanes; ++lane) {
         sum[lane] += weight * p[lane];
       }
@@ -158,10 +123,10 @@ void mel_decibels(const Analysis& analysis, const float* power, float* mel) {
 }
 
 // Up to kLanes frames, `centre` the first one's, to out (count, mel_bands).
-void log_mel_tile(const Analysis& analysis, std::span<const float> pcm, std::int64_t centre, std::int64_t count,
-                  float* out) {
-  const std::int64_t n = analysis.options.n_fft;
-  const std::int64_t bands = analysis.options.mel_bands;
+void log_mel_tile(const SpectrogramWeights& weights, std::span<const float> pcm, std::int64_t centre,
+                  std::int64_t count, float* out) {
+  const std::int64_t n = weights.options.n_fft;
+  const std::int64_t bands = weights.options.mel_bands;
   thread_local Scratch scratch;
   float* in = scratch.get(4 * n + (n / 2 + 1 + bands) * kLanes);
   float* z = in + 2 * n;
@@ -172,7 +137,7 @@ void log_mel_tile(const Analysis& analysis, std::span<const float> pcm, std::int
     // Lanes past the end repeat the last frame: finite, and thrown away.
     for (std::int64_t half = 0; half < 2; ++half) {
       const std::int64_t mine = std::min(frame + half, count - 1);
-      window_frame(pcm, centre + mine * analysis.options.hop, analysis.window, in + half);
+      window_frame(pcm, centre + mine * weights.options.hop, weights.window, in + half);
     }
     fft.forward(reinterpret_cast<std::complex<float>*>(in), reinterpret_cast<std::complex<float>*>(z));
     split_power(z, n, power + frame);
@@ -180,22 +145,10 @@ void log_mel_tile(const Analysis& analysis, std::span<const float> pcm, std::int
       break;
     }
   }
-  mel_decibels(analysis, power, mel);
+  mel_decibels(weights, power, mel);
   for (std::int64_t frame = 0; frame < count; ++frame) {
     for (std::int64_t m = 0; m < bands; ++m) {
       out[frame * bands + m] = mel[m * kLanes + frame];
-    }
-  }
-}
-
-// (T, F) to (F, T).
-void transpose(const float* in, std::int64_t frames, std::int64_t bands, float* out) {
-  constexpr std::int64_t kBlock = 16;
-  for (std::int64_t f0 = 0; f0 < bands; f0 += kBlock) {
-    for (std::int64_t t = 0; t < frames; ++t) {
-      for (std::int64_t f = f0; f < std::min(bands, f0 + kBlock); ++f) {
-        out[f * frames + t] = in[t * bands + f];
-      }
     }
   }
 }
@@ -226,7 +179,7 @@ void scale_below_maximum(std::span<float> x, float floor_db) {
 }  // namespace
 
 void log_mel(const FeatureOptions& options, const LogMel& args) {
-  const auto analysis = analysis_for(options);
+  const auto weights = weights_for(options);
   const std::int64_t samples = args.pcm.dim(1);
   const std::int64_t frames = args.out.dim(1);
   const std::int64_t tiles = (frames + kLanes - 1) / kLanes;
@@ -236,7 +189,7 @@ void log_mel(const FeatureOptions& options, const LogMel& args) {
       const std::int64_t row = i / tiles;
       const std::int64_t frame = i % tiles * kLanes;
       log_mel_tile(
-          *analysis,
+          *weights,
           args.pcm.values<float>().subspan(static_cast<std::size_t>(row * samples), static_cast<std::size_t>(samples)),
           args.first_centre + frame * options.hop, std::min(kLanes, frames - frame),
           args.out.mutable_data<float>() + (row * frames + frame) * options.mel_bands);
@@ -248,17 +201,22 @@ void cut_segments(const FeatureOptions& options, const CutSegments& args) {
   const std::int64_t bands = options.mel_bands;
   const std::int64_t frames = options.frames;
   const auto numel = static_cast<std::size_t>(bands * frames);
-  constexpr std::int64_t kSegmentsPerTask = 16;
-  parallel_ranges(args.out.dim(0), kSegmentsPerTask, [&](std::int64_t begin, std::int64_t end) {
+  const auto cut = [&](std::int64_t i) {
+    const std::int64_t first = args.first_frames.empty() ? args.first_frame + i * args.hop_frames
+                                                         : args.first_frames[static_cast<std::size_t>(i)];
+    const std::span<float> out(args.out.mutable_data<float>() + i * bands * frames, numel);
+    transpose(args.log_mel.data<float>() + first * bands, bands, frames, bands, out.data(), frames);
+    if (options.normalization == FeatureOptions::Normalization::mean) {
+      subtract_mean(out);
+    } else if (options.normalization == FeatureOptions::Normalization::max_relative) {
+      scale_below_maximum(out, static_cast<float>(options.floor_db));
+    }
+  };
+  constexpr std::int64_t kMostPerTask = 16;
+  const std::int64_t count = args.out.dim(0);
+  parallel_ranges(count, even_grain(count, kMostPerTask), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const float* in = args.log_mel.data<float>() + (args.first_frame + i * args.hop_frames) * bands;
-      const std::span<float> out(args.out.mutable_data<float>() + i * bands * frames, numel);
-      transpose(in, frames, bands, out.data());
-      if (options.normalization == FeatureOptions::Normalization::mean) {
-        subtract_mean(out);
-      } else if (options.normalization == FeatureOptions::Normalization::max_relative) {
-        scale_below_maximum(out, static_cast<float>(options.floor_db));
-      }
+      cut(i);
     }
   });
 }

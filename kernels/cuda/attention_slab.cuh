@@ -1,19 +1,25 @@
 // What the passes of spectral-temporal attention share. A block owns the slab of one sample and `width` neighbouring
-// channels: 8 of them are 32 bytes of floats, a whole sector. Thread i works on channel i % width and, in turn, on
-// columns or rows i / width, i / width + lines, ...: a column pass reads memory in sectors, and a row pass reads the
-// slab from shared memory without bank conflicts, since its rows have an odd number of columns there.
+// channels: 8 of them are 32 bytes of floats, a whole sector. A thread works on N neighbouring channels, 16 bytes of
+// them where the tensors allow it, otherwise one; with `lanes` threads side by side for a slab's width, thread i has
+// the i % lanes-th N channels and, in turn, columns or rows i / lanes, i / lanes + lines, ...: a column pass reads
+// memory in sectors, and a row pass reads the slab from shared memory without bank conflicts, since its rows have an
+// odd number of columns there.
 // What a slab has per row or column ("vectors") lies in shared memory as (count, width).
 #pragma once
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduction.cuh"
+#include "kernels/cuda/vector.cuh"
 #include "kernels/spectral_temporal_attention.h"
 
 namespace earmark::kernels::cuda {
 
 /// The most threads of a block: with more of them each would have too few registers.
-template <class T>
-inline constexpr int kSlabThreads = sizeof(T) <= 4 ? 512 : 256;
+template <int N>
+inline constexpr int kSlabThreads = N == 1 ? 512 : 256;
+/// Blocks of so many threads that a multiprocessor has registers for: 128 a thread.
+template <int N>
+inline constexpr int kSlabsResident = N == 1 ? 1 : 2;
 
 /// How a (N, F, T, C) tensor is cut into slabs.
 struct SlabPlan {
@@ -28,12 +34,8 @@ struct SlabPlan {
 };
 
 /// The widest slab that fits shared memory beside `vectors` vectors per row and column.
-struct SlabLaunch {
-  SlabPlan plan;
-  Grid grid;
-};
 template <class T>
-SlabLaunch plan_slabs(const Tensor& x, int vectors) {
+SlabPlan plan_slabs(const Tensor& x, int vectors) {
   const std::int64_t shared = most_shared_memory();
   constexpr int kWidest = 8;
   const std::int64_t rows = x.dim(1);
@@ -56,11 +58,16 @@ SlabLaunch plan_slabs(const Tensor& x, int vectors) {
     width /= 2;
   }
   const std::int64_t groups = (channels + width - 1) / width;
-  const std::int64_t threads = std::clamp<std::int64_t>((columns * width + 31) / 32 * 32, 64, kSlabThreads<T>);
-  return {
-      .plan = {channels, static_cast<int>(rows), static_cast<int>(columns), width, static_cast<int>(groups), on_chip},
-      .grid = blocks(x.dim(0) * groups, static_cast<int>(threads),
-                     static_cast<std::size_t>((beside + (on_chip ? slab : 0)) * width))};
+  return {channels, static_cast<int>(rows), static_cast<int>(columns), width, static_cast<int>(groups), on_chip};
+}
+
+/// A block for each slab, threads for its columns.
+template <int N, class T>
+Grid grid_of(const SlabPlan& p, std::int64_t samples, int vectors) {
+  const std::int64_t threads = std::clamp<std::int64_t>((p.columns * p.width / N + 31) / 32 * 32, 64, kSlabThreads<N>);
+  const std::int64_t elements = vectors * (p.rows + p.columns) + (p.on_chip ? p.rows * p.pitch() : 0);
+  return blocks(samples * p.groups, static_cast<int>(threads),
+                static_cast<std::size_t>(elements * p.width) * sizeof(T));
 }
 
 enum class Prologue { none, rectified, residual };
@@ -80,33 +87,47 @@ struct SlabInput {
         offset(a.prologue.slope ? a.prologue.offset.data<T>() : nullptr) {}
 };
 
-/// Calls f.operator()<Prologue>() with the one that `a` has.
-template <class F>
-void with_prologue(const AttentionForward& a, F&& f) {
+/// Calls f.operator()<N, Prologue>() with the prologue that `a` has and the channels that a thread takes: 16 bytes of
+/// them where every map of the channels, `others` among them, has them aligned.
+template <class T, class F>
+void with_prologue(const AttentionForward& a, const SlabPlan& p, std::initializer_list<Tensor> others, F&& f) {
+  constexpr int kWide = kVector<T>;
+  const auto is_wide = [](const Tensor& t) { return !t || is_aligned<kWide>(t.data<T>()); };
+  const bool wide = p.channels % kWide == 0 && p.width % kWide == 0 && is_wide(a.x) && is_wide(a.prologue.residual) &&
+                    is_wide(a.prologue.slope) && is_wide(a.prologue.offset) &&
+                    std::all_of(others.begin(), others.end(), is_wide);
+  const auto call = [&]<Prologue prologue>() {
+    if (wide) {
+      f.template operator()<kWide, prologue>();
+    } else {
+      f.template operator()<1, prologue>();
+    }
+  };
   if (a.prologue.residual) {
-    f.template operator()<Prologue::residual>();
+    call.template operator()<Prologue::residual>();
   } else if (a.prologue.slope) {
-    f.template operator()<Prologue::rectified>();
+    call.template operator()<Prologue::rectified>();
   } else {
-    f.template operator()<Prologue::none>();
+    call.template operator()<Prologue::none>();
   }
 }
 
-/// One thread's place: its block's slab and its channel.
+/// One thread's place: its block's slab and its N channels, which exist all or none.
+template <int N>
 struct SlabPlace {
-  int lane;     // channel within the slab
+  int lane;     // first channel within the slab
   int line;     // first row or column
   int lines;    // rows or columns that the block takes at once
   int live;     // channels of the slab that exist
-  bool active;  // whether this thread's does
+  bool active;  // whether this thread's do
   std::int64_t sample;
   std::int64_t channel;
   std::int64_t first;  // of the slab's elements of this channel
 
   __device__ explicit SlabPlace(const SlabPlan& p)
-      : lane(static_cast<int>(threadIdx.x) % p.width),
-        line(static_cast<int>(threadIdx.x) / p.width),
-        lines(static_cast<int>(blockDim.x) / p.width),
+      : lane(static_cast<int>(threadIdx.x) % (p.width / N) * N),
+        line(static_cast<int>(threadIdx.x) / (p.width / N)),
+        lines(static_cast<int>(blockDim.x) / (p.width / N)),
         sample(blockIdx.x / p.groups) {
     const std::int64_t start = static_cast<std::int64_t>(blockIdx.x % p.groups) * p.width;
     const std::int64_t left = p.channels - start;
@@ -117,29 +138,55 @@ struct SlabPlace {
   }
 };
 
-/// The element type's X at an index of memory, for one channel.
-template <class T, Prologue prologue>
+/// The N elements from an address on, which has their alignment.
+template <int N, class T>
+__device__ __forceinline__ Vector<T, N> load_at(const T* x) {
+  return *reinterpret_cast<const Vector<T, N>*>(x);
+}
+template <int N, class T>
+__device__ __forceinline__ void store_at(T* x, const Vector<T, N>& v) {
+  *reinterpret_cast<Vector<T, N>*>(x) = v;
+}
+
+/// sum[k] += a[k] * b[k].
+template <int N, class T>
+__device__ __forceinline__ void multiply_add(const Vector<T, N>& a, const Vector<T, N>& b, Vector<T, N>& sum) {
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    sum[k] += a[k] * b[k];
+  }
+}
+
+/// X at an index of memory, for one thread's channels.
+template <int N, class T, Prologue prologue>
 struct SlabReader {
   const SlabInput<T>& input;
-  T slope{};
-  T offset{};
+  Vector<T, N> slope{};
+  Vector<T, N> offset{};
 
-  __device__ SlabReader(const SlabInput<T>& from, const SlabPlace& at) : input(from) {
+  __device__ SlabReader(const SlabInput<T>& from, const SlabPlace<N>& at) : input(from) {
     if constexpr (prologue != Prologue::none) {
       if (at.active) {
-        slope = from.slope[at.channel];
-        offset = from.offset[at.channel];
+        slope = load_at<N>(from.slope + at.channel);
+        offset = load_at<N>(from.offset + at.channel);
       }
     }
   }
-  __device__ __forceinline__ T operator()(std::int64_t i) const {
-    T value = input.x[i];
+  __device__ __forceinline__ Vector<T, N> operator()(std::int64_t i) const {
+    Vector<T, N> value = load_at<N>(input.x + i);
     if constexpr (prologue != Prologue::none) {
-      value = value * slope + offset;
+      Vector<T, N> added{};
       if constexpr (prologue == Prologue::residual) {
-        value += input.residual[i];
+        added = load_at<N>(input.residual + i);
       }
-      value = value < 0 ? T{0} : value;  // keeps NaN
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        value[k] = value[k] * slope[k] + offset[k];
+        if constexpr (prologue == Prologue::residual) {
+          value[k] += added[k];
+        }
+        value[k] = value[k] < 0 ? T{0} : value[k];  // keeps NaN
+      }
     }
     return value;
   }
@@ -168,7 +215,7 @@ __device__ __forceinline__ void load_ahead(int count, const Load& load, const Us
 /// shared (count, width) from this slab's channels of a matrix whose entry (i, channel) is at i * step + channel *
 /// stride.
 template <class T>
-__device__ void stage(const SlabPlan& p, const SlabPlace& at, const T* from, int count, std::int64_t step,
+__device__ void stage(const SlabPlan& p, const SlabPlace<1>& at, const T* from, int count, std::int64_t step,
                       std::int64_t stride, T* shared) {
   for (int i = at.line; i < count; i += at.lines) {
     if (at.active) {
@@ -177,7 +224,7 @@ __device__ void stage(const SlabPlan& p, const SlabPlace& at, const T* from, int
   }
 }
 template <class T>
-__device__ void unstage(const SlabPlan& p, const SlabPlace& at, const T* shared, int count, T* to) {
+__device__ void unstage(const SlabPlan& p, const SlabPlace<1>& at, const T* shared, int count, T* to) {
   for (int i = at.line; i < count; i += at.lines) {
     if (at.active) {
       to[i * p.channels + at.channel] = shared[i * p.width + at.lane];

@@ -1,3 +1,6 @@
+// Through map.cuh, 16 bytes a thread, every operand once. Floor on an H100 at 3.35 TB/s: 8 bytes a float with one
+// operand, 12 with two, 6 for a cast to bf16; 0.24, 0.36 and 0.18 ms for the 100 million of (512, 64, 96, 32). 90 % of
+// that is to be expected: a few operations a float, ELU's exponential among them, are less than a tenth of it.
 #include "kernels/cuda/map.cuh"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/types.h"

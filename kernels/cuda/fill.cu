@@ -1,5 +1,10 @@
+// A store of 16 bytes from each thread at a time. Floor: the bytes written, over 3.35 TB/s (H100); 90 % of it is to be
+// expected.
+#include <bit>
+
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/vector.cuh"
 #include "kernels/dispatch.h"
 
 namespace earmark::kernels::cuda {
@@ -7,17 +12,33 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// Elements are written as bit patterns: only their size matters.
-template <class Bits>
+/// Elements are written as bit patterns, of which only the size matters, N at a time; the last ones one by one.
+template <int N, class Bits>
 __global__ void __launch_bounds__(kThreads) fill_kernel(Bits* to, std::int64_t count, Bits value) {
-  for (std::int64_t i = thread_index(); i < count; i += thread_count()) {
+  Vector<Bits, N> group;
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    group[k] = value;
+  }
+  for (std::int64_t g = thread_index(); g < count / N; g += thread_count()) {
+    store_vector<N>(to, g, group);
+  }
+  const std::int64_t i = count / N * N + thread_index();
+  if (i < count) {
     to[i] = value;
   }
 }
 
 template <class Bits, class T>
 void fill_as(void* to, std::int64_t count, T value) {
-  launch(fill_kernel<Bits>, over(count, kThreads), static_cast<Bits*>(to), count, std::bit_cast<Bits>(value));
+  constexpr int kWide = kVector<Bits>;
+  auto* first = static_cast<Bits*>(to);
+  const auto bits = std::bit_cast<Bits>(value);
+  if (is_aligned<kWide>(first)) {
+    launch(fill_kernel<kWide, Bits>, over((count + kWide - 1) / kWide, kThreads), first, count, bits);
+  } else {
+    launch(fill_kernel<1, Bits>, over(count, kThreads), first, count, bits);
+  }
 }
 
 }  // namespace

@@ -4,80 +4,13 @@
 // falls. Floor for n points of 128 elements, 50 tables of 3 functions: n * (512 + 200) bytes over 3.35 TB/s, and 150 *
 // 896 additions over 33 T/s (an H100 has half its 67 TFLOP/s where nothing is multiplied): 4 ns a point. The 20
 // shuffles of a transform, one a cycle and multiprocessor, are the larger part: 13 ns.
-#include <cmath>
-
-#include "kernels/cuda/launch.cuh"
-#include "kernels/hash.h"
+#include "kernels/cuda/rotation.cuh"
 
 namespace earmark::kernels::cuda {
 namespace {
 
-constexpr int kWarps = 8;             // of a block
-constexpr int kTablesPerWarp = 32;    // a lane keeps the bucket of one, and all are written together
-constexpr int kMostDimension = 1024;  // padded: 32 registers of a lane
-
-/// A HashFamily's numbers, and its signs (tables, functions, rotations, n) from the first table wanted on.
-struct Rotations {
-  const float* signs;
-  std::int64_t tables;
-  int functions;
-  int rotations;
-  int n;  // padded dimension
-  int last_dimension;
-  float scale;  // of a round: 1 / sqrt(n)
-};
-
-/// x = the unnormalised Hadamard transform of x: n = 32 * Registers elements, or fewer where Registers is 1. The steps
-/// from n on then add the zeros behind them to the n elements, and leave what nobody reads in the other lanes. All
-/// lanes of the warp must call it.
-template <int Registers>
-__device__ __forceinline__ void hadamard(float (&x)[Registers]) {
-  const int lane = threadIdx.x % 32;
-#pragma unroll
-  for (int half = 1; half < 32; half *= 2) {
-    const float sign = (lane & half) != 0 ? -1 : 1;
-#pragma unroll
-    for (int i = 0; i < Registers; ++i) {
-      x[i] = __fmaf_rn(sign, x[i], __shfl_xor_sync(0xffffffffU, x[i], half));
-    }
-  }
-#pragma unroll
-  for (int half = 1; half < Registers; half *= 2) {
-#pragma unroll
-    for (int i = 0; i < Registers; ++i) {
-      if ((i & half) == 0) {
-        const float a = x[i];
-        x[i] = a + x[i + half];
-        x[i + half] = a - x[i + half];
-      }
-    }
-  }
-}
-
-/// x turned by the rounds whose signs begin at `signs`. __fmul_rn is never joined with the sum that follows it.
-template <int Registers>
-__device__ __forceinline__ void rotate(float (&x)[Registers], const Rotations& r, const float* signs) {
-  const int lane = threadIdx.x % 32;
-#pragma unroll 1
-  for (int round = 0; round < r.rotations; ++round) {
-#pragma unroll
-    for (int i = 0; i < Registers; ++i) {
-      const int j = 32 * i + lane;
-      x[i] = Registers > 1 || j < r.n ? __fmul_rn(x[i], signs[round * r.n + j] * r.scale) : 0;
-    }
-    hadamard(x);
-  }
-}
-
-/// Lane `lane`'s elements of a point, zero beyond its d.
-template <int Registers>
-__device__ __forceinline__ void read_point(const float* point, std::int64_t d, float (&x)[Registers]) {
-#pragma unroll
-  for (int i = 0; i < Registers; ++i) {
-    const int j = 32 * i + static_cast<int>(threadIdx.x % 32);
-    x[i] = j < d ? point[j] : 0;
-  }
-}
+constexpr int kWarps = 8;           // of a block
+constexpr int kTablesPerWarp = 32;  // a lane keeps the bucket of one, and all are written together
 
 /// 2 * (coordinate of largest magnitude) + (1 where it is negative); of equal magnitudes the first. NaN is never the
 /// largest, and where all are NaN it is the last coordinate. Magnitudes are compared as the integers that their bits
@@ -152,37 +85,6 @@ __global__ void __launch_bounds__(32) rotate_kernel(const float* point, std::int
     if (Registers > 1 || j < r.n) {
       out[which * r.n + j] = x[i];
     }
-  }
-}
-
-/// `signs` are those of the tables wanted, on the GPU.
-Rotations rotations_of(const HashFamily& family, const Tensor& signs) {
-  const std::int64_t n = family.padded_dimension();
-  check(n <= kMostDimension, "hash on a GPU: points of at most ", kMostDimension, " elements, got ", n);
-  return {signs.data<float>(),
-          signs.dim(0),
-          family.functions,
-          family.rotations,
-          static_cast<int>(n),
-          family.last_dimension,
-          1 / std::sqrt(static_cast<float>(n))};
-}
-
-/// Calls f.operator()<Registers>() with the registers of a lane that hold n elements.
-template <class F>
-void with_registers(std::int64_t n, F&& f) {
-  if (n <= 32) {
-    f.template operator()<1>();
-  } else if (n == 64) {
-    f.template operator()<2>();
-  } else if (n == 128) {
-    f.template operator()<4>();
-  } else if (n == 256) {
-    f.template operator()<8>();
-  } else if (n == 512) {
-    f.template operator()<16>();
-  } else {
-    f.template operator()<32>();
   }
 }
 

@@ -4,10 +4,13 @@
 // second launch merges the lists of the chunks. Every sum is added in the order of its elements and rows are offered in
 // ascending order: equal rows have equal scores, and the lower row stays in front.
 // Floor for n rows of 128 elements: n * 128 * (4, 2 or 1) bytes over 3.35 TB/s for each 32 queries, and 8192 * n
-// operations over 67 TFLOP/s: 0.15 and 0.12 ns a row of floats, so that up to 32 queries cost what one does.
+// operations over 67 TFLOP/s: 0.15 and 0.12 ns a row of floats, so that up to 32 queries cost what one does. Five reads
+// of shared memory for sixteen multiply-adds make the latter 0.15 at least, and slices are loaded and multiplied in
+// turn: 60 to 70 % of the floor is to be expected, from three blocks of a multiprocessor that fill each other's gaps.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduction.cuh"
 #include "kernels/cuda/stored_row.cuh"
+#include "kernels/cuda/vector.cuh"
 #include "kernels/inner_product.h"
 
 namespace earmark::kernels::cuda {
@@ -15,11 +18,13 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
+constexpr int kResident = 3;                   // blocks of a multiprocessor, which leave a thread 80 registers
 constexpr int kPerWarp = 4;                    // queries
 constexpr int kQueries = kWarps * kPerWarp;    // of a block
 constexpr int kPerLane = 4;                    // rows
 constexpr int kRows = 32 * kPerLane;           // at a time
 constexpr int kSlice = 32;                     // elements of both in shared memory
+constexpr int kQueryPadding = 4;               // keeps 16-byte alignment, and moves neighbouring elements four banks on
 constexpr std::int64_t kMostChunks = 1056;     // 8 blocks for each multiprocessor of an H100
 constexpr std::int64_t kMostNeighbours = 512;  // 128 KiB of lists
 
@@ -75,13 +80,50 @@ __device__ __forceinline__ void offer(const float (*products)[32], const DeviceR
   }
 }
 
+/// slice[e][r] = element begin_element + e of row first_row + r, kRows of them, zero beyond `end_row` or d. A thread
+/// takes N neighbouring elements of a row: N is 1, or fills 16 bytes and divides d. Lanes that share a row write every
+/// N-th line of the slice, and their warp's rows are neighbours: 32 banks.
+template <int N, class T>
+__device__ __forceinline__ void load_rows(const DeviceRows<T>& stored, std::int64_t first_row, std::int64_t end_row,
+                                          std::int64_t begin_element, float (&slice)[kSlice][kRows + 1]) {
+  constexpr int kLanes = kSlice / N;  // that share a row
+  const int element = static_cast<int>(threadIdx.x) % kLanes * N;
+#pragma unroll 4
+  for (int r = static_cast<int>(threadIdx.x) / kLanes; r < kRows; r += kThreads / kLanes) {
+    const bool real = begin_element + element < stored.d && first_row + r < end_row;
+    Vector<T, N> values{};
+    if (real) {
+      values = load_vector<N>(stored.rows, ((first_row + r) * stored.d + begin_element + element) / N);
+    }
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      slice[element + k][r] = real ? convert_on_device<float>(values[k]) : 0;
+    }
+  }
+}
+
+/// slice[e][q] = element begin_element + e of query first_query + q, zero beyond the m queries or d. A warp takes 8
+/// elements of 4 queries at once: whole sectors to read, 32 banks to write.
+__device__ __forceinline__ void load_queries(const float* queries, std::int64_t m, std::int64_t d,
+                                             std::int64_t first_query, std::int64_t begin_element,
+                                             float (&slice)[kSlice][kQueries + kQueryPadding]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int part = static_cast<int>(threadIdx.x) / 32; part < kSlice * kQueries / 32; part += kWarps) {
+    const int e = part % (kSlice / 8) * 8 + lane % 8;
+    const int q = part / (kSlice / 8) * 4 + lane / 8;
+    const std::int64_t j = begin_element + e;
+    slice[e][q] = j < d && first_query + q < m ? queries[(first_query + q) * d + j] : 0;
+  }
+}
+
 /// best (chunks, m, k) of the rows [chunk * rows_per_chunk, + rows_per_chunk). Block (tile of queries, chunk).
-template <class T>
-__global__ void __launch_bounds__(kThreads)
+template <int N, class T>
+__global__ void __launch_bounds__(kThreads, kResident)
     scan_kernel(const float* queries, std::int64_t m, DeviceRows<T> stored, std::int64_t rows_per_chunk, int k,
                 float* best_scores, std::int64_t* best_rows) {
   __shared__ float row_slice[kSlice][kRows + 1];
-  __shared__ __align__(16) float query_slice[kSlice][kQueries];
+  __shared__ __align__(16) float query_slice[kSlice][kQueries + kQueryPadding];
   __shared__ float products[kWarps][kPerWarp * kPerLane][32];
   const int lane = threadIdx.x % 32;
   const int warp = threadIdx.x / 32;
@@ -100,19 +142,12 @@ __global__ void __launch_bounds__(kThreads)
   for (int first = 0; first < count; first += kRows) {
     float sums[kPerLane][kPerWarp] = {};
     for (std::int64_t slice = 0; slice < stored.d; slice += kSlice) {
-      const std::int64_t j = slice + lane;
       __syncthreads();
-#pragma unroll
-      for (int r = warp; r < kRows; r += kWarps) {
-        const bool real = j < stored.d && first + r < count;
-        row_slice[lane][r] = real ? convert_on_device<float>(stored.rows[(begin + first + r) * stored.d + j]) : 0;
-      }
-      for (int q = warp; q < kQueries; q += kWarps) {
-        query_slice[lane][q] = j < stored.d && first_query + q < m ? queries[(first_query + q) * stored.d + j] : 0;
-      }
+      load_rows<N>(stored, begin + first, begin + count, slice, row_slice);
+      load_queries(queries, m, stored.d, first_query, slice, query_slice);
       __syncthreads();
       if (my_queries > 0) {
-#pragma unroll 8
+#pragma unroll 4
         for (int e = 0; e < kSlice; ++e) {
           const float4 query = *reinterpret_cast<const float4*>(&query_slice[e][warp * kPerWarp]);
 #pragma unroll
@@ -207,12 +242,20 @@ void inner_product_topk(const InnerProductTopK& args) {
   const Tensor best_rows({chunks, m, k}, DType::i64, device);
   const StoredRows stored = stored_on(args.stored, device);
   with_device_rows(stored, [&]<class T>(const DeviceRows<T>& rows) {
-    launch(scan_kernel<T>,
-           {.grid = dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(chunks)),
-            .block = dim3(kThreads),
-            .shared = static_cast<std::size_t>(k) * kQueries * (sizeof(float) + sizeof(std::int32_t))},
-           args.queries.data<float>(), m, rows, rows_per_chunk, static_cast<int>(k), best_scores.mutable_data<float>(),
-           best_rows.mutable_data<std::int64_t>());
+    constexpr int kWide = kVector<T>;
+    const auto scan = [&]<int N>() {
+      launch(scan_kernel<N, T>,
+             {.grid = dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(chunks)),
+              .block = dim3(kThreads),
+              .shared = static_cast<std::size_t>(k) * kQueries * (sizeof(float) + sizeof(std::int32_t))},
+             args.queries.data<float>(), m, rows, rows_per_chunk, static_cast<int>(k),
+             best_scores.mutable_data<float>(), best_rows.mutable_data<std::int64_t>());
+    };
+    if (rows.d % kWide == 0 && is_aligned<kWide>(rows.rows)) {
+      scan.template operator()<kWide>();
+    } else {
+      scan.template operator()<1>();
+    }
   });
   launch(merge_kernel, blocks(m, 32, static_cast<std::size_t>(k) * (sizeof(float) + sizeof(std::int64_t))),
          best_scores.data<float>(), best_rows.data<std::int64_t>(), chunks, static_cast<int>(k), args.first_row,

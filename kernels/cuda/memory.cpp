@@ -190,6 +190,17 @@ std::shared_ptr<void> pinned(std::size_t bytes) {
   return {block, [](void* p) { static_cast<void>(cudaFreeHost(p)); }};
 }
 
+std::shared_ptr<void> own_stream(int index) {
+  struct Own {
+    Stream stream;
+    StreamScope scope{stream};
+  };
+  make_current(index);
+  return std::make_shared<Own>();
+}
+
+void synchronize_stream() { CUDA_CHECK(cudaStreamSynchronize(current_stream())); }
+
 void synchronize() { CUDA_CHECK(cudaDeviceSynchronize()); }
 
 MemoryUse memory_use() { return ledger().use(); }

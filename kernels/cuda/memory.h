@@ -41,6 +41,13 @@ void convert_elements(void* to, DType to_type, const void* from, DType from_type
 /// Page-locked host memory, which copies to and from without staging. Give it to Tensor as its owner.
 std::shared_ptr<void> pinned(std::size_t bytes);
 
+/// A stream of the calling thread's own: until the handle goes, on the same thread, its work for GPU `index` runs
+/// beside that of other threads. Makes that GPU the current one.
+std::shared_ptr<void> own_stream(int index);
+/// Blocks until what was queued on this thread's current stream is done; throws Error when any of it failed. Then
+/// every stream may use, and release, what came of it.
+void synchronize_stream();
+
 /// Blocks until all work queued on the current GPU is done; throws Error when any of it failed.
 void synchronize();
 

@@ -3,7 +3,8 @@
 // add to both. Up to 128 columns of 64 rows' gradients stay in its registers; where the rows alone are too few blocks,
 // the other side is split, and a last kernel adds the parts up in order.
 // Floor on an H100 for 2N = 16,384 and D = 128: 275 GFLOP in float at 67 TFLOP/s are 4.1 ms; the 8 MB of embeddings
-// stay in the L2 cache. For 2N = 512 it is 4 us, as long as the four launches.
+// stay in the L2 cache. For 2N = 512 it is 4 us, as long as the four launches. Half of that rate is to be expected, as
+// in the forward pass; weights go into shared memory four lanes to a bank, 3 % of all passes over it.
 #include "kernels/cuda/nt_xent.cuh"
 #include "kernels/dispatch.h"
 
@@ -32,11 +33,11 @@ __device__ __forceinline__ T weight(const Sides<T>& sides, std::int64_t anchor, 
 }
 
 /// out (parts, rows, D) = gradients of the rows, which are the anchors or the keys, over the other side's parts. Block:
-/// 64 rows, one part, kSlabs * kSide of the D columns.
+/// 64 rows, one part, kSlabs * kSide of the D columns. `wide`: D is a multiple of 4 and `out` is aligned for it.
 template <class T, bool of_anchors>
 __global__ void __launch_bounds__(kThreads)
     nt_xent_gradient_kernel(const Sides<T> sides, const Split split, const T* logsumexp, const T* dloss,
-                            double loss_factor, T* out) {
+                            double loss_factor, T* out, bool wide) {
   Shared<T>& shared = *dynamic_shared<Shared<T>>();
   const Operand<T>& rows = of_anchors ? sides.anchors : sides.keys;
   const Operand<T>& columns = of_anchors ? sides.keys : sides.anchors;
@@ -75,11 +76,11 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
 #pragma unroll
-  for (int e = 0; e < kSlabs * 16; ++e) {
-    const std::int64_t r = first_row + row + e / 4 % 4;
-    const std::int64_t c = first_value + e / 16 * kSide + column + e % 4;
-    if (r < rows.lines && c < rows.depth) {
-      out[(part * rows.lines + r) * rows.depth + c] = sum[e / 16][e / 4 % 4][e % 4];
+  for (int e = 0; e < kSlabs * 4; ++e) {
+    const std::int64_t r = first_row + row + e % 4;
+    const std::int64_t c = first_value + e / 4 * kSide + column;
+    if (r < rows.lines) {
+      store_some(out + (part * rows.lines + r) * rows.depth + c, sum[e / 4][e % 4], rows.depth - c, wide);
     }
   }
 }
@@ -109,7 +110,7 @@ void gradient(const NtXentBackward& b, const Tensor& out) {
   grid.grid.y = static_cast<unsigned>((depth + kSlabs * kSide - 1) / (kSlabs * kSide));
   const double loss_factor = 1 / (static_cast<double>(a.anchors.dim(0)) * a.temperature);
   launch(nt_xent_gradient_kernel<T, of_anchors>, grid, Sides<T>(a), split, a.logsumexp.data<T>(), b.dloss.data<T>(),
-         loss_factor, partials.mutable_data<T>());
+         loss_factor, partials.mutable_data<T>(), depth % 4 == 0 && is_aligned<kVector<T>>(partials.data<T>()));
   if (split.parts > 1) {
     launch(add_parts_kernel<T>, over(out.numel(), kThreads), partials.data<T>(), split.parts, out.numel(),
            out.mutable_data<T>());

@@ -1,12 +1,15 @@
 // Many tensors in one launch: their addresses travel as the kernel's arguments, kMostTensors at a time, and each block
-// finds the piece of one of them that is its own. Floor of an Adam step: 28 bytes per float parameter at 3.35 TB/s
-// (H100).
+// finds the piece of one of them that is its own, and moves it 16 bytes at a time where all its arrays are aligned.
+// Floor on an H100 at 3.35 TB/s: an Adam step reads 16 and writes 12 bytes per float parameter, 0.14 ms for 16.6
+// million of them; a norm reads 4. 12 operations a parameter take a fiftieth of that, and 85 % of the floor is to be
+// expected; a tensor of some hundred elements has a block, all the same, whose other threads idle.
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduction.cuh"
+#include "kernels/cuda/vector.cuh"
 #include "kernels/dispatch.h"
 #include "kernels/optimizer.h"
 
@@ -24,12 +27,15 @@ struct Batch {
   int first_block[kMostTensors + 1] = {};
   std::int64_t count[kMostTensors] = {};
   T* data[buffers][kMostTensors] = {};
+  bool wide[kMostTensors] = {};  // whether all arrays can be moved 16 bytes at a time
 
   bool full() const { return tensors == kMostTensors; }
   int blocks() const { return first_block[tensors]; }
   void add(const Tensor (&arrays)[buffers]) {
+    wide[tensors] = true;
     for (int b = 0; b < buffers; ++b) {
       data[b][tensors] = arrays[b].template mutable_data<T>();
+      wide[tensors] = wide[tensors] && is_aligned<kVector<T>>(data[b][tensors]);
     }
     count[tensors] = arrays[0].numel();
     const std::int64_t end = first_block[tensors] + (count[tensors] + kPiece - 1) / kPiece;
@@ -58,33 +64,86 @@ __device__ Piece own_piece(const Batch<T, buffers>& batch) {
   return {low, begin, begin + (left < kPiece ? left : kPiece)};
 }
 
+/// A piece in groups of N elements; the last ones, fewer than N, one by one: f.operator()<N>(index of the group).
+template <int N, class F>
+__device__ __forceinline__ void for_groups(const Piece& piece, const F& f) {
+  for (std::int64_t g = piece.begin / N + threadIdx.x; g < piece.end / N; g += kThreads) {
+    f.template operator()<N>(g);
+  }
+  if constexpr (N > 1) {
+    const std::int64_t i = piece.end / N * N + threadIdx.x;
+    if (i < piece.end) {
+      f.template operator()<1>(i);
+    }
+  }
+}
+
 /// Buffers: value, gradient, first moment, second moment.
+template <class T>
+struct AdamUpdate {
+  T* value;
+  const T* grad;
+  T* moment1;
+  T* moment2;
+  AdamCoefficients<T> c;
+
+  template <int N>
+  __device__ __forceinline__ void operator()(std::int64_t group) const {
+    Vector<T, N> x = load_vector<N>(value, group);
+    const Vector<T, N> gradient = load_vector<N>(grad, group);
+    Vector<T, N> m = load_vector<N>(moment1, group);
+    Vector<T, N> v = load_vector<N>(moment2, group);
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const T g = gradient[k] * c.gradient_scale;
+      m[k] = c.beta1 * m[k] + c.one_minus_beta1 * g;
+      v[k] = c.beta2 * v[k] + c.one_minus_beta2 * g * g;
+      x[k] = c.keep * x[k] - c.step_size * m[k] / (sqrt(v[k]) * c.root_correction + c.epsilon);
+    }
+    store_vector<N>(moment1, group, m);
+    store_vector<N>(moment2, group, v);
+    store_vector<N>(value, group, x);
+  }
+};
+
 template <class T>
 __global__ void __launch_bounds__(kThreads) adam_kernel(const Batch<T, 4> batch, const AdamCoefficients<T> c) {
   const Piece piece = own_piece(batch);
-  T* value = batch.data[0][piece.tensor];
-  const T* grad = batch.data[1][piece.tensor];
-  T* moment1 = batch.data[2][piece.tensor];
-  T* moment2 = batch.data[3][piece.tensor];
-  for (std::int64_t i = piece.begin + threadIdx.x; i < piece.end; i += kThreads) {
-    const T g = grad[i] * c.gradient_scale;
-    const T m = c.beta1 * moment1[i] + c.one_minus_beta1 * g;
-    const T v = c.beta2 * moment2[i] + c.one_minus_beta2 * g * g;
-    moment1[i] = m;
-    moment2[i] = v;
-    value[i] = c.keep * value[i] - c.step_size * m / (sqrt(v) * c.root_correction + c.epsilon);
+  const int i = piece.tensor;
+  const AdamUpdate<T> update{batch.data[0][i], batch.data[1][i], batch.data[2][i], batch.data[3][i], c};
+  if (batch.wide[i]) {
+    for_groups<kVector<T>>(piece, update);
+  } else {
+    for_groups<1>(piece, update);
   }
 }
+
+template <class T>
+struct SquareSum {
+  const T* x;
+  double& total;
+
+  template <int N>
+  __device__ __forceinline__ void operator()(std::int64_t group) const {
+    const Vector<T, N> values = load_vector<N>(x, group);
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const auto v = static_cast<double>(values[k]);
+      total += v * v;
+    }
+  }
+};
 
 /// partials[block] = sum of squares of its piece, in double.
 template <class T>
 __global__ void __launch_bounds__(kThreads) square_sum_kernel(const Batch<T, 1> batch, double* partials) {
   const Piece piece = own_piece(batch);
-  const T* x = batch.data[0][piece.tensor];
   double total = 0;
-  for (std::int64_t i = piece.begin + threadIdx.x; i < piece.end; i += kThreads) {
-    const auto v = static_cast<double>(x[i]);
-    total += v * v;
+  const SquareSum<T> add{batch.data[0][piece.tensor], total};
+  if (batch.wide[piece.tensor]) {
+    for_groups<kVector<T>>(piece, add);
+  } else {
+    for_groups<1>(piece, add);
   }
   total = block_sum<kThreads>(total);
   if (threadIdx.x == 0) {

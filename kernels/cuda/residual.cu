@@ -1,3 +1,5 @@
+// Through map.cuh, 16 bytes a thread. Floor on an H100 at 3.35 TB/s, forward and backward: two floats read and one
+// written, 0.36 ms for the 100 million of (512, 64, 96, 32); 90 % of that is to be expected.
 #include "kernels/cuda/map.cuh"
 #include "kernels/dispatch.h"
 #include "kernels/residual.h"

@@ -73,6 +73,22 @@ __device__ __forceinline__ void store_four(T* x, const T (&values)[4]) {
   }
 }
 
+/// The first `left` of four neighbouring values to memory; as one or two wide stores where `wide` says that the address
+/// is aligned for them and all four exist.
+template <class T>
+__device__ __forceinline__ void store_some(T* to, const T (&values)[4], std::int64_t left, bool wide) {
+  if (wide && left >= 4) {
+    store_four(to, values);
+    return;
+  }
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    if (j < left) {
+      to[j] = values[j];
+    }
+  }
+}
+
 /// sum[i][j] += the product of lines row + i of `a` and column + j of `b`, over the depth of the tiles.
 template <class T, int rows, int columns, int depth>
 __device__ __forceinline__ void multiply_add(const Tile<T, rows, depth>& a, int row, const Tile<T, columns, depth>& b,

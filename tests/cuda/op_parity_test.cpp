@@ -2,19 +2,13 @@
 // float.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <array>
 #include <cmath>
-#include <string_view>
 
 #include "tests/cuda/gpu.h"
 #include "tests/op_cases.h"
 
 namespace earmark::testing {
 namespace {
-
-/// Operations that have no CUDA kernel yet.
-constexpr std::array<std::string_view, 3> kMissing{"conv/", "batch_norm/", "normalized_attention/"};
 
 /// The value and every input's gradient, in order, brought to the CPU in double.
 std::vector<Tensor> results(const OpCase& c, DType dtype, Device device) {
@@ -56,15 +50,7 @@ TEST_P(OnTheGpu, ErrsAtMostTwiceAsMuchAsTheCpu) {
   }
 }
 
-std::vector<OpCase> cases_with_kernels() {
-  std::vector<OpCase> present;
-  std::ranges::copy_if(op_cases(), std::back_inserter(present), [](const OpCase& c) {
-    return std::ranges::none_of(kMissing, [&](std::string_view prefix) { return c.name.starts_with(prefix); });
-  });
-  return present;
-}
-
-INSTANTIATE_TEST_SUITE_P(Ops, OnTheGpu, ::testing::ValuesIn(cases_with_kernels()),
+INSTANTIATE_TEST_SUITE_P(Ops, OnTheGpu, ::testing::ValuesIn(op_cases()),
                          [](const auto& param) { return test_name(param.param); });
 
 }  // namespace

@@ -20,10 +20,29 @@ double rms(std::span<const float> x) {
   return std::sqrt(sum / static_cast<double>(x.size()));
 }
 
+Tensor row_of(std::vector<float>& x) {
+  return Tensor({1, static_cast<std::int64_t>(x.size())}, DType::f32, x.data(), nullptr);
+}
+
+void filter(Pass pass, double cutoff, std::vector<float>& x) {
+  kernels::Equalizer equalizer{.filters = true};
+  const auto sections = butterworth(pass, cutoff, 16000);
+  std::copy(sections.begin(), sections.end(), equalizer.sections.begin());
+  kernels::equalize({row_of(x), std::span(&equalizer, 1)});
+}
+
+/// Positive `index` of step 0 under seed 1.
+void augment_waveform(const AugmentOptions& options, std::int64_t index, std::vector<float>& x) {
+  augment_waveforms(options, 1, 0, std::span(&index, 1), 16000, row_of(x));
+}
+void augment_segment(const AugmentOptions& options, std::int64_t index, const Tensor& x) {
+  augment_features(options, 1, 0, std::span(&index, 1), x);
+}
+
 double gain_db(Pass pass, double cutoff, double hz) {
   std::vector<float> x = testing::sine(hz, 1);
   const double before = rms(std::span(x).subspan(4000));
-  filter(pass, cutoff, 16000, x);
+  filter(pass, cutoff, x);
   return 20 * std::log10(rms(std::span(x).subspan(4000)) / before);
 }
 
@@ -34,17 +53,16 @@ TEST(Filter, IsAFourthOrderButterworth) {
   EXPECT_NEAR(gain_db(Pass::high, 1000, 1000), -3.01, 0.05);
   EXPECT_NEAR(gain_db(Pass::high, 1000, 6000), 0, 0.01);
   EXPECT_NEAR(gain_db(Pass::high, 1000, 500), -24.2, 0.5);
-  std::vector<float> x(10);
-  EXPECT_THROW(filter(Pass::low, 8000, 16000, x), Error);
+  EXPECT_THROW(butterworth(Pass::low, 8000, 16000), Error);
 }
 
 TEST(Augment, OffChangesNothing) {
   std::vector<float> x = testing::melody(0.5);
   const std::vector<float> before = x;
-  augment_waveform({}, 1, 2, 3, 16000, x);
+  augment_waveform({}, 3, x);
   EXPECT_EQ(x, before);
   const Tensor features = Tensor::full({1, 8, 12, 1}, 3);
-  augment_features({}, 1, 2, 3, features);
+  augment_segment({}, 3, features);
   EXPECT_TRUE(std::ranges::all_of(features.values<float>(), [](float v) { return v == 3; }));
 }
 
@@ -53,7 +71,7 @@ TEST(Augment, GainStaysInRange) {
   double most = -100;
   for (std::int64_t i = 0; i < 200; ++i) {
     std::vector<float> x(10, 1.0F);
-    augment_waveform({.gain_db = 6}, 1, 0, i, 16000, x);
+    augment_waveform({.gain_db = 6}, i, x);
     const double db = 20 * std::log10(static_cast<double>(x[0]));
     least = std::min(least, db);
     most = std::max(most, db);
@@ -69,7 +87,7 @@ TEST(Augment, BandLimitsAreAppliedAsOftenAsAsked) {
   int changed = 0;
   for (std::int64_t i = 0; i < 200; ++i) {
     std::vector<float> x = before;
-    augment_waveform({.band_limit_probability = 0.25}, 1, 0, i, 16000, x);
+    augment_waveform({.band_limit_probability = 0.25}, i, x);
     changed += x != before ? 1 : 0;
     EXPECT_TRUE(std::ranges::all_of(x, [](float v) { return std::isfinite(v); }));
   }
@@ -85,8 +103,8 @@ TEST(Augment, MasksAreRectanglesOfTheMean) {
   bool masked = false;
   for (std::int64_t index = 0; index < 20; ++index) {
     const Tensor y = x.clone();
-    augment_features({.time_masks = 1, .time_mask_frames = 5, .frequency_masks = 1, .frequency_mask_bands = 4}, 1, 0,
-                     index, y);
+    augment_segment({.time_masks = 1, .time_mask_frames = 5, .frequency_masks = 1, .frequency_mask_bands = 4}, index,
+                    y);
     int bands = 0;
     int frames = 0;
     for (std::int64_t f = 0; f < 20; ++f) {
@@ -115,8 +133,31 @@ TEST(Augment, MasksAreRectanglesOfTheMean) {
 TEST(Augment, MasksLargerThanTheSegmentFit) {
   const Tensor x = Tensor::full({1, 4, 6, 1}, 1);
   for (std::int64_t i = 0; i < 50; ++i) {
-    augment_features({.time_masks = 2, .time_mask_frames = 100, .frequency_masks = 2, .frequency_mask_bands = 100}, 1,
-                     0, i, x);
+    augment_segment({.time_masks = 2, .time_mask_frames = 100, .frequency_masks = 2, .frequency_mask_bands = 100}, i,
+                    x);
+  }
+}
+
+TEST(Augment, ManyAtOnceEqualEachAlone) {
+  const AugmentOptions options{
+      .gain_db = 6, .band_limit_probability = 0.6, .time_masks = 1, .frequency_masks = 2, .frequency_mask_bands = 3};
+  const std::vector<std::int64_t> indices = {4, 0, 7, 2, 9};
+  const std::vector<float> melody = testing::melody(0.3);
+  const Tensor together({5, 4800});
+  const Tensor features({5, 12, 20, 1});
+  for (std::int64_t row = 0; row < 5; ++row) {
+    std::copy(melody.begin(), melody.end(), together.mutable_data<float>() + row * 4800);
+    std::copy_n(melody.begin(), 240, features.mutable_data<float>() + row * 240);
+  }
+  augment_waveforms(options, 1, 0, indices, 16000, together);
+  augment_features(options, 1, 0, indices, features);
+  for (std::int64_t row = 0; row < 5; ++row) {
+    std::vector<float> alone = melody;
+    augment_waveform(options, indices[static_cast<std::size_t>(row)], alone);
+    EXPECT_TRUE(std::ranges::equal(alone, together.slice(row, row + 1).values<float>()));
+    const Tensor segment = Tensor::from<float>({1, 12, 20, 1}, std::span(melody).first(240));
+    augment_segment(options, indices[static_cast<std::size_t>(row)], segment);
+    EXPECT_TRUE(std::ranges::equal(segment.values<float>(), features.slice(row, row + 1).values<float>()));
   }
 }
 

@@ -173,6 +173,29 @@ TEST(BatchNorm, FoldsIntoTheConvolutionBefore) {
   EXPECT_LT(largest_difference(folded, want), 1e-12);
 }
 
+TEST(BatchNorm, IsAnAffineMapOfEachChannel) {
+  const Tensor x = normal({9, 5}, 1);
+  const Tensor variance = Tensor::full({5}, 0.7, DType::f64);
+  kernels::BatchNormForward f{.x = x,
+                              .mean = normal({5}, 2),
+                              .inverse_deviation = empty_like(variance),
+                              .gamma = normal({5}, 3),
+                              .beta = normal({5}, 4),
+                              .out = empty_like(x)};
+  kernels::batch_norm_inverse_deviation(variance, 0.1, f.inverse_deviation);
+  EXPECT_DOUBLE_EQ(f.inverse_deviation.data<double>()[4], 1 / std::sqrt(0.8));
+  const Tensor slope = empty_like(variance);
+  const Tensor offset = empty_like(variance);
+  kernels::batch_norm_affine(f, slope, offset);
+  kernels::batch_norm_forward(f);
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    const double y = x.data<double>()[i] * slope.data<double>()[i % 5] + offset.data<double>()[i % 5];
+    EXPECT_NEAR(f.out.data<double>()[i], y, 1e-14);
+  }
+  EXPECT_THROW(kernels::batch_norm_affine(f, slope, Tensor({4}, DType::f64)), Error);
+  EXPECT_THROW(kernels::batch_norm_inverse_deviation(variance, 0.1, Tensor({5})), Error) << "of another type";
+}
+
 TEST(BatchNorm, RefusesWhatDoesNotFit) {
   const Tensor x({4, 3});
   EXPECT_THROW(statistics_of(Tensor({0, 3})), Error);

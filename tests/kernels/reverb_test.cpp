@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -49,7 +51,8 @@ TEST_P(ReverbCases, EqualsTheLinearConvolution) {
   const std::vector<float> rir = noise(c.rir, 2);
   const std::int64_t size = c.fft_size > 0 ? c.fft_size : reverb_fft_size(c.samples, c.skip, c.rir);
   const Tensor out({1, c.samples - c.skip});
-  reverb({Tensor::from<float>({1, c.samples}, x), rir_spectrum(rir, size), c.skip, c.delay, c.rir, out});
+  const RoomResponse room{rir_spectrum(rir, size), c.delay, c.rir};
+  reverb({Tensor::from<float>({1, c.samples}, x), std::span(&room, 1), c.skip, out});
   const std::vector<double> wanted = naive(x, rir, c.skip, c.delay);
   const double tolerance = 2e-5 * std::sqrt(static_cast<double>(c.rir)) + 1e-5;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
@@ -67,12 +70,28 @@ TEST(Reverb, RowsAreIndependent) {
   const std::vector<float> rir = noise(64, 3);
   const Tensor x = Tensor::from<float>({2, 100}, noise(200, 4));
   const Tensor both({2, 80});
-  const Tensor spectrum = rir_spectrum(rir, reverb_fft_size(100, 20, 64));
-  reverb({x, spectrum, 20, 3, 64, both});
+  const RoomResponse room{rir_spectrum(rir, reverb_fft_size(100, 20, 64)), 3, 64};
+  reverb({x, std::span(&room, 1), 20, both});
   const Tensor second({1, 80});
-  reverb({x.slice(1, 2), spectrum, 20, 3, 64, second});
+  reverb({x.slice(1, 2), std::span(&room, 1), 20, second});
   for (std::int64_t i = 0; i < 80; ++i) {
     EXPECT_EQ(both.data<float>()[80 + i], second.data<float>()[i]);
+  }
+}
+
+TEST(Reverb, EachRowMayHaveItsOwnRoom) {
+  const Tensor x = Tensor::from<float>({2, 100}, noise(200, 4));
+  std::vector<RoomResponse> rooms;
+  for (const std::int64_t length : {64, 20}) {
+    const std::vector<float> rir = noise(length, static_cast<std::uint64_t>(length));
+    rooms.push_back({rir_spectrum(rir, reverb_fft_size(100, 20, length)), length / 3, length});
+  }
+  const Tensor both({2, 80});
+  reverb({x, rooms, 20, both});
+  for (std::int64_t row = 0; row < 2; ++row) {
+    const Tensor alone({1, 80});
+    reverb({x.slice(row, row + 1), std::span(rooms).subspan(static_cast<std::size_t>(row), 1), 20, alone});
+    EXPECT_TRUE(std::ranges::equal(alone.values<float>(), both.slice(row, row + 1).values<float>()));
   }
 }
 
@@ -83,11 +102,14 @@ TEST(Reverb, TrainingSegmentsTakeOneBlockOf32768) {
 
 TEST(Reverb, BadArgumentsAreRefused) {
   const std::vector<float> rir(10, 1.0F);
-  const Tensor spectrum = rir_spectrum(rir, 64);
+  const std::array<RoomResponse, 2> rooms{{{rir_spectrum(rir, 64), 0, 10}, {rir_spectrum(rir, 64), 10, 10}}};
   const Tensor x({1, 40});
   const Tensor out({1, 30});
-  EXPECT_THROW(reverb({x, spectrum, 5, 0, 10, out}), Error);
-  EXPECT_THROW(reverb({x, spectrum, 10, 10, 10, out}), Error);
+  EXPECT_NO_THROW(reverb({x, std::span(rooms).first(1), 10, out}));
+  EXPECT_THROW(reverb({x, std::span(rooms).first(1), 5, out}), Error);
+  EXPECT_THROW(reverb({x, std::span(rooms).last(1), 10, out}), Error);
+  EXPECT_THROW(reverb({x, rooms, 10, out}), Error);
+  EXPECT_THROW(reverb({x, {}, 10, out}), Error);
   EXPECT_THROW(rir_spectrum(rir, 8), Error);
   EXPECT_THROW(reverb_fft_size(100, 0, 1 << 18), Error);
 }

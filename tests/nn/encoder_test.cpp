@@ -240,6 +240,19 @@ TEST(Encoder, RefusesOtherShapesAndUnknownTypes) {
   EXPECT_THROW(make_encoder(options), Error);
 }
 
+TEST(Encoder, MovingDropsGradientsAndChangesNothingElse) {
+  const auto encoder = trained(tiny());
+  const Tensor x = random_segments(3, tiny(), 5);
+  const Tensor before = encoder->embed(x);
+  nt_xent(encoder->forward(Variable(random_segments(4, tiny()))), 0.1).loss.backward();
+  EXPECT_EQ(encoder->device(), Device{});
+  encoder->to(Device{});
+  EXPECT_FALSE(encoder->parameters().front().variable.grad());
+  const Tensor moved = encoder->embed(x);
+  EXPECT_FALSE(same_bits(before, moved)) << "one more batch moved the running statistics";
+  EXPECT_TRUE(same_bits(moved, encoder->embed(x)));
+}
+
 TEST(Encoder, EmbedsNothingToNothing) {
   EXPECT_EQ(make_encoder(tiny())->embed(Tensor({0, 17, 20, 1})).shape(), (Shape{0, 8}));
 }

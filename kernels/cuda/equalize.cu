@@ -1,0 +1,69 @@
+// A warp for each row. It brings kTile samples at a time into shared memory, times the gain; one lane runs the sections
+// over them, which nothing can be shared out of: every sample waits for the one before it; and the warp takes them
+// back. A row without filters is only scaled. Floor: 8 bytes a sample over 3.35 TB/s (H100): 12 us for 320 rows of
+// 15,872 samples. Filtered rows take what their recursion takes, 20 operations in double and some 45 cycles a sample:
+// 0.4 ms, whether it is one row or 500, since they sit on different multiprocessors; the training step beside it does
+// not wait.
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/upload.h"
+#include "kernels/equalize.h"
+
+namespace earmark::kernels::cuda {
+namespace {
+
+constexpr int kTile = 512;
+
+struct State {
+  double s1 = 0, s2 = 0;
+};
+
+__device__ __forceinline__ double step(const FilterSection& f, State& state, double x) {
+  const double y = f.b0 * x + state.s1;
+  state.s1 = f.b1 * x - f.a1 * y + state.s2;
+  state.s2 = f.b2 * x - f.a2 * y;
+  return y;
+}
+
+__global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t samples, const Equalizer* equalizers) {
+  __shared__ float tile[kTile];
+  const int lane = threadIdx.x;
+  const Equalizer& mine = equalizers[blockIdx.x];
+  const FilterSection first = mine.sections[0];
+  const FilterSection second = mine.sections[1];
+  const FilterSection third = mine.sections[2];
+  const FilterSection fourth = mine.sections[3];
+  const bool filters = mine.filters;
+  const float gain = mine.gain;
+  State states[4];
+  x += blockIdx.x * samples;
+  for (std::int64_t begin = 0; begin < samples; begin += kTile) {
+    const int here = static_cast<int>(samples - begin < kTile ? samples - begin : kTile);
+    for (int i = lane; i < here; i += 32) {
+      tile[i] = gain * x[begin + i];
+    }
+    __syncwarp();
+    if (filters && lane == 0) {
+      for (int i = 0; i < here; ++i) {
+        double y = step(first, states[0], static_cast<double>(tile[i]));
+        y = step(second, states[1], y);
+        y = step(third, states[2], y);
+        tile[i] = static_cast<float>(step(fourth, states[3], y));
+      }
+    }
+    __syncwarp();
+    for (int i = lane; i < here; i += 32) {
+      x[begin + i] = tile[i];
+    }
+    __syncwarp();
+  }
+}
+
+}  // namespace
+
+void equalize(const Equalize& args) {
+  const Tensor equalizers = upload(args.rows, args.x.device());
+  launch(equalize_kernel, blocks(args.x.dim(0), 32), args.x.mutable_data<float>(), args.x.dim(1),
+         uploaded<Equalizer>(equalizers));
+}
+
+}  // namespace earmark::kernels::cuda

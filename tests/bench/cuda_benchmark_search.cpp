@@ -1,0 +1,115 @@
+// Hashes, the exact scan, sequence scores and votes.
+#include <numeric>
+
+#include "kernels/hash.h"
+#include "kernels/inner_product.h"
+#include "kernels/score.h"
+#include "kernels/vote.h"
+#include "tests/bench/cuda_benchmark.h"
+#include "tests/op_cases.h"
+
+namespace earmark::testing {
+namespace {
+
+constexpr Device kGpu{Backend::cuda, 0};
+constexpr std::int64_t kDimension = 128;
+
+/// `rows` fingerprints on the GPU, of which a few thousand differ.
+Tensor fingerprints(std::int64_t rows) {
+  return gpu_normal({rows / 2048, 2048, kDimension}).reshape({rows, kDimension});
+}
+
+kernels::StoredRows stored_as(const Tensor& rows, DType dtype) {
+  if (dtype == DType::f32) {
+    return {rows, {}};
+  }
+  const Tensor host = rows.to(Device{});
+  const kernels::StoredRows narrow{Tensor(rows.shape(), dtype), dtype == DType::i8 ? Tensor({rows.dim(0)}) : Tensor()};
+  kernels::narrow_rows(host, narrow);
+  return {narrow.rows.to(kGpu), narrow.scales ? narrow.scales.to(kGpu) : Tensor()};
+}
+
+KernelCase scan_case(const BenchmarkSizes& s, std::int64_t queries, DType dtype) {
+  const auto rows = static_cast<double>(s.rows);
+  return {str("scan/", name_of(dtype), "_", queries, "_queries"),
+          rows * kDimension * static_cast<double>(size_of(dtype)), 2 * rows * kDimension * static_cast<double>(queries),
+          [=]() -> std::function<void()> {
+            const kernels::InnerProductTopK args{.queries = gpu_normal({queries, kDimension}, 1),
+                                                 .stored = stored_as(fingerprints(s.rows), dtype),
+                                                 .scores = gpu_empty({queries, 20}),
+                                                 .indices = Tensor({queries, 20}, DType::i64, kGpu)};
+            return [args] {
+              kernels::topk_begin(args);
+              kernels::inner_product_topk(args);
+            };
+          }};
+}
+
+KernelCase hash_case(const BenchmarkSizes& s) {
+  const std::int64_t points = s.rows / 16;
+  const auto count = static_cast<double>(points);
+  constexpr int kTables = 50;
+  return {"hash/50_tables", count * (4 * kDimension + 4 * kTables), count * 3 * kTables * 7 * kDimension,
+          [=]() -> std::function<void()> {
+            const auto family =
+                std::make_shared<kernels::HashFamily>(kernels::make_hash_family(kDimension, kTables, 18, 1, 5));
+            const Tensor from = fingerprints(points);
+            const Tensor buckets({points, kTables}, DType::i32, kGpu);
+            return [=] { kernels::cross_polytope_hash({from, family.get(), buckets, 0}); };
+          }};
+}
+
+Tensor integers(std::int64_t count, std::int64_t first, std::int64_t step) {
+  const Tensor out({count}, DType::i64);
+  for (std::int64_t i = 0; i < count; ++i) {
+    out.mutable_data<std::int64_t>()[i] = first + i * step;
+  }
+  return out.to(kGpu);
+}
+
+/// A thousand candidates of a query of 50 fingerprints.
+KernelCase score_case(const BenchmarkSizes& s) {
+  const std::int64_t candidates = s.rows / 1024;
+  constexpr std::int64_t kQueries = 50;
+  const double products = static_cast<double>(candidates) * kQueries * kDimension;
+  return {"score/50_rows", 4 * products, 2 * products, [=]() -> std::function<void()> {
+            const Tensor none = integers(candidates, 0, 0);
+            const kernels::SequenceScore args{.queries = gpu_normal({kQueries, kDimension}, 1),
+                                              .stored = {fingerprints(s.rows), {}},
+                                              .starts = integers(candidates, 0, 1000),
+                                              .begins = none,
+                                              .ends = integers(candidates, s.rows, 0),
+                                              .scores = gpu_empty({candidates})};
+            return [args] { kernels::sequence_score(args); };
+          }};
+}
+
+/// What 50 queries of 20 neighbours each propose, and its two copies back to the host.
+KernelCase vote_case(const BenchmarkSizes& s) {
+  constexpr std::int64_t kHits = 1000;
+  return {"vote/1000_hits", 16.0 * kHits, 2.0 * kHits * kHits, [=]() -> std::function<void()> {
+            const kernels::OffsetVote args{.hits = integers(kHits, 1, s.rows / kHits - 1).reshape({50, 20}),
+                                           .similarities = gpu_normal({50, 20}),
+                                           .track_rows = integers(65, 0, s.rows / 64),
+                                           .ratio = 1,
+                                           .tracks = Tensor({kHits}, DType::i64, kGpu),
+                                           .starts = Tensor({kHits}, DType::i64, kGpu),
+                                           .votes = Tensor({kHits}, DType::i32, kGpu),
+                                           .sums = gpu_empty({kHits})};
+            return [args] { kernels::offset_vote(args); };
+          }};
+}
+
+}  // namespace
+
+std::vector<KernelCase> search_kernel_cases(const BenchmarkSizes& s) {
+  return {scan_case(s, 1, DType::f32),
+          scan_case(s, 32, DType::f32),
+          scan_case(s, 32, DType::f16),
+          scan_case(s, 32, DType::i8),
+          hash_case(s),
+          score_case(s),
+          vote_case(s)};
+}
+
+}  // namespace earmark::testing

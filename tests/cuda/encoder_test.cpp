@@ -1,0 +1,140 @@
+// The whole network on a GPU: what it embeds, its gradients, and a few steps of training, against the CPU.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "autograd/functions.h"
+#include "nn/model.h"
+#include "tests/cuda/gpu.h"
+#include "tests/op_cases.h"
+#include "train/adam.h"
+
+namespace earmark::testing {
+namespace {
+
+class GpuEncoder : public GpuTest {};
+
+nn::EncoderOptions small() {
+  nn::EncoderOptions options;
+  options.width = 4;
+  options.bands = 16;
+  options.frames = 12;
+  options.embedding = 8;
+  options.head_hidden = 4;
+  return options;
+}
+
+Tensor segments(std::int64_t count, DType dtype, std::uint64_t seed) {
+  return draw({count, small().bands, small().frames, 1}, Domain::normal, dtype, seed);
+}
+
+double distance(const Tensor& a, const Tensor& b) {
+  const Tensor x = a.to(Device{}).to(DType::f64);
+  const Tensor y = b.to(Device{}).to(DType::f64);
+  EXPECT_EQ(x.shape(), y.shape());
+  double square = 0;
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    square += std::pow(x.data<double>()[i] - y.data<double>()[i], 2);
+  }
+  return std::sqrt(square);
+}
+
+double length(const Tensor& t) { return distance(t, zeros_like(t)); }
+
+/// The network after two batches, so that running statistics have moved.
+std::shared_ptr<nn::Encoder> make(DType dtype, Device device) {
+  const auto encoder = nn::make_encoder(small(), 3, dtype);
+  encoder->to(device);
+  for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+    encoder->forward(Variable(segments(4, dtype, seed).to(device)));
+  }
+  return encoder;
+}
+
+TEST_F(GpuEncoder, EmbedsAsTheCpu) {
+  const auto cpu = make(DType::f32, {});
+  const auto gpu = make(DType::f32, kGpu);
+  for (const std::int64_t count : {1, 5}) {
+    const Tensor x = segments(count, DType::f32, 7);
+    const Tensor got = gpu->embed(x.to(kGpu));
+    EXPECT_EQ(got.device(), kGpu);
+    EXPECT_LT(distance(got, cpu->embed(x)), 2e-5) << count;
+  }
+  EXPECT_EQ(gpu->embed(segments(0, DType::f32, 7).to(kGpu)).shape(), (Shape{0, 8}));
+  gpu->set_training(false);
+  const Tensor x = segments(2, DType::f32, 8).to(kGpu);
+  EXPECT_LT(distance(gpu->forward(Variable(x)).value(), gpu->embed(x)), 2e-5);
+}
+
+TEST_F(GpuEncoder, GradientsErrAsLittleAsTheCpus) {
+  const auto gradients = [](DType dtype, Device device) {
+    const auto encoder = nn::make_encoder(small(), 3, dtype);
+    encoder->to(device);
+    const Variable y = encoder->forward(Variable(segments(4, dtype, 5).to(device)));
+    nt_xent(y, 0.1).loss.backward();
+    std::vector<Tensor> all{y.value()};
+    for (const nn::NamedParameter& parameter : encoder->parameters()) {
+      if (parameter.variable.grad()) {
+        EXPECT_EQ(parameter.variable.grad().device(), device);
+        all.push_back(parameter.variable.grad());
+      }
+    }
+    return all;
+  };
+  const std::vector<Tensor> exact = gradients(DType::f64, {});
+  const std::vector<Tensor> cpu = gradients(DType::f32, {});
+  const std::vector<Tensor> gpu = gradients(DType::f32, kGpu);
+  ASSERT_EQ(gpu.size(), exact.size());
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    EXPECT_LE(distance(gpu[i], exact[i]), 4 * distance(cpu[i], exact[i]) + 2e-6 * (1e-3 + length(exact[i]))) << i;
+  }
+}
+
+TEST_F(GpuEncoder, TrainsAsTheCpu) {
+  const auto losses = [](Device device) {
+    const auto encoder = nn::make_encoder(small(), 3);
+    encoder->to(device);
+    train::Adam adam(*encoder, {});
+    std::vector<double> all;
+    for (int step = 0; step < 4; ++step) {
+      const NtXentResult result = nt_xent(encoder->forward(Variable(segments(6, DType::f32, 5).to(device))), 0.1);
+      all.push_back(result.loss.value().item());
+      result.loss.backward();
+      EXPECT_TRUE(std::isfinite(adam.step(1e-3)));
+      encoder->weights_changed();
+    }
+    return all;
+  };
+  const std::vector<double> cpu = losses({});
+  const std::vector<double> gpu = losses(kGpu);
+  for (std::size_t i = 0; i < cpu.size(); ++i) {
+    EXPECT_NEAR(gpu[i], cpu[i], 1e-4) << "step " << i;
+  }
+  EXPECT_LT(gpu.back(), gpu.front());
+}
+
+TEST_F(GpuEncoder, MovesThereAndBack) {
+  const auto stays = make(DType::f32, {});
+  const auto moves = make(DType::f32, {});
+  const Variable before = moves->parameters().front().variable;
+  moves->to(kGpu);
+  EXPECT_EQ(moves->device(), kGpu);
+  EXPECT_EQ(before.value().device(), kGpu) << "variables stay the same";
+  EXPECT_THROW(moves->embed(segments(1, DType::f32, 7)), Error) << "segments on the CPU, weights on the GPU";
+  EXPECT_THROW(moves->forward(Variable(segments(1, DType::f32, 7))), Error);
+  moves->to({});
+  const Tensor x = segments(3, DType::f32, 7);
+  EXPECT_EQ(distance(moves->embed(x), stays->embed(x)), 0);
+}
+
+TEST_F(GpuEncoder, AModelOnAGpuIsTheSameModel) {
+  FeatureOptions features;
+  nn::EncoderOptions options = small();
+  const nn::Model model = nn::make_model(features, options, 5);
+  const std::string hash = nn::model_hash(model);
+  model.encoder->to(kGpu);
+  EXPECT_EQ(nn::model_hash(model), hash);
+}
+
+}  // namespace
+}  // namespace earmark::testing

@@ -1,0 +1,224 @@
+// What the heaviest kernels move, as the checking simulator counts it: every byte of their inputs once (or as often as
+// their headers say), in whole sectors of 32 bytes, and through shared memory without bank conflicts but for those that
+// the headers state.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cudasim/control.h"
+#include "kernels/batch_norm.h"
+#include "kernels/inner_product.h"
+#include "kernels/nt_xent.h"
+#include "kernels/optimizer.h"
+#include "kernels/reduce.h"
+#include "kernels/residual.h"
+#include "kernels/spectral_temporal_attention.h"
+#include "tests/cuda/gpu.h"
+#include "tests/op_cases.h"
+
+namespace earmark::testing {
+namespace {
+
+/// What threads asked for, and what the memory system makes of it: sectors of 32 bytes, or passes over the banks.
+struct Access {
+  double least = 0;
+  double transactions = 0;
+
+  double asked() const { return 32 * least; }  // bytes, in whole sectors for each request
+  double moved() const { return 32 * transactions; }
+};
+
+struct Traffic {
+  Access read;
+  Access written;
+  Access shared;
+  std::string lines;  // all of it, line by line, for messages
+};
+
+Traffic traffic_of(const std::function<void()>& work) {
+  kernels::cuda::synchronize();
+  cudasim::record_traffic(true);
+  work();
+  Traffic traffic;
+  for (const cudasim::LineTraffic& line : cudasim::traffic_of("")) {
+    const bool shared = line.space == cudasim::Space::shared;
+    Access& access = shared ? traffic.shared : line.write ? traffic.written : traffic.read;
+    access.least += static_cast<double>(line.least);
+    access.transactions += static_cast<double>(line.transactions);
+  }
+  traffic.lines = cudasim::traffic_table("");
+  cudasim::record_traffic(false);
+  return traffic;
+}
+
+class GpuTraffic : public GpuTest {
+ protected:
+  void SetUp() override {
+    GpuTest::SetUp();
+    if (!cudasim::check_build()) {
+      GTEST_SKIP() << "accesses are counted by the checking build alone";
+    }
+  }
+};
+
+Tensor on_gpu(const Shape& shape, Domain domain = Domain::normal, std::uint64_t stream = 0) {
+  return draw(shape, domain, DType::f32, 5, stream).to(kGpu);
+}
+
+double bytes(std::initializer_list<Tensor> tensors) {
+  double total = 0;
+  for (const Tensor& t : tensors) {
+    total += static_cast<double>(t.bytes());
+  }
+  return total;
+}
+
+/// `asked`: bytes that have to be requested; `slack`: how much more may be.
+void expect_moved(const Access& access, double asked, double slack, const char* what, const std::string& lines) {
+  EXPECT_GE(access.asked(), asked) << what << '\n' << lines;
+  EXPECT_LE(access.asked(), asked * (1 + slack)) << what << '\n' << lines;
+  EXPECT_LE(access.moved(), asked * (1 + 2 * slack)) << what << ": sectors are not used whole\n" << lines;
+}
+
+kernels::AttentionForward attention(const Shape& shape) {
+  const std::int64_t channels = shape[3];
+  const Tensor x = on_gpu(shape);
+  return {.x = x,
+          .w_spectral = on_gpu({channels, shape[2]}, Domain::normal, 1),
+          .w_temporal = on_gpu({channels, shape[1]}, Domain::normal, 2),
+          .out = empty_like(x),
+          .spectral = Tensor({shape[0], shape[1], channels}, DType::f32, kGpu),
+          .temporal = Tensor({shape[0], shape[2], channels}, DType::f32, kGpu)};
+}
+
+TEST_F(GpuTraffic, AttentionReadsItsInputOnce) {
+  const kernels::AttentionForward a = attention({2, 32, 48, 16});
+  const Traffic t = traffic_of([&] { kernels::spectral_temporal_attention_forward(a); });
+  expect_moved(t.read, bytes({a.x}), 0.1, "read", t.lines);
+  expect_moved(t.written, bytes({a.out, a.spectral, a.temporal}), 0.01, "written", t.lines);
+  EXPECT_LE(t.shared.transactions, 1.25 * t.shared.least) << t.lines;
+}
+
+TEST_F(GpuTraffic, AttentionsGradientReadsDoutThreeTimes) {
+  const kernels::AttentionForward f = attention({2, 32, 48, 16});
+  kernels::spectral_temporal_attention_forward(f);
+  const kernels::AttentionBackward b{.forward = f,
+                                     .dout = on_gpu(f.x.shape(), Domain::normal, 3),
+                                     .dx = empty_like(f.x),
+                                     .dw_spectral = empty_like(f.w_spectral),
+                                     .dw_temporal = empty_like(f.w_temporal)};
+  const Traffic t = traffic_of([&] { kernels::spectral_temporal_attention_backward(b); });
+  expect_moved(t.read, bytes({f.x, b.dout, b.dout, b.dout}), 0.1, "read", t.lines);
+  expect_moved(t.written, bytes({b.dx}), 0.1, "written", t.lines);
+  EXPECT_LE(t.shared.transactions, 1.25 * t.shared.least) << t.lines;
+}
+
+/// Each of the tiles of 64 anchors meets each of the tiles of 64 keys; embeddings come from L2 as often.
+TEST_F(GpuTraffic, NtXentReadsEachEmbeddingOncePerTile) {
+  const Tensor z = on_gpu({128, 128}, Domain::unit_rows);
+  const Tensor scalar({}, DType::f32, kGpu);
+  const kernels::NtXent f{.anchors = z,
+                          .keys = z,
+                          .loss = scalar,
+                          .top1 = empty_like(scalar),
+                          .logsumexp = Tensor({128}, DType::f32, kGpu)};
+  const Traffic forward = traffic_of([&] { kernels::nt_xent(f); });
+  constexpr double kTiles = 2;
+  expect_moved(forward.read, kTiles * bytes({z, z}), 0.1, "read", forward.lines);
+  EXPECT_LE(forward.shared.transactions, 1.05 * forward.shared.least) << forward.lines;
+
+  const kernels::NtXentBackward b{f, Tensor::full({}, 1, DType::f32, kGpu), empty_like(z), empty_like(z)};
+  const Traffic backward = traffic_of([&] { kernels::nt_xent_backward(b); });
+  // For either side's gradient the products again, then the other side's embeddings; and its two parts are added up.
+  expect_moved(backward.read, 2 * kTiles * bytes({z, z, z}) + 2 * 2 * bytes({z}), 0.15, "read", backward.lines);
+  expect_moved(backward.written, 2 * 2 * bytes({z}) + 2 * bytes({z}), 0.01, "written", backward.lines);
+  EXPECT_LE(backward.shared.transactions, 1.05 * backward.shared.least) << backward.lines;
+}
+
+TEST_F(GpuTraffic, AdamReadsAndWritesEachParameterOnce) {
+  std::vector<kernels::AdamParameter> parameters;
+  for (const std::int64_t size : {4096, 1000, 6000}) {
+    const Tensor value = on_gpu({size});
+    parameters.push_back({value, on_gpu({size}, Domain::normal, 1), Tensor::zeros({size}, DType::f32, kGpu),
+                          Tensor::zeros({size}, DType::f32, kGpu)});
+  }
+  const Traffic t = traffic_of([&] { kernels::adam_step(parameters, {}); });
+  const double count = 4096 + 1000 + 6000;
+  EXPECT_EQ(t.read.asked(), 16 * count) << t.lines;
+  EXPECT_EQ(t.written.asked(), 12 * count) << t.lines;
+  EXPECT_EQ(t.read.transactions, t.read.least) << t.lines;
+  EXPECT_EQ(t.written.transactions, t.written.least) << t.lines;
+}
+
+TEST_F(GpuTraffic, ColumnSumsReadTheirInputOnce) {
+  const Tensor x = on_gpu({6000, 32});
+  const Tensor out({32}, DType::f32, kGpu);
+  const Traffic t = traffic_of([&] { kernels::sum(x, out); });
+  expect_moved(t.read, bytes({x}), 0.1, "read", t.lines);
+  EXPECT_EQ(t.shared.transactions, t.shared.least) << t.lines;
+}
+
+TEST_F(GpuTraffic, BatchNormalisationReadsXOnceAPass) {
+  const Tensor x = on_gpu({2, 32, 48, 32});
+  const auto channels = [](std::uint64_t stream) { return on_gpu({32}, Domain::positive, stream); };
+  kernels::BatchNormStatistics s;
+  s.x = x;
+  s.mean = channels(1);
+  s.inverse_deviation = channels(2);
+  const Traffic statistics = traffic_of([&] { kernels::batch_norm_statistics(s); });
+  expect_moved(statistics.read, bytes({x}), 0.15, "statistics", statistics.lines);
+  EXPECT_EQ(statistics.shared.transactions, statistics.shared.least) << statistics.lines;
+
+  const kernels::BatchNormForward f{.x = x,
+                                    .mean = s.mean,
+                                    .inverse_deviation = s.inverse_deviation,
+                                    .gamma = channels(3),
+                                    .beta = channels(4),
+                                    .relu = true,
+                                    .out = empty_like(x)};
+  const Traffic forward = traffic_of([&] { kernels::batch_norm_forward(f); });
+  expect_moved(forward.read, bytes({x}), 0.15, "forward", forward.lines);
+  EXPECT_EQ(forward.written.moved(), bytes({x})) << forward.lines;
+
+  const Tensor dout = on_gpu(x.shape(), Domain::normal, 5);
+  const kernels::BatchNormBackward b{
+      .forward = f, .dout = dout, .dx = empty_like(x), .dgamma = empty_like(f.gamma), .dbeta = empty_like(f.beta)};
+  const Traffic backward = traffic_of([&] { kernels::batch_norm_backward(b); });
+  expect_moved(backward.read, 2 * bytes({x, dout}), 0.15, "backward", backward.lines);
+  EXPECT_EQ(backward.shared.transactions, backward.shared.least) << backward.lines;
+}
+
+/// A block holds 32 queries; it reads them again for every 128 rows, out of L1.
+TEST_F(GpuTraffic, TheScanReadsTheDatabaseOnceForThirtyTwoQueries) {
+  const Tensor rows = on_gpu({4096, 128}, Domain::unit_rows);
+  const Tensor queries = on_gpu({32, 128}, Domain::unit_rows, 1);
+  const kernels::InnerProductTopK args{.queries = queries,
+                                       .stored = {rows, {}},
+                                       .scores = Tensor({32, 4}, DType::f32, kGpu),
+                                       .indices = Tensor({32, 4}, DType::i64, kGpu)};
+  kernels::topk_begin(args);
+  const Traffic t = traffic_of([&] { kernels::inner_product_topk(args); });
+  const double again = bytes({queries}) * (4096 / 128);
+  expect_moved(t.read, bytes({rows}) + again, 0.15, "read", t.lines);
+  EXPECT_LE(t.shared.transactions, 1.05 * t.shared.least) << t.lines;
+}
+
+/// The counting itself: a row of a tall matrix read column by column would be eight times the sectors.
+TEST_F(GpuTraffic, UnalignedOperandsCostASectorMore) {
+  const Tensor x = on_gpu({1025});
+  const Tensor out({1024}, DType::f32, kGpu);
+  const Traffic aligned = traffic_of([&] {
+    kernels::residual_relu_forward({x.slice(0, 1024), x.slice(0, 1024), out});
+  });
+  const Traffic shifted = traffic_of([&] {
+    kernels::residual_relu_forward({x.slice(1, 1025), x.slice(1, 1025), out});
+  });
+  EXPECT_EQ(aligned.read.least, shifted.read.least);
+  EXPECT_EQ(aligned.read.transactions, aligned.read.least) << aligned.lines;
+  EXPECT_GT(shifted.read.transactions, shifted.read.least) << shifted.lines;
+}
+
+}  // namespace
+}  // namespace earmark::testing

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# One step of tools/gpu_suite.sh, which says in the environment what to build where and how large everything is:
+#   SUITE_PRESET SUITE_BUILD SUITE_WORK SUITE_REHEARSE=yes|no  tools/gpu_steps.sh STEP
+# Exit code 77: what the step needs is not on this machine; the last line of output says what.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bin=$PWD/$SUITE_BUILD/bin
+work=$SUITE_WORK
+peers=$work/peers
+
+# size FULL SMALL: the one that this run wants.
+size() { if [[ $SUITE_REHEARSE == yes ]]; then echo "$2"; else echo "$1"; fi; }
+
+needs() {
+  command -v "$1" >/dev/null && return
+  echo "$1 is not installed"
+  exit 77
+}
+
+build() {
+  local settings=()
+  [[ $SUITE_REHEARSE == yes ]] || settings+=(-B "$SUITE_BUILD" -DCMAKE_CUDA_ARCHITECTURES=native)
+  cmake --preset "$SUITE_PRESET" "${settings[@]}"
+  cmake --build "$SUITE_BUILD" --target cuda_tests cuda_benchmark train index search compose bench
+}
+
+tests() { "$bin/cuda_tests" --gtest_brief=1 --gtest_filter="$(size '*' '*GpuReduce*:*GpuPermute*:*residual*')"; }
+
+# The sanitizer makes every kernel a hundred times slower: small cases only.
+sanitize() {
+  needs compute-sanitizer
+  compute-sanitizer --tool "$1" --error-exitcode 1 "$bin/cuda_tests" --gtest_brief=1 --gtest_filter="$2"
+}
+memcheck() { sanitize memcheck '*OnTheGpu*:*Optimizer*:*Hash*:*Vote*:*Score*'; }
+racecheck() { sanitize racecheck '*attention*:*nt_xent*:*batch_norm*:*GpuReduce*:*GpuPermute*'; }
+
+train_on() {
+  "$bin/train" configs/demo.yaml --device "$1" --out "$work/run-$1" --set "data.music=$work/music" \
+    --set "data.store=$work/pcm" --set data.rooms=4 --set validation.tracks=0 --set "train.steps=$(size 200 3)" \
+    --set "pairs.count=$(size 64 4)" --set "encoder.width=$(size 8 4)"
+}
+
+# Both devices draw the same batches from the seed: the first losses must agree to rounding; later ones drift apart, as
+# any two roundings do, but their means must not.
+training() {
+  "$bin/compose" "$work/music" --tracks "$(size 40 2)" --seconds "$(size 60 10)"
+  train_on cuda
+  train_on cpu
+  paste -d, <(cut -d, -f1,2 "$work/run-cpu/log.csv") <(cut -d, -f2 "$work/run-cuda/log.csv") | awk -F, '
+    NR == 1 { next }
+    {
+      difference = $2 > $3 ? $2 - $3 : $3 - $2
+      if ($1 <= 10 && difference > first) first = difference
+      cpu += $2; gpu += $3; ++steps
+    }
+    END {
+      if (!steps) exit 1
+      printf "%d steps: losses differ by at most %.2g in the first ten; their mean is %.5f on the GPU, %.5f on the CPU.\n",
+        steps, first, gpu / steps, cpu / steps
+      exit !(first < 1e-3 && gpu < 1.02 * cpu && gpu > 0.98 * cpu)
+    }'
+  printf 'At the end %s segments/s on the GPU, %s on the CPU.\n' "$(tail -n 1 "$work/run-cuda/log.csv" | cut -d, -f8)" \
+    "$(tail -n 1 "$work/run-cpu/log.csv" | cut -d, -f8)"
+}
+
+pytorch() {
+  python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null || {
+    echo "python3 has no torch that sees a GPU"
+    exit 77
+  }
+  python3 tests/bench/pytorch_kernels.py | tee "$peers"
+}
+
+kernels() {
+  local options=()
+  [[ ! -s $peers ]] || options+=(--peers "$peers")
+  [[ $SUITE_REHEARSE == no ]] || options+=(--small --repetitions 1)
+  "$bin/cuda_benchmark" "${options[@]}"
+}
+
+search_million() {
+  local -a options=(--device cuda --fingerprints "$(size 1000000 2000)" --repetitions "$(size 20 1)")
+  "$bin/bench" query "${options[@]}"
+  "$bin/bench" query --lsh "${options[@]}"
+}
+
+"$@"
