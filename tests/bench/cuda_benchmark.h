@@ -35,9 +35,7 @@ struct BenchmarkSizes {
 /// The parts of the list.
 std::vector<KernelCase> engine_kernel_cases(const BenchmarkSizes& s);    ///< elementwise, sums, permutes, optimiser
 std::vector<KernelCase> training_kernel_cases(const BenchmarkSizes& s);  ///< attention, head, loss
-/// Through cuDNN; in TF32 they may pass the card's peak in float.
-std::vector<KernelCase> convolution_kernel_cases(const BenchmarkSizes& s);
-std::vector<KernelCase> search_kernel_cases(const BenchmarkSizes& s);  ///< hashes, scan, scores, votes
+std::vector<KernelCase> search_kernel_cases(const BenchmarkSizes& s);    ///< hashes, scan, scores, votes
 
 /// Standard normal numbers on the GPU: those of one entry of the leading axis, repeated.
 Tensor gpu_normal(const Shape& shape, std::uint64_t stream = 0);

@@ -97,24 +97,13 @@ def attentions():
 
 
 def convolutions():
-    """3 x 3 in channels_last, which is N x F x T x C in memory."""
-    for halvings in (0, 1, 3):
+    for halvings in range(3):
         bands, frames, channels = BANDS >> halvings, FRAMES >> halvings, CHANNELS << halvings
-        extents = f"{bands}x{frames}x{channels}"
         x = normal(BATCH, channels, bands, frames).to(memory_format=torch.channels_last)
-        w = normal(channels, channels, 3, 3).to(memory_format=torch.channels_last)
-        dout = torch.randn_like(x)
-
-        def gradient(mask, x=x, w=w, dout=dout):
-            convolution_backward = torch.ops.aten.convolution_backward
-            return convolution_backward(dout, x, w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask)
-
-        for name, allowed in (("", False), ("_tf32", True)):
-            torch.backends.cudnn.allow_tf32 = allowed
-            yield f"conv/forward{name}_{extents}", lambda x=x, w=w: functional.conv2d(x, w, padding=1)
-            yield f"conv/input_gradient{name}_{extents}", lambda g=gradient: g([True, False, False])
-            yield f"conv/weight_gradient{name}_{extents}", lambda g=gradient: g([False, True, False])
-        torch.backends.cudnn.allow_tf32 = False
+        w, bias = normal(channels, channels, 3, 3).to(memory_format=torch.channels_last), normal(channels)
+        forward, backward = both_ways(lambda *v: functional.conv2d(*v, padding=1), x, w, bias)
+        yield f"conv/forward_{bands}x{frames}x{channels}", forward
+        yield f"conv/backward_{bands}x{frames}x{channels}", backward
 
 
 def head_and_loss():
@@ -143,7 +132,7 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     flush = torch.empty(256 << 20, dtype=torch.uint8, device="cuda")
-    for part in (engine, optimizer, attentions, convolutions, head_and_loss, search):
+    for part in (engine, optimizer, convolutions, attentions, head_and_loss, search):
         for name, run in part():
             print(f"{name}\t{milliseconds(run, flush):.4f}", flush=True)
 
