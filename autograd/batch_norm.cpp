@@ -1,25 +1,8 @@
 #include "autograd/batch_norm.h"
 
-#include <cmath>
-
 #include "kernels/batch_norm.h"
-#include "kernels/dispatch.h"
 
 namespace earmark {
-namespace {
-
-/// 1 / sqrt(variance + epsilon) of the running statistics.
-Tensor inverse_deviation(const Tensor& variance, double epsilon) {
-  const Tensor out = empty_like(variance);
-  dispatch_float(variance.dtype(), [&]<class T>() {
-    for (std::int64_t c = 0; c < variance.numel(); ++c) {
-      out.mutable_data<T>()[c] = static_cast<T>(1 / std::sqrt(static_cast<double>(variance.data<T>()[c]) + epsilon));
-    }
-  });
-  return out;
-}
-
-}  // namespace
 
 Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, const RunningStatistics& running,
                     const BatchNormOptions& options) {
@@ -41,7 +24,8 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
                                     .mean = f.mean,
                                     .inverse_deviation = f.inverse_deviation});
   } else {
-    f.inverse_deviation = inverse_deviation(running.variance, options.epsilon);
+    f.inverse_deviation = empty_like(running.variance);
+    kernels::batch_norm_inverse_deviation(running.variance, options.epsilon, f.inverse_deviation);
   }
   kernels::batch_norm_forward(f);
   const Tensor out = f.out;

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "kernels/batch_norm.h"
-#include "kernels/dispatch.h"
+#include "kernels/elementwise.h"
 
 namespace earmark {
 namespace {
@@ -11,25 +11,8 @@ namespace {
 /// Batch normalisation as x * slope + offset.
 kernels::AttentionPrologue prologue_of(const kernels::BatchNormForward& norm, const Tensor& residual) {
   const kernels::AttentionPrologue p{empty_like(norm.gamma), empty_like(norm.gamma), residual};
-  dispatch_float(norm.gamma.dtype(), [&]<class T>() {
-    T* slope = p.slope.mutable_data<T>();
-    T* offset = p.offset.mutable_data<T>();
-    for (std::int64_t c = 0; c < norm.gamma.numel(); ++c) {
-      slope[c] = norm.gamma.data<T>()[c] * norm.inverse_deviation.data<T>()[c];
-      const double shift = static_cast<double>(norm.mean.data<T>()[c]) * static_cast<double>(slope[c]);
-      offset[c] = static_cast<T>(static_cast<double>(norm.beta.data<T>()[c]) - shift);
-    }
-  });
+  kernels::batch_norm_affine(norm, p.slope, p.offset);
   return p;
-}
-
-/// dgamma = inverse_deviation * sum dz * (x - mean).
-void scale_channels(const Tensor& sums, const Tensor& factors) {
-  dispatch_float(sums.dtype(), [&]<class T>() {
-    for (std::int64_t c = 0; c < sums.numel(); ++c) {
-      sums.mutable_data<T>()[c] *= factors.data<T>()[c];
-    }
-  });
 }
 
 /// Gradients of x, gamma, beta, the residual and both attention weights.
@@ -47,7 +30,7 @@ std::vector<Tensor> backward(const kernels::BatchNormForward& norm, const kernel
                                      .dx_sum = dbeta,
                                      .dx_product = dgamma};
   kernels::spectral_temporal_attention_backward(b);
-  scale_channels(dgamma, norm.inverse_deviation);
+  kernels::mul(dgamma, norm.inverse_deviation, dgamma);  // dgamma = inverse_deviation * sum dz * (x - mean)
   const bool has_residual = static_cast<bool>(attention.prologue.residual);
   const Tensor dx = has_residual ? empty_like(norm.x) : dsum;  // in place where no one else wants dsum
   kernels::batch_norm_backward(

@@ -12,13 +12,17 @@ void check_channels(const Tensor& t, const Tensor& x, std::int64_t channels, std
         " (", channels, "), got ", name_of(t.dtype()), t.shape());
 }
 
+/// The vectors of `a` against one of element type and device `like`.
+void check_map(const BatchNormForward& a, const Tensor& like, std::int64_t channels) {
+  check_channels(a.mean, like, channels, "mean");
+  check_channels(a.inverse_deviation, like, channels, "inverse_deviation");
+  check_channels(a.gamma, like, channels, "gamma");
+  check_channels(a.beta, like, channels, "beta");
+}
+
 void check_forward(const BatchNormForward& a) {
   check(a.x.shape().rank() >= 1, "batch norm: x must have a channel axis");
-  const std::int64_t channels = a.x.dim(-1);
-  check_channels(a.mean, a.x, channels, "mean");
-  check_channels(a.inverse_deviation, a.x, channels, "inverse_deviation");
-  check_channels(a.gamma, a.x, channels, "gamma");
-  check_channels(a.beta, a.x, channels, "beta");
+  check_map(a, a.x, a.x.dim(-1));
 }
 
 }  // namespace
@@ -41,6 +45,22 @@ void batch_norm_forward(const BatchNormForward& a) {
   check_forward(a);
   check(a.out.shape() == a.x.shape(), "batch norm: out must be ", a.x.shape(), ", got ", a.out.shape());
   run_on<cpu::batch_norm_forward, cuda::batch_norm_forward>(a.x.device(), a);
+}
+
+void batch_norm_affine(const BatchNormForward& a, const Tensor& slope, const Tensor& offset) {
+  check(a.gamma.shape().rank() == 1, "batch norm: gamma must be (C), got ", a.gamma.shape());
+  const std::int64_t channels = a.gamma.dim(0);
+  check_map(a, a.gamma, channels);
+  check_channels(slope, a.gamma, channels, "slope");
+  check_channels(offset, a.gamma, channels, "offset");
+  run_on<cpu::batch_norm_affine, cuda::batch_norm_affine>(a.gamma.device(), a, slope, offset);
+}
+
+void batch_norm_inverse_deviation(const Tensor& variance, double epsilon, const Tensor& out) {
+  check(variance.shape().rank() == 1, "batch norm: variance must be (C), got ", variance.shape());
+  check_channels(out, variance, variance.dim(0), "the inverse deviation");
+  run_on<cpu::batch_norm_inverse_deviation, cuda::batch_norm_inverse_deviation>(variance.device(), variance, epsilon,
+                                                                                out);
 }
 
 void batch_norm_backward(const BatchNormBackward& a) {

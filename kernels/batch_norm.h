@@ -32,6 +32,12 @@ struct BatchNormForward {
 };
 void batch_norm_forward(const BatchNormForward& a);
 
+/// The same map as y = x * slope + offset, for kernels that take it in: slope, offset (C) are written. `x` and `out` of
+/// `a` are not looked at.
+void batch_norm_affine(const BatchNormForward& a, const Tensor& slope, const Tensor& offset);
+/// out (C) = 1 / sqrt(variance (C) + epsilon): what running statistics normalise by.
+void batch_norm_inverse_deviation(const Tensor& variance, double epsilon, const Tensor& out);
+
 struct BatchNormBackward {
   BatchNormForward forward;
   bool training = true;     // false: mean and deviation are constants
@@ -60,12 +66,16 @@ void fold_batch_norm(const FoldBatchNorm& a);
 namespace cpu {
 void batch_norm_statistics(const BatchNormStatistics& a);
 void batch_norm_forward(const BatchNormForward& a);
+void batch_norm_affine(const BatchNormForward& a, const Tensor& slope, const Tensor& offset);
+void batch_norm_inverse_deviation(const Tensor& variance, double epsilon, const Tensor& out);
 void batch_norm_backward(const BatchNormBackward& a);
 void fold_batch_norm(const FoldBatchNorm& a);
 }  // namespace cpu
 namespace cuda {
 void batch_norm_statistics(const BatchNormStatistics& a);
 void batch_norm_forward(const BatchNormForward& a);
+void batch_norm_affine(const BatchNormForward& a, const Tensor& slope, const Tensor& offset);
+void batch_norm_inverse_deviation(const Tensor& variance, double epsilon, const Tensor& out);
 void batch_norm_backward(const BatchNormBackward& a);
 void fold_batch_norm(const FoldBatchNorm& a);
 }  // namespace cuda

@@ -242,6 +242,13 @@ void parallel_for(std::int64_t count, TaskRef task) {
   s.pool->run(std::make_shared<Job>(count, task));
 }
 
+std::int64_t even_grain(std::int64_t count, std::int64_t most) {
+  check_grain(most);
+  const std::int64_t threads = num_threads();
+  const std::int64_t rounds = std::max<std::int64_t>(1, (count + threads * most - 1) / (threads * most));
+  return std::max<std::int64_t>(1, (count + threads * rounds - 1) / (threads * rounds));
+}
+
 void check_grain(std::int64_t grain) { check(grain > 0, "parallel_ranges: grain must be positive, got ", grain); }
 
 SerialScope::SerialScope() : before_(serial) { serial = true; }

@@ -46,6 +46,10 @@ void parallel_ranges(std::int64_t count, std::int64_t grain, const F& task) {
   parallel_for((count + grain - 1) / grain, [&](std::int64_t i) { task(i * grain, std::min(count, (i + 1) * grain)); });
 }
 
+/// Items per task, at most `most`, so that all threads get as many, as far as that goes. For work whose results do not
+/// depend on how it is split: this does depend on the thread count.
+std::int64_t even_grain(std::int64_t count, std::int64_t most);
+
 /// While alive, parallel_for runs inline on this thread: for workers that are themselves one of many.
 class SerialScope {
  public:

@@ -1,6 +1,5 @@
 // Inference of the attention encoder: batch normalisation folded into the convolutions, residual sum and ReLU fused
 // into them, nothing recorded.
-#include <algorithm>
 #include <vector>
 
 #include "kernels/batch_norm.h"
@@ -19,14 +18,6 @@ namespace {
 /// others, small maps under large weights, see a whole group, so that one read of the weights serves all of it.
 constexpr std::size_t kSingleBlocks = 3;
 constexpr std::int64_t kLargestGroup = 32;
-
-/// Samples per group: all threads get as many, as far as that goes. Results do not depend on it.
-std::int64_t group_size(std::int64_t samples) {
-  const std::int64_t threads = num_threads();
-  const std::int64_t most = threads * kLargestGroup;
-  const std::int64_t rounds = std::max<std::int64_t>(1, (samples + most - 1) / most);
-  return std::max<std::int64_t>(1, (samples + threads * rounds - 1) / (threads * rounds));
-}
 
 Tensor linear(const Tensor& x, const Variable& weight, const Variable& bias, kernels::Activation activation) {
   const Tensor out({x.dim(0), x.dim(1), weight.shape()[1]}, x.dtype());
@@ -164,7 +155,7 @@ Tensor AttentionEncoder::embed(const Tensor& x) const {
   const std::shared_ptr<const Folded> layers = folded();
   const std::int64_t samples = x.dim(0);
   const Tensor out({samples, options().embedding}, x.dtype());
-  parallel_ranges(samples, group_size(samples), [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(samples, even_grain(samples, kLargestGroup), [&](std::int64_t begin, std::int64_t end) {
     const Tensor rows = embed_group(*layers, x.slice(begin, end));
     kernels::l2_normalize({.x = rows, .out = out.slice(begin, end), .norm = Tensor(Shape{end - begin}, x.dtype())});
   });

@@ -72,13 +72,15 @@ class Candidates {
 
   void add(std::span<const std::uint32_t> bucket) {
     entries_ += bucket.size();
-    for (const std::uint32_t row : bucket) {
+    std::size_t end = found_.size();
+    found_.resize(end + bucket.size());
+    for (const std::uint32_t row : bucket) {  // without branches: new rows come in no order
       std::uint8_t& count = counts_[row];
-      if (count == 0) {
-        found_.push_back(row);
-      }
-      count = static_cast<std::uint8_t>(count + (count < 255 ? 1 : 0));
+      found_[end] = row;
+      end += static_cast<std::size_t>(count == 0);
+      count = static_cast<std::uint8_t>(count + static_cast<int>(count < 255));
     }
+    found_.resize(end);
   }
   /// Bucket entries looked at since the last call of take().
   std::size_t entries() const { return entries_; }
@@ -201,7 +203,7 @@ LshIndex LshIndex::build(const Database& database, const LshOptions& options) {
 }
 
 Neighbours LshIndex::search(const Database& database, const Tensor& queries, int k, double* candidates) const {
-  constexpr std::int64_t kQueriesPerTask = 4;
+  constexpr std::int64_t kMostPerTask = 32;
   const Tables& t = *tables_;
   check(database.rows() == t.rows && database.dimension() == queries.dim(1), "LSH tables of ", t.rows,
         " fingerprints do not belong to this database");
@@ -213,7 +215,7 @@ Neighbours LshIndex::search(const Database& database, const Tensor& queries, int
   Neighbours found{Tensor({m, k}, DType::i64), Tensor({m, k})};
   kernels::topk_begin({queries, {}, 0, found.scores, found.indices});
   std::vector<std::size_t> compared(static_cast<std::size_t>(m));
-  parallel_ranges(m, kQueriesPerTask, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(m, even_grain(m, kMostPerTask), [&](std::int64_t begin, std::int64_t end) {
     Candidates rows(t.rows);
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int32_t* table = probe_tables.data<std::int32_t>() + i * probes;

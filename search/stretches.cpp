@@ -129,6 +129,7 @@ bool StretchFinder::still_fits(const Match& best, std::int64_t begin, std::int64
   return similarity(open_->track_id, alignment_s_) >= similarity(best.track_id, alignment) - kAsGood;
 }
 
+/// Opens a stretch, unless what is alike is shorter than one fingerprint.
 void StretchFinder::begin_stretch(const Match& best, std::int64_t begin, std::int64_t end) {
   alignment_s_ = best.start_s - time_of(begin);
   last_seen_row_ = end;
@@ -142,6 +143,10 @@ void StretchFinder::begin_stretch(const Match& best, std::int64_t begin, std::in
   open_->track_begin_s = std::max(0.0, open_->query_begin_s + alignment_s_);
   open_->query_end_s = time_of(end - 1) + options_.segment_seconds;
   open_->track_end_s = open_->query_end_s + alignment_s_;
+  if (open_->query_end_s - open_->query_begin_s < options_.segment_seconds) {
+    open_.reset();  // less than one fingerprint of it is alike: chance, or the next window tells
+    return;
+  }
   if (begun_) {
     begun_(*open_);
   }
@@ -157,7 +162,7 @@ void StretchFinder::end_stretch() {
   const std::int64_t last =
       std::max(std::min(last_seen_row_, end_row()) - window_rows_, end_row() - 1 - suffix_begin(values, level));
   const double inset = last + 1 == end_row() ? options_.segment_seconds : options_.segment_seconds / 2;
-  open_->query_end_s = std::max(open_->query_begin_s, time_of(last) + inset);
+  open_->query_end_s = std::max(open_->query_begin_s + options_.segment_seconds, time_of(last) + inset);
   open_->track_end_s = open_->query_end_s + alignment_s_;
   closed_until_row_ = last + 1;
   if (ended_) {

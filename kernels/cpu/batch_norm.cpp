@@ -2,6 +2,7 @@
 // backward reads x and dout twice and writes once. Floor: bytes moved / memory bandwidth.
 #include "kernels/batch_norm.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -106,6 +107,15 @@ void forward_as(const BatchNormForward& a) {
                          });
 }
 
+template <class T>
+void affine_as(const BatchNormForward& a, T* slope, T* offset) {
+  for (std::int64_t c = 0; c < a.gamma.numel(); ++c) {
+    slope[c] = a.gamma.data<T>()[c] * a.inverse_deviation.data<T>()[c];
+    const double shift = static_cast<double>(a.mean.data<T>()[c]) * static_cast<double>(slope[c]);
+    offset[c] = static_cast<T>(static_cast<double>(a.beta.data<T>()[c]) - shift);
+  }
+}
+
 /// The gradient before ReLU: zero where ReLU was flat.
 template <class T>
 Vec<T> through_relu(bool rectify, Vec<T> dout, Vec<T> x, const Affine<T>& map) {
@@ -207,6 +217,18 @@ void batch_norm_statistics(const BatchNormStatistics& a) {
 
 void batch_norm_forward(const BatchNormForward& a) {
   dispatch_float(a.x.dtype(), [&]<class T>() { forward_as<T>(a); });
+}
+
+void batch_norm_affine(const BatchNormForward& a, const Tensor& slope, const Tensor& offset) {
+  dispatch_float(a.gamma.dtype(),
+                 [&]<class T>() { affine_as<T>(a, slope.mutable_data<T>(), offset.mutable_data<T>()); });
+}
+
+void batch_norm_inverse_deviation(const Tensor& variance, double epsilon, const Tensor& out) {
+  dispatch_float(variance.dtype(), [&]<class T>() {
+    std::transform(variance.data<T>(), variance.data<T>() + variance.numel(), out.mutable_data<T>(),
+                   [&](T v) { return static_cast<T>(1 / std::sqrt(static_cast<double>(v) + epsilon)); });
+  });
 }
 
 void batch_norm_backward(const BatchNormBackward& a) {

@@ -1,6 +1,9 @@
 #include "kernels/conv.h"
 
+#include <array>
+
 #include "kernels/cpu/conv_direct.h"
+#include "kernels/cpu/conv_pairs.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/dispatch.h"
 
@@ -16,17 +19,35 @@ const T* data_or_null(const Tensor& t) {
 template <class T>
 struct Prepared final : PreparedConv {
   bool winograd;
+  bool pairs;
   Panels<T> panels;
   std::vector<PixelClass> classes;
 
-  Prepared(const Tensor& weight, const ConvExtents& e) : winograd(winograd_pays(e)) {
+  Prepared(const Tensor& weight, const ConvExtents& e) : winograd(winograd_pays(e)), pairs(pairs_fit<T>(e)) {
     if (winograd) {
       panels = winograd_forward_panels<T>(weight);
     } else {
-      panels = pack_forward<T>(weight);
-      classes = forward_pixels(e);
+      panels = pack_forward<T>(pairs ? paired_weight<T>(weight, e.options.stride_t) : weight);
+      classes = forward_pixels(pairs ? paired_extents(e) : e);
     }
   }
+};
+
+/// A bias for each of two paired outputs, or null where there is none.
+template <class T>
+class PairedBias {
+ public:
+  PairedBias(const T* bias, std::int64_t channels) : given_(bias != nullptr) {
+    if (given_) {
+      std::copy_n(bias, channels, twice_.begin());
+      std::copy_n(bias, channels, twice_.begin() + channels);
+    }
+  }
+  const T* data() const { return given_ ? twice_.data() : nullptr; }
+
+ private:
+  bool given_;
+  std::array<T, kLanes<T>> twice_;
 };
 
 template <class T>
@@ -36,9 +57,16 @@ void forward_with(const Prepared<T>& p, const ConvExtents& e, const ConvForward&
   T* out = a.out.mutable_data<T>();
   if (p.winograd) {
     winograd_convolve<T>({a.x.data<T>(), out, e.n, e.f, e.t, bias, add, a.relu}, p.panels);
-  } else {
+    return;
+  }
+  const auto walk = [&](const T* column_bias) {
     const std::int64_t out_sample = e.out_f * e.out_t * e.out;
-    run_walk<T>({a.x.data<T>(), e.f * e.t * e.in, out, out_sample, e.n, bias, add, a.relu}, p.classes, p.panels);
+    run_walk<T>({a.x.data<T>(), e.f * e.t * e.in, out, out_sample, e.n, column_bias, add, a.relu}, p.classes, p.panels);
+  };
+  if (p.pairs) {
+    walk(PairedBias<T>(bias, e.out).data());
+  } else {
+    walk(bias);
   }
 }
 

@@ -261,7 +261,9 @@ void gathered(const GatheredInnerProduct& args) {
   const std::int64_t count = args.indices.numel();
   const std::int64_t n = args.stored.rows.dim(0);
   const T* rows = args.stored.rows.data<T>();
+  const float* query = args.query.data<float>();
   const std::int64_t* indices = args.indices.data<std::int64_t>();
+  float* out = args.out.mutable_data<float>();
   constexpr std::int64_t kAhead = 8;  // rows lie anywhere: fetch them before they are needed
   for (std::int64_t i = 0; i < count; ++i) {
     check(indices[i] >= 0 && indices[i] < n, "gathered inner product: row ", indices[i], " of ", n);
@@ -271,8 +273,7 @@ void gathered(const GatheredInnerProduct& args) {
         __builtin_prefetch(next + byte);
       }
     }
-    args.out.mutable_data<float>()[i] =
-        inner_product(args.query.data<float>(), rows + indices[i] * d, d) * scale_of(args.stored, indices[i]);
+    out[i] = inner_product(query, rows + indices[i] * d, d) * scale_of(args.stored, indices[i]);
   }
 }
 

@@ -26,6 +26,7 @@ template <class T>
 struct VectorOf {
   typedef T aligned __attribute__((vector_size(kVectorBytes)));
   typedef T unaligned __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
+  typedef T half __attribute__((vector_size(kVectorBytes / 2), aligned(alignof(T)), may_alias));
 };
 }  // namespace detail
 
@@ -86,6 +87,50 @@ inline void store_first(T* p, Vec<T> v, int count) {
     p[i] = v[i];
   }
 #endif
+}
+
+/// Half a vector, the rest zero. Quicker than load_first of as many: a whole load of a narrower register.
+template <class T>
+inline Vec<T> load_half(const T* p) {
+  const auto half = *reinterpret_cast<const typename detail::VectorOf<T>::half*>(p);
+  if constexpr (kLanes<T> == 16) {
+    return __builtin_shufflevector(half, decltype(half){}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  } else if constexpr (kLanes<T> == 8) {
+    return __builtin_shufflevector(half, decltype(half){}, 0, 1, 2, 3, 4, 5, 6, 7);
+  } else {
+    return load_first(p, kLanes<T> / 2);
+  }
+}
+
+template <class T>
+inline void store_half(T* p, Vec<T> v) {
+  using Half = typename detail::VectorOf<T>::half;
+  *reinterpret_cast<Half*>(p) = *reinterpret_cast<const Half*>(&v);
+}
+
+/// How many lanes of a vector are valid, as far as it is known when code is compiled.
+enum class LaneCount { all, half, some };
+
+/// load_first(p, count), where `count` fits L.
+template <LaneCount L, class T>
+inline Vec<T> load_lanes(const T* p, int count) {
+  if constexpr (L == LaneCount::all) {
+    return load(p);
+  } else if constexpr (L == LaneCount::half) {
+    return load_half(p);
+  } else {
+    return load_first(p, count);
+  }
+}
+template <LaneCount L, class T>
+inline void store_lanes(T* p, Vec<T> v, int count) {
+  if constexpr (L == LaneCount::all) {
+    store(p, v);
+  } else if constexpr (L == LaneCount::half) {
+    store_half(p, v);
+  } else {
+    store_first(p, v, count);
+  }
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cpu/transpose.h"
 #include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 
@@ -10,7 +11,6 @@ namespace earmark::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kBlock = std::int64_t{1} << 15U;  // elements per task
-constexpr std::int64_t kTile = 32;                       // a tile's lines of both tensors stay in the first-level cache
 
 /// Walks the axes of a plan other than its last one and `moved`: the offsets of one transposition or row.
 struct Outer {
@@ -62,20 +62,6 @@ void copy_rows(const T* x, const PermutePlan& plan, T* out) {
   });
 }
 
-/// out[i * out_stride + j] = x[i + j * x_stride] for i in [0, rows), j in [0, columns), tile by tile.
-template <class T>
-void transpose(const T* x, std::int64_t x_stride, T* out, std::int64_t out_stride, std::int64_t rows,
-               std::int64_t columns) {
-  for (std::int64_t j0 = 0; j0 < columns; j0 += kTile) {
-    const std::int64_t j1 = std::min(columns, j0 + kTile);
-    for (std::int64_t i = 0; i < rows; ++i) {
-      for (std::int64_t j = j0; j < j1; ++j) {
-        out[i * out_stride + j] = x[i + j * x_stride];
-      }
-    }
-  }
-}
-
 /// A batch of transpositions of x's and out's innermost axes.
 template <class T>
 void transpose_all(const T* x, const PermutePlan& plan, T* out) {
@@ -83,14 +69,15 @@ void transpose_all(const T* x, const PermutePlan& plan, T* out) {
   const Outer outer(plan, moved);
   const std::int64_t rows = plan.extent[moved];
   const std::int64_t columns = plan.extent[plan.rank - 1];
-  const std::int64_t strips = (rows + kTile - 1) / kTile;
-  const std::int64_t grain = std::max<std::int64_t>(1, kBlock / (std::min(kTile, rows) * columns));
+  constexpr std::int64_t kStrip = 32;  // rows per task
+  const std::int64_t strips = (rows + kStrip - 1) / kStrip;
+  const std::int64_t grain = std::max<std::int64_t>(1, kBlock / (std::min(kStrip, rows) * columns));
   parallel_ranges(outer.count() * strips, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
       const auto o = outer.at(task / strips);
-      const std::int64_t first = task % strips * kTile;
-      transpose(x + o.x + first, plan.stride[plan.rank - 1], out + o.out + first * outer.out_stride[moved],
-                outer.out_stride[moved], std::min(kTile, rows - first), columns);
+      const std::int64_t first = task % strips * kStrip;
+      transpose(x + o.x + first, plan.stride[plan.rank - 1], columns, std::min(kStrip, rows - first),
+                out + o.out + first * outer.out_stride[moved], outer.out_stride[moved]);
     }
   });
 }

@@ -14,8 +14,9 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-/// The vertices of one function in ascending order of loss. Hardly any but the first few are ever asked for: those
-/// whose magnitude comes near the largest are sorted first, the others only on demand.
+/// The vertices of one function in ascending order of loss. Hardly any but the first few are ever asked for, so they
+/// are selected one by one, and only among those whose magnitude comes near the largest; the others are sorted when
+/// these do not suffice.
 class Vertices {
  public:
   struct Vertex {
@@ -24,51 +25,82 @@ class Vertices {
     bool operator<(const Vertex& other) const { return loss != other.loss ? loss < other.loss : number < other.number; }
   };
 
-  void reset(const float* x, std::int64_t coordinates) {
-    values_.assign(x, x + coordinates);
-    largest_ = 0;
-    for (const float value : values_) {
-      largest_ = std::max(largest_, std::abs(value));
-    }
-    vertices_.clear();
+  /// Where the coordinates are to be written, before reset().
+  float* storage(std::int64_t coordinates) {
+    values_.resize(static_cast<std::size_t>(coordinates));
+    return values_.data();
+  }
+  /// Of the first `coordinates` that were written.
+  void reset(std::int64_t coordinates) {
+    count_ = static_cast<std::int32_t>(coordinates);
+    largest_ = largest_magnitude(values_.data(), coordinates);
     // The other sign of a coordinate loses more than largest^2, which is more than any of these.
     const float near = kNear * largest_;
-    for (std::int64_t j = 0; j < coordinates; ++j) {
-      if (std::abs(x[j]) > near) {
-        vertices_.push_back(vertex(static_cast<std::int32_t>(2 * j + (x[j] < 0 ? 1 : 0))));
-      }
+    vertices_.resize(static_cast<std::size_t>(coordinates));
+    std::size_t found = 0;
+    for (std::int32_t j = 0; j < count_; ++j) {  // without branches, which nobody could foresee
+      const float value = values_[static_cast<std::size_t>(j)];
+      const float magnitude = std::abs(value);
+      const float missing = largest_ - magnitude;
+      vertices_[found] = {missing * missing, 2 * j + static_cast<int>(value < 0)};
+      found += static_cast<std::size_t>(magnitude > near);
     }
-    std::sort(vertices_.begin(), vertices_.end());
+    vertices_.resize(found);
+    sorted_ = 0;
   }
-  std::size_t size() const { return 2 * values_.size(); }
-  const Vertex& operator[](std::size_t rank) {
-    if (rank >= vertices_.size()) {
-      sort_all();
+  std::size_t size() const { return 2 * static_cast<std::size_t>(count_); }
+  Vertex operator[](std::size_t rank) {
+    while (sorted_ <= rank) {
+      select_next();
     }
     return vertices_[rank];
   }
 
  private:
   static constexpr float kNear = 0.55F;
+
+  static float largest_magnitude(const float* x, std::int64_t n) {
+    Vec<float> most{};
+    for (std::int64_t j = 0; j < n; j += kLanes<float>) {
+      const Vec<float> v = load_first(x + j, static_cast<int>(std::min<std::int64_t>(kLanes<float>, n - j)));
+      const Vec<float> magnitude = v < 0 ? -v : v;
+      most = magnitude > most ? magnitude : most;
+    }
+    float largest = 0;
+    for (int lane = 0; lane < kLanes<float>; ++lane) {
+      largest = std::max(largest, most[lane]);
+    }
+    return largest;
+  }
   Vertex vertex(std::int32_t number) const {
     const float value = values_[static_cast<std::size_t>(number / 2)];
     const float missing = largest_ - (number % 2 != 0 ? -value : value);
     return {missing * missing, number};
   }
+  void select_next() {
+    if (sorted_ == vertices_.size()) {
+      sort_all();
+      return;
+    }
+    const auto next = vertices_.begin() + static_cast<std::ptrdiff_t>(sorted_++);
+    std::iter_swap(next, std::min_element(next, vertices_.end()));
+  }
   void sort_all() {
     vertices_.clear();
-    for (std::int32_t number = 0; number < static_cast<std::int32_t>(size()); ++number) {
+    for (std::int32_t number = 0; number < 2 * count_; ++number) {
       vertices_.push_back(vertex(number));
     }
     std::sort(vertices_.begin(), vertices_.end());
+    sorted_ = vertices_.size();
   }
 
   std::vector<float> values_;
   std::vector<Vertex> vertices_;
+  std::size_t sorted_ = 0;  // of vertices_
+  std::int32_t count_ = 0;  // coordinates
   float largest_ = 0;
 };
 
-/// Small, because the heap moves them a lot.
 struct Combination {
   float loss = 0;
   std::int32_t bucket = 0;
@@ -77,43 +109,79 @@ struct Combination {
   std::array<std::uint8_t, kMostFunctions> ranks{};
 };
 
-/// Later in the sequence: the order of a heap whose top is the best.
-bool is_later(const Combination& a, const Combination& b) {
-  if (a.loss != b.loss) {
-    return a.loss > b.loss;
+/// The combinations that wait, best first. The heap moves what it compares, so that is kept small: a loss and a number.
+class Queue {
+ public:
+  void clear() {
+    all_.clear();
+    heap_.clear();
   }
-  return a.table != b.table ? a.table > b.table : a.bucket > b.bucket;
-}
+  bool empty() const { return heap_.empty(); }
+  /// To be followed by make() before the first pop().
+  void add(const Combination& c) {
+    heap_.push_back({c.loss, static_cast<std::uint32_t>(all_.size())});
+    all_.push_back(c);
+  }
+  void make() { std::make_heap(heap_.begin(), heap_.end(), later()); }
+  void push(const Combination& c) {
+    add(c);
+    std::push_heap(heap_.begin(), heap_.end(), later());
+  }
+  Combination pop() {
+    std::pop_heap(heap_.begin(), heap_.end(), later());
+    const std::uint32_t number = heap_.back().number;
+    heap_.pop_back();
+    return all_[number];
+  }
+
+ private:
+  struct Entry {
+    float loss;
+    std::uint32_t number;  // in all_
+  };
+  /// Later in the sequence: the order of a heap whose top is the best.
+  struct Later {
+    const std::vector<Combination>& all;
+    bool operator()(const Entry& a, const Entry& b) const {
+      return a.loss != b.loss ? a.loss > b.loss : behind(all[a.number], all[b.number]);
+    }
+  };
+  static bool behind(const Combination& a, const Combination& b) {
+    return a.table != b.table ? a.table > b.table : a.bucket > b.bucket;
+  }
+  Later later() const { return {all_}; }
+
+  std::vector<Combination> all_;
+  std::vector<Entry> heap_;
+};
 
 class Prober {
  public:
   explicit Prober(const HashFamily& family)
-      : family_(family),
-        vertices_(static_cast<std::size_t>(family.tables * family.functions)),
-        rotated_(static_cast<std::size_t>(family.padded_dimension())) {}
+      : family_(family), vertices_(static_cast<std::size_t>(family.tables * family.functions)) {}
 
   void run(const float* query, std::int64_t d, std::int64_t probes, std::int32_t* tables, std::int32_t* buckets) {
-    heap_.clear();
+    queue_.clear();
     std::int64_t written = 0;
     for (std::int32_t table = 0; table < family_.tables; ++table) {
       for (int function = 0; function < family_.functions; ++function) {
-        rotate(query, d, family_, table, function, rotated_.data());
-        at(table, function).reset(rotated_.data(), coordinates_of(family_, function));
+        Vertices& vertices = at(table, function);
+        rotate(query, d, family_, table, function, vertices.storage(family_.padded_dimension()));
+        vertices.reset(coordinates_of(family_, function));
       }
       Combination home;
       home.table = static_cast<std::uint16_t>(table);
       finish(home);
       tables[written] = table;
       buckets[written++] = home.bucket;
-      push_successors(home);
+      for_each_successor(home, [&](const Combination& next) { queue_.add(next); });
     }
-    for (; written < probes && !heap_.empty(); ++written) {
-      std::pop_heap(heap_.begin(), heap_.end(), is_later);
-      const Combination best = heap_.back();
-      heap_.pop_back();
+    queue_.make();
+    for (; written < probes && !queue_.empty(); ++written) {
+      const Combination best = queue_.pop();
       tables[written] = best.table;
       buckets[written] = best.bucket;
-      push_successors(best);
+      for_each_successor(best, [&](const Combination& next) { queue_.push(next); });
     }
     std::fill(tables + written, tables + probes, -1);
     std::fill(buckets + written, buckets + probes, -1);
@@ -128,13 +196,14 @@ class Prober {
     c.loss = 0;
     std::int64_t bucket = 0;
     for (int function = 0; function < family_.functions; ++function) {
-      const Vertices::Vertex& vertex = at(c.table, function)[c.ranks[static_cast<std::size_t>(function)]];
+      const Vertices::Vertex vertex = at(c.table, function)[c.ranks[static_cast<std::size_t>(function)]];
       c.loss += vertex.loss;
       bucket = bucket * 2 * coordinates_of(family_, function) + vertex.number;
     }
     c.bucket = static_cast<std::int32_t>(bucket);
   }
-  void push_successors(const Combination& from) {
+  template <class F>
+  void for_each_successor(const Combination& from, const F& f) {
     for (int function = from.last_moved; function < family_.functions; ++function) {
       Combination next = from;
       auto& rank = next.ranks[static_cast<std::size_t>(function)];
@@ -144,24 +213,23 @@ class Prober {
       ++rank;
       next.last_moved = static_cast<std::uint8_t>(function);
       finish(next);
-      heap_.push_back(next);
-      std::push_heap(heap_.begin(), heap_.end(), is_later);
+      f(next);
     }
   }
 
   const HashFamily& family_;
   std::vector<Vertices> vertices_;
-  std::vector<float> rotated_;
-  std::vector<Combination> heap_;
+  Queue queue_;
 };
 
 }  // namespace
 
 void probe_sequence(const ProbeSequence& args) {
-  constexpr std::int64_t kQueriesPerTask = 4;
+  constexpr std::int64_t kMostPerTask = 32;
   const std::int64_t d = args.queries.dim(1);
   const std::int64_t probes = args.tables.dim(1);
-  parallel_ranges(args.queries.dim(0), kQueriesPerTask, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t count = args.queries.dim(0);
+  parallel_ranges(count, even_grain(count, kMostPerTask), [&](std::int64_t begin, std::int64_t end) {
     Prober prober(*args.family);
     for (std::int64_t i = begin; i < end; ++i) {
       prober.run(args.queries.data<float>() + i * d, d, probes, args.tables.mutable_data<std::int32_t>() + i * probes,

@@ -1,6 +1,7 @@
 #include "kernels/spectral_temporal_attention.h"
 
 #include "kernels/cpu/attention_slab.h"
+#include "kernels/cpu/transpose.h"
 #include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 
@@ -12,29 +13,16 @@ struct Extents {
   explicit Extents(const Tensor& x) : n(x.dim(0)), f(x.dim(1)), t(x.dim(2)), c(x.dim(3)) {}
 };
 
-/// to (columns, rows) = from (rows, columns), in squares that stay in L1.
-template <class T>
-void transpose(const T* from, std::int64_t rows, std::int64_t columns, T* to) {
-  constexpr std::int64_t kSquare = 16;
-  for (std::int64_t r0 = 0; r0 < rows; r0 += kSquare) {
-    for (std::int64_t c = 0; c < columns; ++c) {
-      for (std::int64_t r = r0; r < std::min(rows, r0 + kSquare); ++r) {
-        to[c * rows + r] = from[r * columns + c];
-      }
-    }
-  }
-}
-
 /// (C, K) weights as (K, C), so that a vector holds neighbouring channels.
 template <class T>
 Tensor transposed(const Tensor& w) {
   const Tensor out({w.dim(1), w.dim(0)}, w.dtype());
-  transpose(w.data<T>(), w.dim(0), w.dim(1), out.mutable_data<T>());
+  transpose(w.data<T>(), w.dim(1), w.dim(0), w.dim(1), out.mutable_data<T>(), w.dim(0));
   return out;
 }
 
-/// The slab's vectors at (f, t) in plain memory. Full: all lanes are valid, no mask.
-template <class T, bool Full>
+/// The slab's vectors at (f, t) in plain memory.
+template <class T, LaneCount L>
 struct Slab {
   const T* data;
   std::int64_t row;
@@ -42,15 +30,15 @@ struct Slab {
   int lanes;
 
   Vec<T> operator()(std::int64_t f, std::int64_t t) const {
-    return load_first(data + f * row + t * channels, Full ? kLanes<T> : lanes);
+    return load_lanes<L>(data + f * row + t * channels, lanes);
   }
 };
 
 /// max(0, x * slope + offset [+ residual]).
-template <class T, bool Full, bool Residual>
+template <class T, LaneCount L, bool Residual>
 struct Rectified {
-  Slab<T, Full> x;
-  Slab<T, Full> residual;
+  Slab<T, L> x;
+  Slab<T, L> residual;
   Vec<T> slope;
   Vec<T> offset;
 
@@ -63,24 +51,24 @@ struct Rectified {
   }
 };
 
-template <class T, bool Full>
-Slab<T, Full> slab_of(const Tensor& tensor, const Extents& e, std::int64_t at, int lanes) {
+template <class T, LaneCount L>
+Slab<T, L> slab_of(const Tensor& tensor, const Extents& e, std::int64_t at, int lanes) {
   return {tensor.data<T>() + at, e.t * e.c, e.c, lanes};
 }
 
 /// Calls f with what gives the slab's X at (f, t): the memory itself or the prologue over it.
-template <class T, bool Full, class F>
+template <class T, LaneCount L, class F>
 void with_input(const AttentionForward& a, const Extents& e, std::int64_t at, std::int64_t c, int lanes, const F& f) {
-  const Slab<T, Full> x = slab_of<T, Full>(a.x, e, at, lanes);
+  const Slab<T, L> x = slab_of<T, L>(a.x, e, at, lanes);
   if (!a.prologue.slope) {
     return f(x);
   }
   const Vec<T> slope = load_first(a.prologue.slope.data<T>() + c, lanes);
   const Vec<T> offset = load_first(a.prologue.offset.data<T>() + c, lanes);
   if (a.prologue.residual) {
-    f(Rectified<T, Full, true>{x, slab_of<T, Full>(a.prologue.residual, e, at, lanes), slope, offset});
+    f(Rectified<T, L, true>{x, slab_of<T, L>(a.prologue.residual, e, at, lanes), slope, offset});
   } else {
-    f(Rectified<T, Full, false>{x, x, slope, offset});
+    f(Rectified<T, L, false>{x, x, slope, offset});
   }
 }
 
@@ -92,19 +80,31 @@ struct Weights {
       : by_column(transposed<T>(a.w_spectral)), by_row(transposed<T>(a.w_temporal)) {}
 };
 
+/// out = x * gates. Everything by value or through plain pointers: a store could change what a reference leads to, so
+/// that would be read again for every element.
+template <class T, LaneCount L, class X>
+void apply_gates(const X x, const Extents e, T scale, const Vec<T>* spectral, const Vec<T>* temporal, T* out,
+                 int lanes) {
+  for (std::int64_t f = 0; f < e.f; ++f, out += e.t * e.c) {
+    const Vec<T> row = spectral[f] * scale;
+    for (std::int64_t t = 0; t < e.t; ++t) {
+      store_lanes<L, T>(out + t * e.c, x(f, t) * (row * temporal[t]), lanes);
+    }
+  }
+}
+
 /// One sample, one vector of channels from c on.
-template <class T, bool Full>
+template <class T, LaneCount L>
 void forward_slab(const AttentionForward& a, const Weights<T>& w, const Extents& e, std::int64_t n, std::int64_t c) {
   thread_local SlabVectors<T> gate;
   thread_local SlabVectors<T> weight;
   const auto lanes = static_cast<int>(std::min<std::int64_t>(kLanes<T>, e.c - c));
-  const int stored = Full ? kLanes<T> : lanes;
   load_columns(w.by_column.template data<T>() + c, e.t, e.c, lanes, weight.temporal);
   load_columns(w.by_row.template data<T>() + c, e.f, e.c, lanes, weight.spectral);
   gate.reset(e.f, e.t);
   const std::int64_t at = n * e.f * e.t * e.c + c;
   T* out = a.out.mutable_data<T>() + at;
-  with_input<T, Full>(a, e, at, c, lanes, [&](const auto& x) {
+  with_input<T, L>(a, e, at, c, lanes, [&](const auto& x) {
     project<T>(x, e.f, e.t, weight.temporal.data(), weight.spectral.data(), gate);
     if (a.tanh_logits) {
       tanh_all<T>(gate.spectral);
@@ -112,26 +112,22 @@ void forward_slab(const AttentionForward& a, const Weights<T>& w, const Extents&
     }
     softmax<T>(gate.spectral);
     softmax<T>(gate.temporal);
-    for (std::int64_t f = 0; f < e.f; ++f) {
-      const Vec<T> row = gate.spectral[static_cast<std::size_t>(f)] * static_cast<T>(a.scale);
-      for (std::int64_t t = 0; t < e.t; ++t) {
-        const Vec<T> value = x(f, t) * (row * gate.temporal[static_cast<std::size_t>(t)]);
-        store_first<T>(out + (f * e.t + t) * e.c, value, stored);
-      }
-    }
+    apply_gates<T, L>(x, e, static_cast<T>(a.scale), gate.spectral.data(), gate.temporal.data(), out, lanes);
   });
   store_columns<T>(gate.spectral, e.c, lanes, a.spectral.mutable_data<T>() + n * e.f * e.c + c);
   store_columns<T>(gate.temporal, e.c, lanes, a.temporal.mutable_data<T>() + n * e.t * e.c + c);
 }
 
-/// Calls f.operator()<Full>(c) for each vector of channels.
+/// Calls f.operator()<LaneCount>(c) for each vector of channels.
 template <class T, class F>
 void for_each_vector_of(const Extents& e, const F& f) {
   for (std::int64_t c = 0; c < e.c; c += kLanes<T>) {
     if (c + kLanes<T> <= e.c) {
-      f.template operator()<true>(c);
+      f.template operator()<LaneCount::all>(c);
+    } else if (e.c - c == kLanes<T> / 2) {
+      f.template operator()<LaneCount::half>(c);
     } else {
-      f.template operator()<false>(c);
+      f.template operator()<LaneCount::some>(c);
     }
   }
 }
@@ -141,7 +137,7 @@ void forward_as(const AttentionForward& a) {
   const Extents e(a.x);
   const Weights<T> weights(a);
   parallel_for(e.n, [&](std::int64_t n) {
-    for_each_vector_of<T>(e, [&]<bool Full>(std::int64_t c) { forward_slab<T, Full>(a, weights, e, n, c); });
+    for_each_vector_of<T>(e, [&]<LaneCount L>(std::int64_t c) { forward_slab<T, L>(a, weights, e, n, c); });
   });
 }
 
@@ -168,10 +164,10 @@ struct Shares {
 };
 
 /// Takes dX as it comes, a row at a time: stores it, or, behind a prologue, what ReLU lets through, and sums that up.
-template <class T, bool Full, bool Prologue>
+template <class T, LaneCount L, bool Prologue>
 struct Sink {
   T* dx;
-  const Slab<T, Full>& x;
+  Slab<T, L> x;
   Vec<T> centre;
   Vec<T> sum{};
   Vec<T> product{};
@@ -182,13 +178,18 @@ struct Sink {
       sum += gradient;
       product += gradient * (x(f, t) - centre);
     }
-    store_first<T>(dx + f * x.row + t * x.channels, gradient, Full ? kLanes<T> : x.lanes);
+    store_lanes<L, T>(dx + f * x.row + t * x.channels, gradient, x.lanes);
   }
 };
 
-/// dX = dout * gates + dl_s * w_t + dl_t * w_f, and the slab's share of both weight gradients.
+/// dX = dout * gates + dl_s * w_t + dl_t * w_f, and the slab's share of both weight gradients. By value and through
+/// plain pointers, as in apply_gates.
 template <class T, class X, class D, class S>
-void backward_elements(const X& x, const D& dout, const Extents& e, T scale, BackwardVectors<T>& v, S& sink) {
+void backward_elements(const X x, const D dout, const Extents e, T scale, BackwardVectors<T>& v, S& sink) {
+  const Vec<T>* gate = v.gate.temporal.data();
+  const Vec<T>* weight_t = v.weight.temporal.data();
+  const Vec<T>* gradient = v.gradient.temporal.data();
+  Vec<T>* dweight = v.dweight.temporal.data();
   for (std::int64_t f = 0; f < e.f; ++f) {
     const auto i = static_cast<std::size_t>(f);
     const Vec<T> row = v.gate.spectral[i] * scale;
@@ -199,13 +200,11 @@ void backward_elements(const X& x, const D& dout, const Extents& e, T scale, Bac
     row_sink.sum = Vec<T>{};
     row_sink.product = Vec<T>{};
     for (std::int64_t t = 0; t < e.t; ++t) {
-      const auto j = static_cast<std::size_t>(t);
       const Vec<T> value = x(f, t);
-      const Vec<T> dlogit_t = v.gradient.temporal[j];
+      const Vec<T> dlogit_t = gradient[t];
       sum += value * dlogit_t;
-      v.dweight.temporal[j] += value * dlogit;
-      row_sink(f, t, value,
-               dout(f, t) * (row * v.gate.temporal[j]) + dlogit * v.weight.temporal[j] + dlogit_t * weight);
+      dweight[t] += value * dlogit;
+      row_sink(f, t, value, dout(f, t) * (row * gate[t]) + dlogit * weight_t[t] + dlogit_t * weight);
     }
     v.dweight.spectral[i] += sum;
     sink.sum += row_sink.sum;
@@ -230,7 +229,7 @@ void backward_from(const AttentionForward& a, const X& x, const D& dout, const E
   backward_elements<T>(x, dout, e, scale, v, sink);
 }
 
-template <class T, bool Full, bool Prologue>
+template <class T, LaneCount L, bool Prologue>
 void backward_slab(const AttentionBackward& b, const Weights<T>& w, const Extents& e, std::int64_t n, std::int64_t c,
                    const Shares<T>& shares) {
   thread_local BackwardVectors<T> v;
@@ -243,11 +242,11 @@ void backward_slab(const AttentionBackward& b, const Weights<T>& w, const Extent
   load_columns(a.spectral.data<T>() + n * e.f * e.c + c, e.f, e.c, lanes, v.gate.spectral);
   load_columns(shares.by_column + c, e.t, e.c, lanes, v.dweight.temporal);
   load_columns(shares.by_row + c, e.f, e.c, lanes, v.dweight.spectral);
-  const Slab<T, Full> raw = slab_of<T, Full>(a.x, e, at, lanes);
-  const Slab<T, Full> dout = slab_of<T, Full>(b.dout, e, at, lanes);
+  const Slab<T, L> raw = slab_of<T, L>(a.x, e, at, lanes);
+  const Slab<T, L> dout = slab_of<T, L>(b.dout, e, at, lanes);
   const Vec<T> centre = Prologue ? load_first(b.centre.data<T>() + c, lanes) : Vec<T>{};
-  Sink<T, Full, Prologue> sink{b.dx.mutable_data<T>() + at, raw, centre};
-  with_input<T, Full>(a, e, at, c, lanes, [&](const auto& x) { backward_from<T>(a, x, dout, e, v, sink); });
+  Sink<T, L, Prologue> sink{b.dx.mutable_data<T>() + at, raw, centre};
+  with_input<T, L>(a, e, at, c, lanes, [&](const auto& x) { backward_from<T>(a, x, dout, e, v, sink); });
   store_columns<T>(v.dweight.temporal, e.c, lanes, shares.by_column + c);
   store_columns<T>(v.dweight.spectral, e.c, lanes, shares.by_row + c);
   store_first<T>(shares.sum + c, load_first(shares.sum + c, lanes) + sink.sum, lanes);
@@ -267,11 +266,11 @@ void backward_as(const AttentionBackward& b) {
   parallel_for(tasks, [&](std::int64_t task) {
     const Shares<T> mine(partial + (task + 1) * size, e);
     for (std::int64_t n = task * kSamplesPerTask; n < std::min(e.n, (task + 1) * kSamplesPerTask); ++n) {
-      for_each_vector_of<T>(e, [&]<bool Full>(std::int64_t c) {
+      for_each_vector_of<T>(e, [&]<LaneCount L>(std::int64_t c) {
         if (prologue) {
-          backward_slab<T, Full, true>(b, weights, e, n, c, mine);
+          backward_slab<T, L, true>(b, weights, e, n, c, mine);
         } else {
-          backward_slab<T, Full, false>(b, weights, e, n, c, mine);
+          backward_slab<T, L, false>(b, weights, e, n, c, mine);
         }
       });
     }
@@ -282,8 +281,8 @@ void backward_as(const AttentionBackward& b) {
     }
   }
   const Shares<T> total(partial, e);
-  transpose(total.by_column, e.t, e.c, b.dw_spectral.mutable_data<T>());
-  transpose(total.by_row, e.f, e.c, b.dw_temporal.mutable_data<T>());
+  transpose(total.by_column, e.c, e.t, e.c, b.dw_spectral.mutable_data<T>(), e.t);
+  transpose(total.by_row, e.c, e.f, e.c, b.dw_temporal.mutable_data<T>(), e.f);
   if (prologue) {
     std::copy_n(total.sum, e.c, b.dx_sum.mutable_data<T>());
     std::copy_n(total.product, e.c, b.dx_product.mutable_data<T>());

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 
+#include "kernels/cpu/transpose.h"
 #include "kernels/fft.h"
 #include "kernels/parallel.h"
 
@@ -152,18 +153,6 @@ void log_mel_tile(const SpectrogramWeights& weights, std::span<const float> pcm,
   }
 }
 
-// (T, F) to (F, T).
-void transpose(const float* in, std::int64_t frames, std::int64_t bands, float* out) {
-  constexpr std::int64_t kBlock = 16;
-  for (std::int64_t f0 = 0; f0 < bands; f0 += kBlock) {
-    for (std::int64_t t = 0; t < frames; ++t) {
-      for (std::int64_t f = f0; f < std::min(bands, f0 + kBlock); ++f) {
-        out[f * frames + t] = in[t * bands + f];
-      }
-    }
-  }
-}
-
 void subtract_mean(std::span<float> x) {
   double sum = 0;
   for (const float v : x) {
@@ -212,21 +201,22 @@ void cut_segments(const FeatureOptions& options, const CutSegments& args) {
   const std::int64_t bands = options.mel_bands;
   const std::int64_t frames = options.frames;
   const auto numel = static_cast<std::size_t>(bands * frames);
-  constexpr std::int64_t kSegmentsPerTask = 16;
-  parallel_ranges(args.out.dim(0), kSegmentsPerTask, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t first = args.first_frames.empty() ? args.first_frame + i * args.hop_frames
-                                                           : args.first_frames[static_cast<std::size_t>(i)];
-      const float* in = args.log_mel.data<float>() + first * bands;
-      const std::span<float> out(args.out.mutable_data<float>() + i * bands * frames, numel);
-      transpose(in, frames, bands, out.data());
-      if (options.normalization == FeatureOptions::Normalization::mean) {
-        subtract_mean(out);
-      } else if (options.normalization == FeatureOptions::Normalization::max_relative) {
-        scale_below_maximum(out, static_cast<float>(options.floor_db));
-      }
-    }
-  });
+  constexpr std::int64_t kMostPerTask = 16;
+  parallel_ranges(
+      args.out.dim(0), even_grain(args.out.dim(0), kMostPerTask), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const std::int64_t first = args.first_frames.empty() ? args.first_frame + i * args.hop_frames
+                                                               : args.first_frames[static_cast<std::size_t>(i)];
+          const float* in = args.log_mel.data<float>() + first * bands;
+          const std::span<float> out(args.out.mutable_data<float>() + i * bands * frames, numel);
+          transpose(in, bands, frames, bands, out.data(), frames);
+          if (options.normalization == FeatureOptions::Normalization::mean) {
+            subtract_mean(out);
+          } else if (options.normalization == FeatureOptions::Normalization::max_relative) {
+            scale_below_maximum(out, static_cast<float>(options.floor_db));
+          }
+        }
+      });
 }
 
 }  // namespace earmark::kernels::cpu

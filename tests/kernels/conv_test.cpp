@@ -113,6 +113,10 @@ std::vector<Layer> layers() {
       {{1, 6, 8, 3}, {20, 5, 3, 3}, ConvOptions::centred(5, 3, 1, 3)},
       {{1, 1, 1, 16}, {16, 3, 3, 16}, kSame1},
       {{2, 4, 8, 32}, {64, 1, 3, 32}, {1, 2, {0, 0}, {0, 1}}},
+      {{2, 7, 12, 8}, {8, 3, 3, 8}, kSame1},  // outputs in pairs
+      {{2, 5, 10, 1}, {4, 3, 3, 1}, kSame1},
+      {{3, 6, 16, 3}, {2, 5, 3, 3}, ConvOptions::centred(5, 3, 1, 2)},
+      {{1, 4, 11, 3}, {3, 3, 4, 3}, {2, 1, {1, 1}, {2, 0}}},
   };
 }
 
@@ -157,8 +161,11 @@ TEST_P(ConvLayers, GiveTheSameBitsOnAnyNumberOfThreads) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ConvLayers, ::testing::ValuesIn(layers()));
 
-TEST(Conv, AddsTheResidualThenRectifies) {
-  const Layer l{{2, 4, 6, 16}, {16, 3, 3, 16}, kSame1};
+class ConvChannels : public ::testing::TestWithParam<int> {};
+
+TEST_P(ConvChannels, AddTheResidualThenRectify) {
+  const int channels = GetParam();
+  const Layer l{{2, 4, 6, channels}, {channels, 3, 3, channels}, kSame1};
   const Tensor x = random_tensor(l.x, 1);
   const Tensor w = random_tensor(l.weight, 2);
   const Tensor residual = random_tensor(l.x, 3);
@@ -171,6 +178,8 @@ TEST(Conv, AddsTheResidualThenRectifies) {
     EXPECT_NEAR(fused.data<double>()[i], std::max(0.0, plain.data<double>()[i] + residual.data<double>()[i]), 1e-12);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(PairsAndWholeVectors, ConvChannels, ::testing::Values(2, 4, 16));
 
 TEST(Conv, LetsNaNThroughAndOnlyWhereItReaches) {
   const Layer l{{2, 8, 8, 16}, {16, 3, 3, 16}, kSame1};

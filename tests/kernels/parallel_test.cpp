@@ -119,6 +119,18 @@ TEST(ParallelRanges, CoverEverythingInFixedPieces) {
   EXPECT_THROW(parallel_ranges(3, 0, [](std::int64_t, std::int64_t) {}), Error);
 }
 
+TEST(EvenGrain, GivesAllThreadsAsMuch) {
+  const int before = num_threads();
+  set_num_threads(2);
+  EXPECT_EQ(even_grain(41, 32), 21);
+  EXPECT_EQ(even_grain(64, 32), 32);
+  EXPECT_EQ(even_grain(65, 32), 17) << "two rounds rather than one task left over";
+  EXPECT_EQ(even_grain(1, 32), 1);
+  EXPECT_EQ(even_grain(0, 32), 1);
+  EXPECT_THROW(even_grain(5, 0), Error);
+  set_num_threads(before);
+}
+
 TEST(SerialScope, KeepsTasksOnTheCallingThread) {
   const Threads four(4);
   const SerialScope serial;

@@ -1,0 +1,104 @@
+// Barriers, and what the lanes of a warp do together.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+namespace cudasim {
+
+enum class WarpOp : unsigned char {
+  sync,
+  shuffle_index,
+  shuffle_up,
+  shuffle_down,
+  shuffle_xor,
+  ballot,
+  any,
+  all,
+  add,
+  min_unsigned,
+  max_unsigned,
+  min_signed,
+  max_signed,
+};
+
+/// Waits until all lanes of `mask` have called it with the same operation, and gives each its result. `operand` and
+/// `width` are a shuffle's lane, distance or lane mask and its segment.
+std::uint64_t warp_operation(WarpOp op, unsigned mask, std::uint64_t value, int operand, int width);
+
+/// Waits for all threads of the block. `line` tells barriers apart: the compiler may merge or duplicate calls, so
+/// return addresses cannot.
+void block_barrier(unsigned line);
+
+template <class T>
+std::uint64_t to_bits(T value) {
+  static_assert(sizeof(T) <= 8 && std::is_trivially_copyable_v<T>);
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, static_cast<const void*>(&value), sizeof(T));
+  return bits;
+}
+
+template <class T>
+T from_bits(std::uint64_t bits) {
+  T value;
+  std::memcpy(static_cast<void*>(&value), &bits, sizeof(T));
+  return value;
+}
+
+template <class T>
+T shuffle(WarpOp op, unsigned mask, T value, int operand, int width) {
+  return from_bits<T>(warp_operation(op, mask, to_bits(value), operand, width));
+}
+
+template <class T>
+T reduce(WarpOp op, unsigned mask, T value) {
+  return static_cast<T>(warp_operation(op, mask, static_cast<unsigned>(value), 0, 32));
+}
+
+inline unsigned vote(WarpOp op, unsigned mask, int predicate) {
+  return reduce(op, mask, static_cast<unsigned>(predicate != 0));
+}
+
+}  // namespace cudasim
+
+inline void __syncthreads(unsigned line = __builtin_LINE()) { cudasim::block_barrier(line); }
+inline void __syncwarp(unsigned mask = 0xffffffffU) { cudasim::warp_operation(cudasim::WarpOp::sync, mask, 0, 0, 32); }
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int lane, int width = 32) {
+  return cudasim::shuffle(cudasim::WarpOp::shuffle_index, mask, value, lane, width);
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32) {
+  return cudasim::shuffle(cudasim::WarpOp::shuffle_up, mask, value, static_cast<int>(distance), width);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32) {
+  return cudasim::shuffle(cudasim::WarpOp::shuffle_down, mask, value, static_cast<int>(distance), width);
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32) {
+  return cudasim::shuffle(cudasim::WarpOp::shuffle_xor, mask, value, lanes, width);
+}
+
+inline unsigned __ballot_sync(unsigned mask, int predicate) {
+  return cudasim::vote(cudasim::WarpOp::ballot, mask, predicate);
+}
+inline int __any_sync(unsigned mask, int predicate) {
+  return static_cast<int>(cudasim::vote(cudasim::WarpOp::any, mask, predicate));
+}
+inline int __all_sync(unsigned mask, int predicate) {
+  return static_cast<int>(cudasim::vote(cudasim::WarpOp::all, mask, predicate));
+}
+
+inline unsigned __reduce_add_sync(unsigned mask, unsigned v) { return cudasim::reduce(cudasim::WarpOp::add, mask, v); }
+inline int __reduce_add_sync(unsigned mask, int v) { return cudasim::reduce(cudasim::WarpOp::add, mask, v); }
+inline unsigned __reduce_min_sync(unsigned mask, unsigned v) {
+  return cudasim::reduce(cudasim::WarpOp::min_unsigned, mask, v);
+}
+inline int __reduce_min_sync(unsigned mask, int v) { return cudasim::reduce(cudasim::WarpOp::min_signed, mask, v); }
+inline unsigned __reduce_max_sync(unsigned mask, unsigned v) {
+  return cudasim::reduce(cudasim::WarpOp::max_unsigned, mask, v);
+}
+inline int __reduce_max_sync(unsigned mask, int v) { return cudasim::reduce(cudasim::WarpOp::max_signed, mask, v); }

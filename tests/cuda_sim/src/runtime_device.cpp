@@ -1,0 +1,132 @@
+// The runtime's functions for devices, streams, events and launches, as the toolkit's headers declare them.
+#include <cuda_runtime.h>
+
+#include <map>
+#include <mutex>
+
+#include "block.h"
+#include "cudasim/control.h"
+#include "shared_memory.h"
+#include "status.h"
+#include "streams.h"
+#include "symbols.h"
+
+namespace cudasim {
+namespace {
+
+bool is_launchable(const cudaLaunchConfig_t& c) {
+  const dim3& g = c.gridDim;
+  const dim3& b = c.blockDim;
+  const std::uint64_t threads = static_cast<std::uint64_t>(b.x) * b.y * b.z;
+  const bool grid = g.x > 0 && g.x <= 0x7fffffffU && g.y > 0 && g.y <= 65535 && g.z > 0 && g.z <= 65535;
+  return grid && threads > 0 && threads <= kMostThreads && b.z <= 64;
+}
+
+/// Dynamic shared memory that a kernel may have: 48 KiB, more where cudaFuncSetAttribute asked for it.
+std::size_t& allowed_shared_memory(const void* kernel) {
+  static std::map<const void*, std::size_t> allowed;
+  return allowed.try_emplace(kernel, std::size_t{48} << 10U).first->second;
+}
+
+}  // namespace
+
+cudaError_t enqueue_kernel(const cudaLaunchConfig_t& config, KernelCall call) {
+  if (!is_launchable(config)) {
+    return noted(cudaErrorInvalidConfiguration);
+  }
+  const std::scoped_lock lock(runtime_mutex());
+  if (config.dynamicSmemBytes > allowed_shared_memory(call.kernel)) {
+    return noted(cudaErrorInvalidValue);
+  }
+  return enqueue(
+      config.stream, kernel_name(call.kernel).text,
+      [call = std::move(call), grid = config.gridDim, threads = config.blockDim, shared = config.dynamicSmemBytes] {
+        if (!run_launch({call, grid, threads, shared, running_work})) {
+          fail_device(cudaErrorLaunchFailure);
+        }
+      });
+}
+
+}  // namespace cudasim
+
+using namespace cudasim;
+
+extern "C" {
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  const cudaError_t status = device_status();
+  const bool without = config().driver != Driver::present;
+  *count = without ? 0 : 1;
+  return without ? status : cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return device_status();
+}
+
+cudaError_t cudaSetDevice(int device) { return device == 0 ? device_status() : noted(cudaErrorInvalidDevice); }
+
+/// The driver's version as the runtime counts them, 12020 for 12.2; 0 where there is none.
+cudaError_t cudaDriverGetVersion(int* version) {
+  constexpr int kOld = 11000;
+  *version = config().driver == Driver::missing ? 0 : config().driver == Driver::old ? kOld : CUDART_VERSION;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount:
+      *value = 4;
+      break;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = 9;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = static_cast<int>(kMostSharedMemory);
+      break;
+    default:
+      *value = 0;
+      return noted(cudaErrorInvalidValue);
+  }
+  return device == 0 ? device_status() : noted(cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaDeviceSynchronize() { return finish_all_streams(); }
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+      value > static_cast<int>(kMostSharedMemory)) {
+    return noted(cudaErrorInvalidValue);
+  }
+  const std::scoped_lock lock(runtime_mutex());
+  allowed_shared_memory(kernel) = static_cast<std::size_t>(value);
+  return device_status();
+}
+
+cudaError_t cudaFuncGetName(const char** name, const void* kernel) {
+  const std::scoped_lock lock(runtime_mutex());
+  *name = kernel_name(kernel).mangled.c_str();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) { return create_stream(stream, flags); }
+cudaError_t cudaStreamCreate(cudaStream_t* stream) { return create_stream(stream, cudaStreamDefault); }
+cudaError_t cudaStreamDestroy(cudaStream_t stream) { return destroy_stream(stream); }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return finish_stream(stream); }
+cudaError_t cudaStreamQuery(cudaStream_t stream) { return query_stream(stream); }
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
+  return wait_for_event(stream, event);
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) { return create_event(event, flags); }
+cudaError_t cudaEventCreate(cudaEvent_t* event) { return create_event(event, cudaEventDefault); }
+cudaError_t cudaEventDestroy(cudaEvent_t event) { return destroy_event(event); }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return record_event(event, stream); }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) { return finish_event(event); }
+cudaError_t cudaEventQuery(cudaEvent_t event) { return query_event(event); }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
+  return time_between_events(milliseconds, first, last);
+}
+
+}  // extern "C"

@@ -1,0 +1,206 @@
+// The runtime's functions for memory, as the toolkit's headers declare them.
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "access.h"
+#include "config.h"
+#include "memory.h"
+#include "report.h"
+#include "status.h"
+#include "streams.h"
+
+namespace cudasim {
+namespace {
+
+std::uint64_t hash_of(const void* data, std::size_t bytes) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (std::size_t i = 0; i < bytes; i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, static_cast<const char*>(data) + i, std::min<std::size_t>(8, bytes - i));
+    hash = (hash ^ word) * 0x100000001b3ULL;
+    hash ^= hash >> 29U;
+  }
+  return hash;
+}
+
+/// When a copy's turn has come. Memory that was freed in the meantime is left alone.
+void copy_now(void* to, const void* from, std::size_t bytes) {
+  const bool readable = !in_arena(from) || library_reads(from, bytes, "cudaMemcpy");
+  const bool writable = !in_arena(to) || library_writes(to, bytes, "cudaMemcpy");
+  if (readable && writable) {
+    std::memcpy(to, from, bytes);
+  } else {
+    fail_device(cudaErrorIllegalAddress);
+  }
+}
+
+bool fits(const void* pointer, std::size_t bytes) {
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+  const Allocation* const a = allocation_at(address);
+  return a != nullptr && a->holds(address, bytes);
+}
+
+/// What is wrong with a copy as it is asked for; nothing when all is well.
+std::string fault_of(const void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  if (kind != cudaMemcpyDefault && (in_arena(from) != from_device || in_arena(to) != to_device)) {
+    return "the direction does not match the pointers";
+  }
+  for (const void* side : {from, to}) {
+    if (in_arena(side) && !fits(side, bytes)) {
+      return std::to_string(bytes) + " bytes " + (side == from ? "from " : "to ") +
+             describe(reinterpret_cast<std::uintptr_t>(side));
+    }
+  }
+  return {};
+}
+
+cudaError_t queue_copy(void* to, const void* from, std::size_t bytes, cudaStream_t stream) {
+  if (in_arena(from)) {
+    if (!in_arena(to)) {
+      std::memset(to, 0xff, bytes);  // undefined until the copy is done: not what the host hopes for
+    }
+    return enqueue(stream, "cudaMemcpyAsync", [=] { copy_now(to, from, bytes); });
+  }
+  if (!is_pinned(from)) {  // read before the call returns
+    const auto* const first = static_cast<const char*>(from);
+    const auto staged = std::make_shared<const std::vector<char>>(first, first + bytes);
+    return enqueue(stream, "cudaMemcpyAsync", [=] { copy_now(to, staged->data(), bytes); });
+  }
+  const std::uint64_t hash = hash_of(from, bytes);
+  return enqueue(stream, "cudaMemcpyAsync", [=] {
+    if (hash_of(from, bytes) != hash) {
+      report("source-changed", "pinned memory was written to between cudaMemcpyAsync of " + std::to_string(bytes) +
+                                   " bytes from it to " + describe(reinterpret_cast<std::uintptr_t>(to)) +
+                                   " and the copy itself");
+    }
+    copy_now(to, from, bytes);
+  });
+}
+
+using Lock = std::scoped_lock<std::recursive_mutex>;
+
+}  // namespace
+
+}  // namespace cudasim
+
+using namespace cudasim;
+
+extern "C" {
+
+cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  const Lock lock(runtime_mutex());
+  *pointer = nullptr;
+  if (const cudaError_t status = device_status(); status != cudaSuccess || bytes == 0) {
+    return status;
+  }
+  *pointer = next_allocation_fails() ? nullptr : allocate(bytes);
+  return noted(*pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
+}
+
+/// As with a GPU, what is queued is done first.
+cudaError_t cudaFree(void* pointer) {
+  const Lock lock(runtime_mutex());
+  if (const cudaError_t status = finish_all_streams(); status != cudaSuccess || pointer == nullptr) {
+    return status;
+  }
+  return release(pointer) ? cudaSuccess : noted(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t /*stream*/) {
+  return cudaMalloc(pointer, bytes);
+}
+
+cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
+  if (pointer == nullptr) {
+    return cudaSuccess;
+  }
+  return enqueue(stream, "cudaFreeAsync", [pointer] {
+    library_frees(pointer, "cudaFreeAsync");
+    release(pointer);
+  });
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total) {
+  const Lock lock(runtime_mutex());
+  *total = config().memory;
+  *free_bytes = *total - memory_in_use();
+  return device_status();
+}
+
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
+  *pool = nullptr;
+  return device == 0 ? device_status() : noted(cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t /*pool*/, cudaMemPoolAttr /*attribute*/, void* /*value*/) {
+  return device_status();
+}
+
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t /*pool*/, std::size_t /*bytes*/) { return device_status(); }
+
+cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
+  const Lock lock(runtime_mutex());
+  *pointer = nullptr;
+  if (const cudaError_t status = device_status(); status != cudaSuccess) {
+    return status;
+  }
+  *pointer = std::aligned_alloc(kGranule, (bytes + kGranule - 1) / kGranule * kGranule);
+  if (*pointer == nullptr) {
+    return noted(cudaErrorMemoryAllocation);
+  }
+  note_pinned(*pointer, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void* pointer) {
+  const Lock lock(runtime_mutex());
+  const cudaError_t status = finish_all_streams();
+  if (pointer != nullptr && !forget_pinned(pointer)) {
+    return noted(cudaErrorInvalidValue);
+  }
+  std::free(pointer);
+  return status;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  const Lock lock(runtime_mutex());
+  if (const cudaError_t status = device_status(); status != cudaSuccess || bytes == 0) {
+    return status;
+  }
+  if (const std::string fault = fault_of(to, from, bytes, kind); !fault.empty()) {
+    report("bad-copy", "cudaMemcpy: " + fault, __builtin_return_address(0));
+    return noted(cudaErrorInvalidValue);
+  }
+  return queue_copy(to, from, bytes, stream);
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  const cudaError_t status = cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+  return status == cudaSuccess ? finish_stream(nullptr) : status;
+}
+
+cudaError_t cudaMemsetAsync(void* to, int byte, std::size_t bytes, cudaStream_t stream) {
+  return enqueue(stream, "cudaMemsetAsync", [=] {
+    if (library_writes(to, bytes, "cudaMemset")) {
+      std::memset(to, byte, bytes);
+    } else {
+      fail_device(cudaErrorIllegalAddress);
+    }
+  });
+}
+
+cudaError_t cudaMemset(void* to, int byte, std::size_t bytes) {
+  const cudaError_t status = cudaMemsetAsync(to, byte, bytes, nullptr);
+  return status == cudaSuccess ? finish_stream(nullptr) : status;
+}
+
+}  // extern "C"

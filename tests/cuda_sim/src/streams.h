@@ -1,0 +1,62 @@
+// Streams queue work; nothing of it runs until something waits for it, and then whichever stream the seed picks goes
+// first. A clock per stream (a vector clock) tells which pieces of work are ordered by streams, events and the host.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace cudasim {
+
+/// By stream: how many of its pieces of work are known to be done.
+using Clock = std::vector<std::uint32_t>;
+
+/// A kernel, copy, library call: what races are reported between.
+struct Work {
+  std::size_t stream = 0;
+  std::uint32_t position = 0;  ///< Counts from 1 in its stream.
+  Clock before;                ///< What is ordered before it, itself included.
+  std::string name;
+};
+
+/// By number; number 0 is none.
+extern std::vector<Work> all_work;
+
+/// The piece of work that runs, or 0.
+extern std::uint32_t running_work;
+
+/// Whether `earlier` is done before `later` begins, in every order in which streams may run.
+inline bool work_is_ordered(std::uint32_t earlier, std::uint32_t later) {
+  const Work& first = all_work[earlier];
+  const Clock& clock = all_work[later].before;
+  return first.stream < clock.size() && clock[first.stream] >= first.position;
+}
+
+/// Guards the whole simulator: one OS thread at a time queues or runs work.
+std::recursive_mutex& runtime_mutex();
+
+/// Queues `run` on a stream, as the runtime's and the libraries' functions do.
+cudaError_t enqueue(cudaStream_t stream, std::string name, std::function<void()> run);
+
+cudaError_t create_stream(cudaStream_t* stream, unsigned flags);
+cudaError_t destroy_stream(cudaStream_t stream);
+/// Runs work until the stream has none left, and checks the red zones. The sticky error, if there is one.
+cudaError_t finish_stream(cudaStream_t stream);
+cudaError_t finish_all_streams();
+/// cudaErrorNotReady while work is left. Asking lets one piece of work run: a loop that asks comes to an end.
+cudaError_t query_stream(cudaStream_t stream);
+
+cudaError_t create_event(cudaEvent_t* event, unsigned flags);
+cudaError_t destroy_event(cudaEvent_t event);
+cudaError_t record_event(cudaEvent_t event, cudaStream_t stream);
+cudaError_t wait_for_event(cudaStream_t stream, cudaEvent_t event);
+cudaError_t finish_event(cudaEvent_t event);
+cudaError_t query_event(cudaEvent_t event);
+cudaError_t time_between_events(float* milliseconds, cudaEvent_t first, cudaEvent_t last);
+
+}  // namespace cudasim
