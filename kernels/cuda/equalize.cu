@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t sam
     for (int i = lane; i < here; i += 32) {
       tile[i] = gain * x[begin + i];
     }
-    __syncwarp();
+    __syncthreads();
     if (filters && lane == 0) {
       for (int i = 0; i < here; ++i) {
         double y = step(first, states[0], static_cast<double>(tile[i]));
@@ -50,11 +50,11 @@ __global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t sam
         tile[i] = static_cast<float>(step(fourth, states[3], y));
       }
     }
-    __syncwarp();
+    __syncthreads();
     for (int i = lane; i < here; i += 32) {
       x[begin + i] = tile[i];
     }
-    __syncwarp();
+    __syncthreads();
   }
 }
 
