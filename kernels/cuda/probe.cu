@@ -14,7 +14,8 @@
 namespace earmark::kernels::cuda {
 namespace {
 
-constexpr int kKept = 4;  // vertices of each function that are found beforehand
+constexpr int kResident = 8;  // blocks, which are warps, of a multiprocessor at least: all registers a thread can have
+constexpr int kKept = 4;      // vertices of each function that are found beforehand
 constexpr unsigned kNone = 0xffffffffU;
 
 struct Vertex {
@@ -207,7 +208,7 @@ __device__ __forceinline__ std::int64_t least_of(const Frontier& f) {
 
 /// A block, which is a warp, for each query in turn.
 template <int Registers>
-__global__ void __launch_bounds__(32)
+__global__ void __launch_bounds__(32, kResident)
     probe_kernel(const float* queries, std::int64_t count, std::int64_t d, Rotations r, Scratch scratch,
                  std::int64_t probes, std::int32_t* tables, std::int32_t* buckets) {
   const int lane = threadIdx.x;
