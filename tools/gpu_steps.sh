@@ -80,6 +80,10 @@ kernels() {
 }
 
 search_million() {
+  "$bin/bench" query --help | grep -q -- --device || {
+    echo "bench query does not take a device in this version"
+    exit 77
+  }
   local -a options=(--device cuda --fingerprints "$(size 1000000 2000)" --repetitions "$(size 20 1)")
   "$bin/bench" query "${options[@]}"
   "$bin/bench" query --lsh "${options[@]}"

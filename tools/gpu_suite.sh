@@ -67,7 +67,9 @@ step() {
     *) say "**Failed** with exit code $status, after $((SECONDS - began)) s." ;;
   esac
   say ""
-  if [[ $status -eq 0 ]] && grep -q '^| ' "$output"; then
+  if [[ $status -eq 0 && $3 == build ]]; then
+    return
+  elif [[ $status -eq 0 ]] && grep -q '^| ' "$output"; then
     grep -E '^\||^$|\.$' "$output" >>"$report"
   else
     say '```'
