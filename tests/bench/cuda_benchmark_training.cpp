@@ -87,13 +87,19 @@ std::vector<KernelCase> batch_norm_cases(const BenchmarkSizes& s) {
            }}};
 }
 
-/// A 3 x 3 convolution of a block's maps after `halvings` of them; backward gives both gradients.
-KernelCase conv_case(const BenchmarkSizes& s, int halvings, bool backward) {
+/// A 3 x 3 convolution of a block's maps after `halvings` of them; backward gives both gradients. In TF32 it may pass
+/// the card's peak in float.
+KernelCase conv_case(const BenchmarkSizes& s, int halvings, bool backward, bool tf32) {
   const std::int64_t channels = s.channels << halvings;
   const Shape x{s.batch, s.bands >> halvings, s.frames >> halvings, channels};
   const Shape weight{channels, 3, 3, channels};
   const auto maps = static_cast<double>(x.numel());
-  return {str("conv/", backward ? "backward" : "forward", "_", x[1], "x", x[2], "x", channels),
+  const auto with_precision = [tf32](const std::function<void()>& run) {
+    kernels::allow_tf32(tf32);
+    run();
+    kernels::allow_tf32(false);
+  };
+  return {str("conv/", backward ? "backward" : "forward", tf32 ? "_tf32_" : "_", x[1], "x", x[2], "x", channels),
           (backward ? 12 : 8) * maps, (backward ? 36 : 18) * maps * static_cast<double>(channels),
           [=]() -> std::function<void()> {
             const kernels::ConvForward f{.x = gpu_normal(x),
@@ -103,7 +109,7 @@ KernelCase conv_case(const BenchmarkSizes& s, int halvings, bool backward) {
                                          .add = {},
                                          .out = gpu_empty(x)};
             if (!backward) {
-              return [f] { kernels::conv_forward(f); };
+              return [=] { with_precision([&] { kernels::conv_forward(f); }); };
             }
             const kernels::ConvBackward b{.x = f.x,
                                           .weight = f.weight,
@@ -112,7 +118,7 @@ KernelCase conv_case(const BenchmarkSizes& s, int halvings, bool backward) {
                                           .dx = f.out,
                                           .dweight = gpu_empty(weight),
                                           .dbias = gpu_empty({channels})};
-            return [b] { kernels::conv_backward(b); };
+            return [=] { with_precision([&] { kernels::conv_backward(b); }); };
           }};
 }
 
@@ -182,7 +188,8 @@ std::vector<KernelCase> training_kernel_cases(const BenchmarkSizes& s) {
   std::vector<KernelCase> all = batch_norm_cases(s);
   for (const bool backward : {false, true}) {
     for (const int halvings : {0, 1, 2}) {
-      all.push_back(conv_case(s, halvings, backward));
+      all.push_back(conv_case(s, halvings, backward, false));
+      all.push_back(conv_case(s, halvings, backward, true));
       all.push_back(attention_case(s, halvings, false, backward));
       all.push_back(attention_case(s, halvings, true, backward));
     }

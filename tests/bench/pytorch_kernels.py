@@ -102,8 +102,11 @@ def convolutions():
         x = normal(BATCH, channels, bands, frames).to(memory_format=torch.channels_last)
         w, bias = normal(channels, channels, 3, 3).to(memory_format=torch.channels_last), normal(channels)
         forward, backward = both_ways(lambda *v: functional.conv2d(*v, padding=1), x, w, bias)
-        yield f"conv/forward_{bands}x{frames}x{channels}", forward
-        yield f"conv/backward_{bands}x{frames}x{channels}", backward
+        for precision, allowed in (("", False), ("_tf32", True)):
+            torch.backends.cudnn.allow_tf32 = allowed
+            yield f"conv/forward{precision}_{bands}x{frames}x{channels}", forward
+            yield f"conv/backward{precision}_{bands}x{frames}x{channels}", backward
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def head_and_loss():

@@ -171,6 +171,14 @@ TEST_F(GpuTraffic, ColumnSumsReadTheirInputOnce) {
 }
 
 /// What a thread reads of its channels comes on top: little, once it has more than a few rows.
+/// All of `maps` in requests of 16 bytes, and up to `vectors` more of them a thread for what belongs to its channels:
+/// here a thread has 8 rows, in training more. They are in cache, and no sector of them is in vain.
+void expect_wide_pass(const Traffic& t, double maps, double vectors) {
+  constexpr double kRows = 8;
+  EXPECT_GT(t.wide_read, maps) << t.lines;
+  EXPECT_LE(t.wide_read, maps * (1 + vectors / kRows)) << t.lines;
+}
+
 TEST_F(GpuTraffic, BatchNormalisationReadsXOnceAPass) {
   const Tensor x = on_gpu({1, 16, 24, 32});
   const auto channels = [](std::uint64_t stream) { return on_gpu({32}, Domain::positive, stream); };
@@ -179,7 +187,7 @@ TEST_F(GpuTraffic, BatchNormalisationReadsXOnceAPass) {
   s.mean = channels(1);
   s.inverse_deviation = channels(2);
   const Traffic statistics = traffic_of([&] { kernels::batch_norm_statistics(s); });
-  EXPECT_EQ(statistics.wide_read, bytes({x})) << statistics.lines;
+  expect_wide_pass(statistics, bytes({x}), 1);
   EXPECT_EQ(statistics.shared.transactions, statistics.shared.least) << statistics.lines;
 
   const kernels::BatchNormForward f{.x = x,
@@ -190,7 +198,7 @@ TEST_F(GpuTraffic, BatchNormalisationReadsXOnceAPass) {
                                     .relu = true,
                                     .out = empty_like(x)};
   const Traffic forward = traffic_of([&] { kernels::batch_norm_forward(f); });
-  EXPECT_EQ(forward.wide_read, bytes({x})) << forward.lines;
+  expect_wide_pass(forward, bytes({x}), 4);
   EXPECT_EQ(forward.wide_written, bytes({x})) << forward.lines;
   EXPECT_EQ(forward.written.moved(), bytes({x})) << forward.lines;
 
@@ -198,7 +206,7 @@ TEST_F(GpuTraffic, BatchNormalisationReadsXOnceAPass) {
   const kernels::BatchNormBackward b{
       .forward = f, .dout = dout, .dx = empty_like(x), .dgamma = empty_like(f.gamma), .dbeta = empty_like(f.beta)};
   const Traffic backward = traffic_of([&] { kernels::batch_norm_backward(b); });
-  EXPECT_EQ(backward.wide_read, 2 * bytes({x, dout})) << backward.lines;
+  expect_wide_pass(backward, 2 * bytes({x, dout}), 5 + 8);
   EXPECT_EQ(backward.wide_written, bytes({x})) << backward.lines;
   EXPECT_EQ(backward.shared.transactions, backward.shared.least) << backward.lines;
 }
