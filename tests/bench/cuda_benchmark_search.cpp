@@ -1,5 +1,5 @@
 // Hashes, the exact scan, sequence scores and votes.
-#include <numeric>
+#include <algorithm>
 
 #include "kernels/hash.h"
 #include "kernels/inner_product.h"
@@ -17,7 +17,8 @@ constexpr std::int64_t kDimension = 128;
 
 /// `rows` fingerprints on the GPU, of which a few thousand differ.
 Tensor fingerprints(std::int64_t rows) {
-  return gpu_normal({rows / 2048, 2048, kDimension}).reshape({rows, kDimension});
+  const std::int64_t different = std::min<std::int64_t>(rows, 2048);
+  return gpu_normal({rows / different, different, kDimension}).reshape({rows, kDimension});
 }
 
 kernels::StoredRows stored_as(const Tensor& rows, DType dtype) {
