@@ -38,8 +38,8 @@ Variable l2_normalize(const Variable& x, double epsilon = 1e-12);
 
 /// What a contrastive step reports.
 struct NtXentResult {
-  Variable loss;    ///< ()
-  double top1 = 0;  ///< Share of anchors whose positive is nearer than every other key.
+  Variable loss;  ///< ()
+  Tensor top1;    ///< (), share of anchors whose positive is nearer than every other key.
 };
 /// Symmetric NT-Xent over unit embeddings (2P, D): first views of P pairs, then second views, in the same order.
 NtXentResult nt_xent(const Variable& embeddings, double temperature);

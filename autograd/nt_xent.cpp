@@ -26,7 +26,7 @@ NtXentResult nt_xent(const Variable& anchors, const Variable& keys, std::int64_t
     kernels::nt_xent_backward({forward, dloss, danchors, dkeys});
     return std::vector{danchors, dkeys};
   });
-  return {loss, forward.top1.item()};
+  return {loss, forward.top1};
 }
 
 }  // namespace earmark

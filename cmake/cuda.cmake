@@ -2,9 +2,8 @@
 #   ON         by nvcc, for GPUs;
 #   SIMULATED  by the C++ compiler against tests/cuda_sim, which runs kernels on the CPU: for machines without a GPU;
 #   CHECKED    the same, and every load and store of every thread of a kernel is checked.
-# AUTO is ON where nvcc is found; OFF, the default, leaves the CPU as the only device. The backend is not whole yet: its
-# kernels and their tests (cuda_tests) are built, the programs need the others first.
-set(EARMARK_CUDA OFF CACHE STRING "CUDA backend: AUTO, ON, OFF, SIMULATED or CHECKED")
+# AUTO, the default, is ON where nvcc is found and OFF elsewhere: then the CPU is the only device.
+set(EARMARK_CUDA AUTO CACHE STRING "CUDA backend: AUTO, ON, OFF, SIMULATED or CHECKED")
 set_property(CACHE EARMARK_CUDA PROPERTY STRINGS AUTO ON OFF SIMULATED CHECKED)
 if(NOT EARMARK_CUDA MATCHES "^(AUTO|ON|OFF|SIMULATED|CHECKED)$")
   message(FATAL_ERROR "EARMARK_CUDA: expected AUTO, ON, OFF, SIMULATED or CHECKED, got '${EARMARK_CUDA}'")

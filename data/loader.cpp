@@ -15,6 +15,7 @@
 #include "kernels/dispatch.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "kernels/trace.h"
 
 namespace earmark::data {
 
@@ -45,6 +46,7 @@ class Loader::Impl {
   Batch next() {
     const auto start = std::chrono::steady_clock::now();
     if (workers_.empty()) {
+      const TraceRange range("make batch");
       Batch batch = make_(next_out_);
       ++next_out_;
       waited_ += seconds_since(start);
@@ -97,6 +99,7 @@ class Loader::Impl {
 
   // `stream` is the worker's own on a GPU, from its first batch on.
   Result make(std::int64_t step, std::shared_ptr<void>& stream) const {
+    const TraceRange range("make batch");
     try {
       if constexpr (kBuiltWithCuda) {
         if (device_.backend == Backend::cuda) {

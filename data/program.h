@@ -10,6 +10,7 @@
 #include <string>
 
 #include "data/audio_files.h"
+#include "kernels/device_choice.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 
@@ -17,6 +18,26 @@ namespace earmark::data {
 
 /// Bad usage that only shows when all options are known.
 [[noreturn]] inline void fail_usage(const std::string& sentence) { throw CLI::ValidationError(sentence); }
+
+/// What --device was given, for programs that compute.
+class DeviceChoice {
+ public:
+  void add_option(CLI::App& app) {
+    app.add_option("--device", text_, "auto (a GPU where one works, else the CPU), cpu, cuda or cuda:<index>")
+        ->capture_default_str();
+  }
+  /// The device. Throws Error where it is asked for and cannot be had.
+  Device choose() { return device_ = choose_device(text_, why_cpu_); }
+  /// Says on standard error which one was chosen, once everything is ready for the work.
+  void announce() const {
+    std::cerr << "device " << describe(device_) << (why_cpu_.empty() ? "" : ": " + why_cpu_) << '\n';
+  }
+
+ private:
+  std::string text_ = "auto";
+  Device device_;
+  std::string why_cpu_;
+};
 
 /// Adds --threads, parses, and runs `work`. Returns the exit code: what `work` returns; 2 on bad usage; 1, with a
 /// sentence on standard error, where it throws or standard output could not be written.

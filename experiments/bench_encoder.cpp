@@ -93,8 +93,9 @@ BenchResult bench_train(const EncoderBenchOptions& options, std::ostream& log) {
   train::Adam adam(*encoder, {});
   const Tensor x = segments(2 * options.pairs);
   const auto step = [&] {
-    nt_xent(encoder->forward(Variable(x)), 0.05).loss.backward();
-    adam.step(1e-4);
+    const Variable loss = nt_xent(encoder->forward(Variable(x)), 0.05).loss;
+    loss.backward();
+    adam.step(1e-4, loss.value());
   };
   return compare("train", options, step, log);
 }

@@ -60,10 +60,10 @@ std::vector<Choice> choices_of(const QuerySet& set, const Evaluation& evaluation
 }  // namespace
 
 search::IndexStore stored_as(const search::IndexStore& store, search::Precision precision,
-                             const std::filesystem::path& folder) {
+                             const std::filesystem::path& folder, Device device) {
   const search::IndexFormat& own = store.format();
   if (own.precision == precision) {
-    return search::IndexStore::open(store.folder());
+    return search::IndexStore::open(store.folder(), {.device = device});
   }
   check(own.precision < precision, store.folder().string(), ": is stored as ", search::name_of(own.precision),
         "; a copy of it as ", search::name_of(precision), " would be no more precise");
@@ -75,7 +75,7 @@ search::IndexStore stored_as(const search::IndexStore& store, search::Precision 
       folder / str("index-", short_hash(content).substr(0, 8), '-', search::name_of(precision));
   std::filesystem::create_directories(folder);
   search::IndexWriter::create(copy, store.model_file(), format).merge(store);
-  return search::IndexStore::open(copy);
+  return search::IndexStore::open(copy, {.device = device});
 }
 
 std::vector<Choice> compare_choices(const QuerySet& set, const nn::Fingerprinter& fingerprinter,

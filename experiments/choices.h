@@ -23,10 +23,10 @@ struct Choice {
   double bytes_per_hour = 0;  ///< Stored fingerprints for an hour of music.
 };
 
-/// The index itself where it is stored so, else a copy in `folder`, made where it is missing. Throws Error where the
-/// index is stored less precisely than that.
+/// The index itself where it is stored so, else a copy in `folder`, made where it is missing; opened for `device`. The
+/// index given is on the CPU. Throws Error where it is stored less precisely than that.
 search::IndexStore stored_as(const search::IndexStore& store, search::Precision precision,
-                             const std::filesystem::path& folder);
+                             const std::filesystem::path& folder, Device device = {});
 
 /// Every store with every query hop; empty where there is only one combination, or no query with noise + reverb.
 std::vector<Choice> compare_choices(const QuerySet& set, const nn::Fingerprinter& fingerprinter,

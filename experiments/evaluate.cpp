@@ -9,7 +9,6 @@
 #include "experiments/answer_cells.h"
 #include "experiments/query_rows.h"
 #include "kernels/error.h"
-#include "kernels/parallel.h"
 #include "search/calibration.h"
 #include "search/matcher.h"
 #include "search/query.h"
@@ -32,10 +31,6 @@ Answer answer_of(const std::vector<Match>& matches) {
   }
   const Match& best = matches.front();
   return {best.track, best.start_s, best.score, best.matched};
-}
-
-Neighbours rows_of(const Neighbours& all, std::int64_t begin, std::int64_t end) {
-  return {all.indices.slice(begin, end), all.scores.slice(begin, end)};
 }
 
 // The queries of one condition: what a cell answers.
@@ -126,18 +121,22 @@ class StoreSearch {
   }
 
   void rank(const QueryBatch& batch, const Neighbours& near, AnswerCell& cell) const {
-    parallel_for(static_cast<std::int64_t>(batch.ranges.size()), [&](std::int64_t i) {
-      const auto q = static_cast<std::size_t>(i);
+    std::vector<search::QueryRange> queries;
+    std::vector<std::pair<std::size_t, std::size_t>> places;  // of their answers: length and query
+    for (std::size_t q = 0; q < batch.ranges.size(); ++q) {
       for (std::size_t length = 0; length < batch.ranges[q].size(); ++length) {
         if (const auto& range = batch.ranges[q][length]) {
-          const Tensor fingerprints = batch.rows.slice(range->first, range->second);
-          const Neighbours own = rows_of(near, range->first, range->second);
-          for (std::size_t ranking = 0; ranking < kRankings; ++ranking) {
-            cell.answers.at(ranking)[length][batch.first + q] = answer_of(rankers_[ranking].rank(fingerprints, own));
-          }
+          queries.push_back({range->first, range->second});
+          places.emplace_back(length, batch.first + q);
         }
       }
-    });
+    }
+    for (std::size_t ranking = 0; ranking < kRankings; ++ranking) {
+      const std::vector<std::vector<Match>> matches = rankers_[ranking].rank(batch.rows, near, queries);
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        cell.answers.at(ranking)[places[i].first][places[i].second] = answer_of(matches[i]);
+      }
+    }
   }
 
   const search::IndexStore& store_;

@@ -13,10 +13,11 @@ namespace {
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-// The fingerprints of one query. A beginning's fingerprints are those of the whole, except where its last window would
-// reach beyond its end: then the beginning is fingerprinted by itself.
+// One query. A beginning's fingerprints are those of the whole, except where its last window would reach beyond its
+// end: then the beginning is fingerprinted by itself.
 struct OneQuery {
-  std::vector<Tensor> parts;                                                 // (rows, D) each
+  std::vector<float> pcm;
+  std::vector<std::size_t> parts;                                            // samples of each, from the beginning
   std::vector<std::optional<std::pair<std::size_t, std::int64_t>>> lengths;  // for each length: part, and rows of it
 };
 
@@ -29,25 +30,23 @@ std::vector<float> sound_of(const Query& query, const std::filesystem::path& fil
   return pcm;
 }
 
-OneQuery fingerprint(const Query& query, const std::filesystem::path& file, const nn::Fingerprinter& fingerprinter,
-                     int hop_frames, const std::vector<double>& lengths_s) {
+OneQuery prepare(const Query& query, const std::filesystem::path& file, const nn::Fingerprinter& fingerprinter,
+                 int hop_frames, const std::vector<double>& lengths_s) {
   const FeatureOptions& features = fingerprinter.model().features;
-  const std::vector<float> pcm = sound_of(query, file, features.sample_rate);
-  OneQuery out;
-  out.parts.push_back(fingerprinter.fingerprints(pcm, hop_frames));
+  OneQuery out{sound_of(query, file, features.sample_rate), {}, {}};
+  out.parts.push_back(out.pcm.size());
   for (const double length_s : lengths_s) {
     if (!has_length(query, length_s)) {
       out.lengths.emplace_back();
       continue;
     }
     const auto samples = std::min(static_cast<std::int64_t>(std::llround(length_s * features.sample_rate)),
-                                  static_cast<std::int64_t>(pcm.size()));
+                                  static_cast<std::int64_t>(out.pcm.size()));
     const std::int64_t rows = fingerprinter.count(samples, hop_frames);
     const std::int64_t last_frame = (rows - 1) * hop_frames + features.frames - 1;
     const bool cut_window = last_frame * features.hop + features.n_fft / 2 > samples;
-    if (cut_window && samples < static_cast<std::int64_t>(pcm.size())) {
-      out.parts.push_back(
-          fingerprinter.fingerprints(std::span(pcm).first(static_cast<std::size_t>(samples)), hop_frames));
+    if (cut_window && samples < static_cast<std::int64_t>(out.pcm.size())) {
+      out.parts.push_back(static_cast<std::size_t>(samples));
       out.lengths.emplace_back(std::pair(out.parts.size() - 1, rows));
     } else {
       out.lengths.emplace_back(std::pair(std::size_t{0}, rows));
@@ -56,15 +55,18 @@ OneQuery fingerprint(const Query& query, const std::filesystem::path& file, cons
   return out;
 }
 
-QueryBatch join(const std::vector<OneQuery>& queries, std::size_t first) {
+QueryBatch fingerprint(const std::vector<OneQuery>& queries, std::size_t first, const nn::Fingerprinter& fingerprinter,
+                       int hop_frames) {
   QueryBatch batch;
   batch.first = first;
+  std::vector<std::span<const float>> waveforms;
   std::int64_t count = 0;
   for (const OneQuery& query : queries) {
     std::vector<std::int64_t> begins;
-    for (const Tensor& part : query.parts) {
+    for (const std::size_t samples : query.parts) {
+      waveforms.push_back(std::span(query.pcm).first(samples));
       begins.push_back(count);
-      count += part.dim(0);
+      count += fingerprinter.count(static_cast<std::int64_t>(samples), hop_frames);
     }
     auto& ranges = batch.ranges.emplace_back();
     for (const auto& length : query.lengths) {
@@ -74,14 +76,7 @@ QueryBatch join(const std::vector<OneQuery>& queries, std::size_t first) {
       }
     }
   }
-  batch.rows = Tensor({count, queries.front().parts.front().dim(1)});
-  std::int64_t row = 0;
-  for (const OneQuery& query : queries) {
-    for (const Tensor& part : query.parts) {
-      batch.rows.slice(row, row + part.dim(0)).copy_from(part);
-      row += part.dim(0);
-    }
-  }
+  batch.rows = fingerprinter.fingerprints_of_all(waveforms, hop_frames);
   return batch;
 }
 
@@ -107,9 +102,9 @@ const QueryBatch& QueryRows::batch(std::size_t number) {
     parallel_for(static_cast<std::int64_t>(queries.size()), [&](std::int64_t i) {
       const Query& query = set_.queries[queries_[first + static_cast<std::size_t>(i)]];
       queries[static_cast<std::size_t>(i)] =
-          fingerprint(query, set_.folder / query.path, fingerprinter_, hop_frames_, lengths_s_);
+          prepare(query, set_.folder / query.path, fingerprinter_, hop_frames_, lengths_s_);
     });
-    batch = join(queries, first);
+    batch = fingerprint(queries, first, fingerprinter_, hop_frames_);
     seconds_ += now_s() - begun;
   }
   return *batch;

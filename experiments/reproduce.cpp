@@ -23,7 +23,7 @@ fs::path build_index(const ReproduceOptions& options, const ReproduceRequest& re
                      const Say& say) {
   check(!options.database.empty(), "reproduce: no music to search in: set reproduce.database, or give --index");
   const fs::path folder = request.out / ("index-" + nn::model_hash(model).substr(0, 8));
-  const nn::Fingerprinter fingerprinter(model);
+  const nn::Fingerprinter fingerprinter(model, request.device);
   fs::create_directories(request.out);
   search::IndexWriter writer = search::IndexWriter::create(
       folder, request.model, search::format_of(model, 0, search::Precision::fp32, search::ScaleMode::row));
@@ -228,12 +228,12 @@ std::string reproduce(const ReproduceOptions& wanted, const ReproduceRequest& re
   const ReproduceOptions options = complete(wanted, store.format());
   std::vector<search::IndexStore> stores;
   for (const search::Precision precision : options.precisions) {
-    stores.push_back(stored_as(store, precision, request.out));
+    stores.push_back(stored_as(store, precision, request.out, request.device));
   }
   const QuerySet set = query_set(options, request, store, say);
   check(!set.queries.empty(), set.folder.string(), ": queries.csv has no queries");
   fs::create_directories(request.out);
-  const Results results = run(options, request, stores, set, nn::Fingerprinter(model), say);
+  const Results results = run(options, request, stores, set, nn::Fingerprinter(model, request.device), say);
   const std::string markdown = report_markdown(results);
   write_file_atomically(request.out / "answers.tsv", std::string_view(answers_tsv(results)));
   write_file_atomically(request.out / "tables.md", std::string_view(markdown));

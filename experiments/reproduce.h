@@ -40,6 +40,7 @@ struct ReproduceRequest {
   std::filesystem::path queries;       ///< A query set that is there; empty: OUT/queries is made.
   std::filesystem::path peer;          ///< Answers of another system to the same queries, TSV; empty: none.
   std::filesystem::path training_run;  ///< Its training curve goes into the report; empty: none.
+  Device device;                       ///< Where queries are fingerprinted and searched.
   bool progress = true;
 };
 

@@ -10,6 +10,7 @@ struct Arguments {
   std::string config;
   std::vector<std::string> overrides;
   earmark::experiments::ReproduceRequest request;
+  earmark::data::DeviceChoice device;
 };
 
 void declare(CLI::App& app, Arguments& arguments) {
@@ -22,6 +23,7 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--peer-results", arguments.request.peer,
                  "Another system's answers to them, TSV, as a row of its own");
   app.add_option("--training-run", arguments.request.training_run, "Run folder whose curve goes into the report");
+  arguments.device.add_option(app);
 }
 
 }  // namespace
@@ -34,6 +36,8 @@ int main(int argc, char** argv) {
     auto config = earmark::train::Config::load(arguments.config, arguments.overrides);
     const auto options = earmark::experiments::read_reproduce_options(config);
     config.finish();
+    arguments.request.device = arguments.device.choose();
+    arguments.device.announce();
     const auto say = [](const std::string& line) { std::cerr << line << '\n'; };
     std::cout << earmark::experiments::reproduce(options, arguments.request, say);
     return 0;

@@ -5,8 +5,11 @@
 #include <string>
 #include <system_error>
 
+#include "kernels/cuda/properties.h"
+#include "kernels/device_choice.h"
 #include "kernels/dispatch.h"
 #include "kernels/error.h"
+#include "kernels/tensor.h"
 
 namespace earmark {
 namespace {
@@ -20,6 +23,18 @@ int cuda_devices(std::string* why) {
     *why = "this build has no CUDA backend";
   }
   return 0;
+}
+
+/// What keeps GPU `index` from computing anything at all, such as a card too old for this build or memory that others
+/// have taken; empty where nothing does.
+std::string problem_of(int index) {
+  try {
+    const Device device{Backend::cuda, index};
+    const Tensor one = Tensor::full({1}, 1, DType::f32, device);
+    return one.item() == 1 ? "" : "it computes wrong results";
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 /// "cuda" is 0, "cuda:1" is 1.
@@ -46,19 +61,45 @@ std::ostream& operator<<(std::ostream& out, Device device) {
 }
 
 Device parse_device(std::string_view text) {
+  std::string why_cpu;
+  return choose_device(text, why_cpu);
+}
+
+Device choose_device(std::string_view text, std::string& why_cpu) {
   if (text == "cpu") {
     return {};
   }
+  std::string why;
+  const int count = text == "auto" || text.starts_with("cuda") ? cuda_devices(&why) : 0;
   if (text == "auto") {
-    return cuda_devices(nullptr) > 0 ? Device{Backend::cuda, 0} : Device{};
+    why_cpu = count > 0 ? problem_of(0) : why;
+    return why_cpu.empty() ? Device{Backend::cuda, 0} : Device{};
   }
   const int index = cuda_index(text);
-  std::string why;
-  const int count = cuda_devices(&why);
   check(count > 0, "device '", text, "': ", why, "; use --device cpu");
   check(index < count, "device '", text, "': this machine has ", count, count == 1 ? " GPU" : " GPUs",
         ", counted from cuda:0");
+  const std::string problem = problem_of(index);
+  check(problem.empty(), "device '", text, "' does not work: ", problem, "; use --device cpu");
   return {Backend::cuda, index};
+}
+
+std::string describe(Device device) {
+  if constexpr (kBuiltWithCuda) {
+    if (device.backend == Backend::cuda) {
+      return str(device, " (", kernels::cuda::device_name(device.index), ")");
+    }
+  }
+  return str(device);
+}
+
+std::size_t free_memory(Device device) {
+  if constexpr (kBuiltWithCuda) {
+    if (device.backend == Backend::cuda) {
+      return kernels::cuda::free_bytes(device.index);
+    }
+  }
+  fail("free memory: expected a GPU, got ", device);
 }
 
 }  // namespace earmark

@@ -12,10 +12,15 @@ namespace {
 
 constexpr std::int64_t kRowsPerTask = 1024;
 
-void check_query_dimension(const Tensor& queries, int axis, const StoredRows& stored) {
-  check(queries.dtype() == DType::f32, "queries: expected f32, got ", name_of(queries.dtype()));
-  check(queries.dim(axis) == stored.rows.dim(1), "queries have dimension ", queries.dim(axis),
+void check_queries(const Tensor& queries, const StoredRows& stored) {
+  check(queries.dtype() == DType::f32 && queries.shape().rank() == 2, "queries: expected f32 (m, dimension), got ",
+        name_of(queries.dtype()), queries.shape());
+  check(queries.dim(1) == stored.rows.dim(1), "queries have dimension ", queries.dim(1),
         ", the stored fingerprints have ", stored.rows.dim(1));
+}
+
+bool has_scale_per_row(const StoredRows& stored) {
+  return stored.scales && stored.scales.numel() == stored.rows.dim(0);
 }
 
 float largest_magnitude(const float* values, std::int64_t count) {
@@ -54,6 +59,16 @@ void narrow_rows_to_i8(const Tensor& rows, const StoredRows& out) {
 
 }  // namespace
 
+StoredRows StoredRows::slice(std::int64_t begin, std::int64_t end) const {
+  return {rows.slice(begin, end), has_scale_per_row(*this) ? scales.slice(begin, end) : scales};
+}
+
+StoredRows StoredRows::to(Device device) const { return {rows.to(device), scales ? scales.to(device) : Tensor()}; }
+
+std::size_t StoredRows::bytes_per_row() const {
+  return static_cast<std::size_t>(rows.dim(1)) * size_of(rows.dtype()) + (has_scale_per_row(*this) ? sizeof(float) : 0);
+}
+
 void check_stored_rows(const StoredRows& stored) {
   check(stored.rows && stored.rows.shape().rank() == 2, "stored fingerprints: expected (rows, dimension), got ",
         stored.rows.shape());
@@ -75,7 +90,7 @@ void topk_begin(const InnerProductTopK& args) {
 
 void inner_product_topk(const InnerProductTopK& args) {
   check_stored_rows(args.stored);
-  check_query_dimension(args.queries, 1, args.stored);
+  check_queries(args.queries, args.stored);
   check(args.scores.shape().rank() == 2 && args.scores.dim(0) == args.queries.dim(0) && args.scores.dim(1) > 0,
         "scores: expected (", args.queries.dim(0), ", k), got ", args.scores.shape());
   check(args.indices.shape() == args.scores.shape(), "indices: expected ", args.scores.shape(), ", got ",
@@ -86,10 +101,13 @@ void inner_product_topk(const InnerProductTopK& args) {
 
 void gathered_inner_product(const GatheredInnerProduct& args) {
   check_stored_rows(args.stored);
-  check_query_dimension(args.query, 0, args.stored);
-  check(args.indices.dtype() == DType::i64 && args.out.numel() == args.indices.numel(),
-        "gathered inner product: ", args.indices.numel(), " indices for ", args.out.numel(), " results");
-  run_on<cpu::gathered_inner_product, cuda::gathered_inner_product>(args.query.device(), args);
+  check_queries(args.queries, args.stored);
+  const std::int64_t count = args.out.numel();
+  check(args.indices.dtype() == DType::i64 && args.indices.numel() == count,
+        "gathered inner product: ", args.indices.numel(), " indices for ", count, " results");
+  check(args.owners.dtype() == DType::i64 && args.owners.numel() == count,
+        "gathered inner product: ", args.owners.numel(), " owners for ", count, " results");
+  run_on<cpu::gathered_inner_product, cuda::gathered_inner_product>(args.queries.device(), args);
 }
 
 void widen_rows(const StoredRows& stored, std::int64_t begin, std::int64_t end, const Tensor& out) {
@@ -99,19 +117,9 @@ void widen_rows(const StoredRows& stored, std::int64_t begin, std::int64_t end, 
         stored.rows.dim(0));
   check(out.dtype() == DType::f32 && out.numel() == (end - begin) * d, "widened rows: ", out.shape(), " does not hold ",
         end - begin, " rows");
-  float* to = out.mutable_data<float>();
-  const std::int64_t count = (end - begin) * d;
-  if (stored.rows.dtype() == DType::f32) {
-    std::copy_n(stored.rows.data<float>() + begin * d, count, to);
-  } else if (stored.rows.dtype() == DType::f16) {
-    std::copy_n(stored.rows.data<Float16>() + begin * d, count, to);
-  } else {
-    const std::int8_t* from = stored.rows.data<std::int8_t>() + begin * d;
-    const float* scales = stored.scales.data<float>();
-    for (std::int64_t i = 0; i < count; ++i) {
-      to[i] = static_cast<float>(from[i]) * scales[stored.scales.numel() == 1 ? 0 : begin + i / d];
-    }
-  }
+  check(out.device() == stored.rows.device(), "widened rows: on ", out.device(), ", the stored ones on ",
+        stored.rows.device());
+  run_on<cpu::widen_rows, cuda::widen_rows>(out.device(), stored, begin, end, out);
 }
 
 void narrow_rows(const Tensor& rows, const StoredRows& out) {

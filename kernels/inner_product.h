@@ -12,6 +12,13 @@ namespace earmark::kernels {
 struct StoredRows {
   Tensor rows;    // (n, d)
   Tensor scales;  // i8 only: (1) or (n) f32
+
+  /// Rows [begin, end), sharing memory.
+  StoredRows slice(std::int64_t begin, std::int64_t end) const;
+  /// The same on `device`: a copy, or these very handles where they are there already.
+  StoredRows to(Device device) const;
+  /// Bytes of one row, its own scale included.
+  std::size_t bytes_per_row() const;
 };
 
 /// Throws Error where shapes or types do not fit the description above.
@@ -30,28 +37,31 @@ void inner_product_topk(const InnerProductTopK& args);
 /// Empties the lists of `args`: scores -infinity, indices -1.
 void topk_begin(const InnerProductTopK& args);
 
-/// out[i] = <query, row[indices[i]]>.
+/// out[i] = <queries[owners[i]], row[indices[i]]>.
 struct GatheredInnerProduct {
-  Tensor query;  // (d) f32
+  Tensor queries;  // (m, d) f32
   StoredRows stored;
+  Tensor owners;   // (c) i64, each in [0, m)
   Tensor indices;  // (c) i64, each in [0, n)
   Tensor out;      // (c) f32
 };
 void gathered_inner_product(const GatheredInnerProduct& args);
 
-/// Widens rows [begin, end) to f32: out (end - begin, d).
+/// Widens rows [begin, end) to f32: out (end - begin, d), where the rows are.
 void widen_rows(const StoredRows& stored, std::int64_t begin, std::int64_t end, const Tensor& out);
 
 /// Stores f32 rows as `out.rows`' type: f16 by rounding; i8 with the scale max|row| / 127 per row where out.scales is
-/// (n), or with the largest of all rows where it is (1).
+/// (n), or with the largest of all rows where it is (1). On the CPU only.
 void narrow_rows(const Tensor& rows, const StoredRows& out);
 
 namespace cpu {
 void inner_product_topk(const InnerProductTopK& args);
 void gathered_inner_product(const GatheredInnerProduct& args);
+void widen_rows(const StoredRows& stored, std::int64_t begin, std::int64_t end, const Tensor& out);
 }  // namespace cpu
 namespace cuda {
 void inner_product_topk(const InnerProductTopK& args);
 void gathered_inner_product(const GatheredInnerProduct& args);
+void widen_rows(const StoredRows& stored, std::int64_t begin, std::int64_t end, const Tensor& out);
 }  // namespace cuda
 }  // namespace earmark::kernels

@@ -1,6 +1,7 @@
 #include "kernels/optimizer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -34,6 +35,8 @@ void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& opt
       check_like("gradient", p.grad, p.value);
     }
   }
+  check(!options.gate || (options.gate.dtype() == DType::f64 && options.gate.numel() == 2), "adam: gate of shape ",
+        options.gate.shape());
   if (!parameters.empty()) {
     run_on<cpu::adam_step, cuda::adam_step>(parameters.front().value.device(), parameters, options);
   }
@@ -46,6 +49,16 @@ double grad_norm(std::span<const Tensor> gradients) {
   }
   return std::sqrt(run_on<cpu::grad_square_sum, cuda::grad_square_sum>(first->device(), gradients));
 }
+
+void update_gate(const UpdateGate& args) {
+  check(args.gate && args.gate.dtype() == DType::f64 && args.gate.numel() == 2 && args.loss.numel() == 1 &&
+            args.loss.device() == args.gate.device(),
+        "update gate: expected (2) f64 and a loss beside it, got ", args.gate.shape(), " and ", args.loss.shape());
+  check(args.maximum >= 0, "gradient clipping: the norm must be positive, got ", args.maximum);
+  run_on<cpu::update_gate, cuda::update_gate>(args.gate.device(), args);
+}
+
+Tensor open_gate(Device device) { return Tensor::from<double>({2}, std::array<double, 2>{0, 1}, device); }
 
 double clip_factor(double norm, double maximum) {
   check(maximum > 0, "gradient clipping: the norm must be positive, got ", maximum);

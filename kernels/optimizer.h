@@ -25,6 +25,7 @@ struct AdamOptions {
   double epsilon = 1e-8;
   double weight_decay = 0;    ///< value -= learning_rate * weight_decay * value, beside the gradient's step.
   double gradient_scale = 1;  ///< Every gradient is read times this: clip_factor() goes here.
+  Tensor gate{};              ///< Where given, this says it instead, on the parameters' device (update_gate).
 };
 
 /// The options as the inner loop uses them.
@@ -53,16 +54,32 @@ double grad_norm(std::span<const Tensor> gradients);
 /// What gradients of norm `norm` are multiplied by so that it becomes at most `maximum`: 1 where it is already (as
 /// torch.nn.utils.clip_grad_norm_, with its 1e-6).
 double clip_factor(double norm, double maximum);
+/// Decides about an update where the gradients are, so that the host need not wait for their norm: gate (2) f64 becomes
+/// that norm and what they are to be multiplied with, clip_factor() or, where `maximum` is 0, 1. Where the norm or
+/// `loss`
+/// () is not finite that is NaN, for this step and all that follow: adam_step() then changes nothing. Start from
+/// open_gate().
+struct UpdateGate {
+  std::span<const Tensor> gradients;
+  Tensor loss;
+  double maximum = 0;
+  Tensor gate;
+};
+void update_gate(const UpdateGate& args);
+Tensor open_gate(Device device);
+
 /// Scales all gradients in place so that their norm is at most `maximum`; returns the norm before.
 double clip_grad_norm(std::span<const Tensor> gradients, double maximum);
 
 namespace cpu {
 void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options);
 double grad_square_sum(std::span<const Tensor> gradients);
+void update_gate(const UpdateGate& args);
 }  // namespace cpu
 namespace cuda {
 void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options);
 double grad_square_sum(std::span<const Tensor> gradients);
+void update_gate(const UpdateGate& args);
 }  // namespace cuda
 
 }  // namespace earmark::kernels

@@ -5,6 +5,7 @@
 #include "autograd/functions.h"
 #include "autograd/normalized_attention.h"
 #include "autograd/residual.h"
+#include "kernels/trace.h"
 #include "nn/initialise.h"
 
 namespace earmark::nn {
@@ -178,15 +179,22 @@ Variable AttentionEncoder::head(const Variable& x) const {
   return l2_normalize(reshape(out, {samples, groups}));
 }
 
+const char* AttentionEncoder::block_name(std::size_t index) {
+  constexpr std::array<const char*, kBlocks> kNames{"block 1", "block 2", "block 3", "block 4", "block 5", "block 6"};
+  return kNames.at(index);
+}
+
 Variable AttentionEncoder::forward(const Variable& x) {
   check_input(x.value());
   if (training()) {
     weights_changed();  // The running statistics move.
   }
   Variable y = stage(front_, x, {}, {});
-  for (const Block& layers : blocks_) {
-    y = block(layers, y);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const TraceRange range(block_name(i));
+    y = block(blocks_.at(i), y);
   }
+  const TraceRange range("head");
   return head(y);
 }
 

@@ -72,6 +72,7 @@ class AttentionEncoder final : public Encoder {
   Variable head(const Variable& x) const;
   std::shared_ptr<const Folded> folded() const;
   static FoldedConv fold(const ConvNorm& layer);
+  static const char* block_name(std::size_t index);  ///< For profilers: "block 1".
   static void attend(const std::optional<Gate>& gate, const Tensor& y);
   Tensor embed_block(const Folded& folded, std::size_t index, const Tensor& x) const;
   Tensor embed_first_blocks(const Folded& folded, const Tensor& x) const;

@@ -9,6 +9,7 @@
 #include "kernels/parallel.h"
 #include "kernels/permute.h"
 #include "kernels/spectral_temporal_attention.h"
+#include "kernels/trace.h"
 #include "nn/attention_encoder.h"
 
 namespace earmark::nn {
@@ -137,6 +138,7 @@ void AttentionEncoder::attend(const std::optional<Gate>& gate, const Tensor& y) 
 }
 
 Tensor AttentionEncoder::embed_block(const Folded& folded, std::size_t index, const Tensor& x) const {
+  const TraceRange range(block_name(index));
   const Block& layers = blocks_.at(index);
   const Folded::Block& convs = folded.blocks.at(index);
   const Tensor inner = convs.first(x, {}, true);

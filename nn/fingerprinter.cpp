@@ -2,21 +2,77 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "kernels/error.h"
+#include "kernels/trace.h"
 
 namespace earmark::nn {
 
 namespace {
 
-/// Segments cut and embedded at a time: bounds memory (1,024 segments are 25 MB) and keeps every thread busy.
+/// Segments cut and embedded at a time: bounds memory (1,024 segments are 25 MB) and keeps every thread busy. A GPU
+/// holds the activations of all of them at once.
 constexpr std::int64_t kBatch = 1024;
+constexpr std::int64_t kGpuBatch = 256;
+
+/// Collects segments of one waveform after the other and embeds them whenever a batch is full.
+class Embedding {
+ public:
+  /// Of `count` segments in all.
+  Embedding(const Model& model, std::int64_t count, std::mutex& turn)
+      : model_(model),
+        turn_(turn),
+        device_(model.encoder->device()),
+        batch_(device_.backend == Backend::cpu ? kBatch : kGpuBatch),
+        out_({count, model.options.embedding}) {}
+
+  void add(const Tensor& log_mel, std::int64_t count, int hop_frames) {
+    const FeatureOptions& features = model_.features;
+    for (std::int64_t begin = 0; begin < count;) {
+      if (filled_ == 0) {
+        const std::int64_t size = std::min(batch_, out_.dim(0) - done_);
+        segments_ = Tensor({size, features.mel_bands, features.frames, 1}, DType::f32, device_);
+      }
+      const std::int64_t taken = std::min(count - begin, segments_.dim(0) - filled_);
+      kernels::cut_segments(features, {.log_mel = log_mel,
+                                       .out = segments_.slice(filled_, filled_ + taken),
+                                       .first_frame = begin * hop_frames,
+                                       .hop_frames = hop_frames});
+      begin += taken;
+      filled_ += taken;
+      if (filled_ == segments_.dim(0)) {
+        const TraceRange range("embed");
+        std::unique_lock turn(turn_, std::defer_lock);
+        if (device_.backend != Backend::cpu) {
+          turn.lock();
+        }
+        out_.slice(done_, done_ + filled_).copy_from(model_.encoder->embed(segments_));
+        done_ += std::exchange(filled_, 0);
+      }
+    }
+  }
+  const Tensor& fingerprints() const { return out_; }
+
+ private:
+  const Model& model_;
+  std::mutex& turn_;
+  Device device_;
+  std::int64_t batch_;
+  Tensor out_;       // in the host's memory
+  Tensor segments_;  // the present batch
+  std::int64_t filled_ = 0;
+  std::int64_t done_ = 0;
+};
 
 }  // namespace
 
-Fingerprinter::Fingerprinter(Model model) : model_(std::move(model)) {
+Fingerprinter::Fingerprinter(Model model, Device device) : model_(std::move(model)) {
   check(model_.encoder != nullptr, "a fingerprinter needs a model with an encoder");
+  if (model_.encoder->device() != device) {
+    model_.encoder->to(device);
+  }
 }
 
 double Fingerprinter::hop_seconds(int hop_frames) const {
@@ -34,27 +90,39 @@ std::int64_t Fingerprinter::count(std::int64_t samples, int hop_frames) const {
   return segment_count(frame_count(padded, features), features);
 }
 
-Tensor Fingerprinter::fingerprints(std::span<const float> pcm, int hop_frames) const {
+Tensor Fingerprinter::spectrogram(std::span<const float> pcm) const {
+  const TraceRange range("spectrogram");
   check(!pcm.empty(), "fingerprints: the waveform is empty");
-  check(hop_frames >= 0, "fingerprints: a hop of ", hop_frames, " frames");
   check(std::all_of(pcm.begin(), pcm.end(), [](float x) { return std::isfinite(x); }),
         "fingerprints: the waveform has samples that are not finite");
-  const FeatureOptions& features = model_.features;
   std::vector<float> padded;
-  if (static_cast<std::int64_t>(pcm.size()) < features.segment_samples()) {
+  if (static_cast<std::int64_t>(pcm.size()) < model_.features.segment_samples()) {
     padded.assign(pcm.begin(), pcm.end());
-    padded.resize(static_cast<std::size_t>(features.segment_samples()), 0.0F);
+    padded.resize(static_cast<std::size_t>(model_.features.segment_samples()), 0.0F);
     pcm = padded;
   }
-  const Tensor spectrogram = log_mel(pcm, features);
-  const std::int64_t n = count(static_cast<std::int64_t>(pcm.size()), hop_frames);
-  const Tensor out({n, model_.options.embedding});
-  for (std::int64_t begin = 0; begin < n; begin += kBatch) {
-    const std::int64_t end = std::min(n, begin + kBatch);
-    out.slice(begin, end)
-        .copy_from(model_.encoder->embed(segments_of(spectrogram, features, begin, end - begin, hop_frames)));
+  return log_mel(pcm, model_.features, model_.encoder->device());
+}
+
+Tensor Fingerprinter::fingerprints(std::span<const float> pcm, int hop_frames) const {
+  return fingerprints_of_all(std::span<const std::span<const float>>(&pcm, 1), hop_frames);
+}
+
+Tensor Fingerprinter::fingerprints_of_all(std::span<const std::span<const float>> waveforms, int hop_frames) const {
+  const TraceRange range("fingerprint");
+  check(hop_frames >= 0, "fingerprints: a hop of ", hop_frames, " frames");
+  const auto count_of = [&](std::span<const float> pcm) {
+    return count(static_cast<std::int64_t>(pcm.size()), hop_frames);
+  };
+  std::int64_t all = 0;
+  for (const std::span<const float> pcm : waveforms) {
+    all += count_of(pcm);
   }
-  return out;
+  Embedding embedding(model_, all, *turn_);
+  for (const std::span<const float> pcm : waveforms) {
+    embedding.add(spectrogram(pcm), count_of(pcm), hop_frames > 0 ? hop_frames : model_.features.hop_frames);
+  }
+  return embedding.fingerprints();
 }
 
 }  // namespace earmark::nn

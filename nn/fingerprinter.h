@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <span>
 
 #include "kernels/tensor.h"
@@ -11,13 +13,18 @@ namespace earmark::nn {
 
 class Fingerprinter {
  public:
-  explicit Fingerprinter(Model model);
+  /// Computes on `device`, to which the model's encoder moves.
+  explicit Fingerprinter(Model model, Device device = {});
 
   const Model& model() const { return model_; }
+  Device device() const { return model_.encoder->device(); }
   /// Fingerprints of a waveform at the model's sample rate: (n, D) f32, unit rows, one segment every `hop_frames`
   /// frames (0: the model's hop). n = (frames - segment) / hop + 1; a waveform shorter than one segment is zero-padded
-  /// to one. Empty input, NaN or infinity throw Error. Safe to call from several threads.
+  /// to one. The result is in the host's memory. Empty input, NaN or infinity throw Error. Safe to call from several
+  /// threads.
   Tensor fingerprints(std::span<const float> pcm, int hop_frames = 0) const;
+  /// Those of several waveforms, one behind another: the encoder sees whole batches, however short each is.
+  Tensor fingerprints_of_all(std::span<const std::span<const float>> waveforms, int hop_frames = 0) const;
   /// How many fingerprints a waveform of `samples` gives.
   std::int64_t count(std::int64_t samples, int hop_frames = 0) const;
   /// Seconds between two fingerprints.
@@ -26,7 +33,11 @@ class Fingerprinter {
   double segment_seconds() const;
 
  private:
+  Tensor spectrogram(std::span<const float> pcm) const;
+
   Model model_;
+  /// On a GPU one thread at a time embeds: side by side they would need the memory of all, and gain nothing.
+  std::shared_ptr<std::mutex> turn_ = std::make_shared<std::mutex>();
 };
 
 }  // namespace earmark::nn

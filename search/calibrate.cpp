@@ -24,13 +24,15 @@ std::vector<double> confidences(const Matcher& matcher, const Excerpt& excerpt, 
   const Neighbours found = excerpt.masked_track < 0
                                ? matcher.neighbours(excerpt.fingerprints)
                                : matcher.neighbours_without(excerpt.fingerprints, excerpt.masked_track);
-  std::vector<double> values;
+  std::vector<QueryRange> beginnings;
   for (const int rows : lengths) {
     if (rows > excerpt.fingerprints.dim(0)) {
       break;
     }
-    const std::vector<Match> matches =
-        matcher.rank(excerpt.fingerprints.slice(0, rows), {found.indices.slice(0, rows), found.scores.slice(0, rows)});
+    beginnings.push_back({0, rows});
+  }
+  std::vector<double> values;
+  for (const std::vector<Match>& matches : matcher.rank(excerpt.fingerprints, found, beginnings)) {
     values.push_back(matches.empty() ? -1 : matches.front().confidence);
   }
   return values;

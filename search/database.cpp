@@ -1,8 +1,10 @@
 #include "search/database.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
+#include "kernels/device_choice.h"
 #include "kernels/error.h"
 
 namespace earmark::search {
@@ -14,6 +16,13 @@ std::size_t position_of(const Ranges& ranges, std::int64_t row) {
   const auto after = std::upper_bound(ranges.begin(), ranges.end(), row,
                                       [](std::int64_t value, const auto& range) { return value < range.first; });
   return static_cast<std::size_t>(after - ranges.begin()) - 1;
+}
+
+/// A share of the budget is left to the part that is being scanned, where not all rows fit in.
+constexpr std::size_t kPartShare = 8;
+
+std::size_t bytes_of(const Block& block) {
+  return static_cast<std::size_t>(block.stored.rows.dim(0)) * block.stored.bytes_per_row();
 }
 
 std::int64_t check_blocks(const std::vector<Block>& blocks, std::int64_t dimension) {
@@ -50,6 +59,48 @@ Database::Database(std::int64_t dimension, std::vector<Block> blocks, std::vecto
   check(row == rows_, "tracks cover ", row, " of ", rows_, " fingerprints");
 }
 
+Database Database::on(Device device, std::size_t budget) const {
+  check(device_.backend == Backend::cpu, "a database that is on ", device_, " already");
+  Database out = *this;
+  if (device.backend == Backend::cpu || rows_ == 0) {
+    return out;
+  }
+  std::size_t all = 0;
+  std::size_t widest = 1;
+  for (const Block& block : blocks_) {
+    all += bytes_of(block);
+    widest = std::max(widest, block.stored.bytes_per_row());
+  }
+  const std::size_t part = budget / kPartShare;
+  std::size_t left = all <= budget ? budget : budget - part;
+  out.device_ = device;
+  out.part_rows_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(part / widest));
+  out.track_rows_ = track_rows_.to(device);
+  out.blocks_.clear();
+  for (const Block& block : blocks_) {
+    const std::int64_t rows = block.stored.rows.dim(0);
+    const std::int64_t resident = rows_within(block, left);
+    if (resident > 0) {
+      out.blocks_.push_back({block.stored.slice(0, resident).to(device), block.first});
+      left -= bytes_of(out.blocks_.back());
+    }
+    if (resident < rows) {
+      out.blocks_.push_back({block.stored.slice(resident, rows), block.first + resident});
+    }
+  }
+  return out;
+}
+
+std::int64_t Database::rows_within(const Block& block, std::size_t bytes) const {
+  const std::int64_t rows = block.stored.rows.dim(0);
+  const auto fit = static_cast<std::int64_t>(bytes / block.stored.bytes_per_row());
+  if (fit >= rows) {
+    return rows;
+  }
+  const TrackRows& cut = tracks_[position_of(tracks_, block.first + fit)];
+  return cut.first - block.first;
+}
+
 std::size_t Database::track_of(std::int64_t row) const {
   check(row >= 0 && row < rows_, "row ", row, " of ", rows_);
   return position_of(tracks_, row);
@@ -62,14 +113,30 @@ std::size_t Database::block_of(std::int64_t row) const {
 
 Tensor Database::widened(std::int64_t begin, std::int64_t end) const {
   check(0 <= begin && begin <= end && end <= rows_, "rows ", begin, " to ", end, " of ", rows_);
-  Tensor out({end - begin, dimension_});
+  const Tensor out({end - begin, dimension_}, DType::f32, device_);
   for (std::int64_t row = begin; row < end;) {
     const Block& block = blocks_[block_of(row)];
     const std::int64_t until = std::min(end, block.first + block.stored.rows.dim(0));
-    kernels::widen_rows(block.stored, row - block.first, until - block.first, out.slice(row - begin, until - begin));
+    const Tensor to = out.slice(row - begin, until - begin);
+    if (block.stored.rows.device() == device_) {
+      kernels::widen_rows(block.stored, row - block.first, until - block.first, to);
+    } else {
+      const Tensor here(to.shape());
+      kernels::widen_rows(block.stored, row - block.first, until - block.first, here);
+      to.copy_from(here);
+    }
     row = until;
   }
   return out;
+}
+
+std::size_t row_budget(Device device) {
+  constexpr std::size_t kReserve = std::size_t{4} << 30U;  // the encoder's activations, lists of neighbours
+  if (device.backend == Backend::cpu) {
+    return std::numeric_limits<std::size_t>::max();
+  }
+  const std::size_t free = free_memory(device);
+  return free - std::min(free / 2, kReserve);
 }
 
 }  // namespace earmark::search

@@ -3,14 +3,22 @@
 #include <algorithm>
 
 #include "kernels/error.h"
+#include "kernels/trace.h"
 
 namespace earmark::search {
 namespace {
 
-kernels::StoredRows rows_of(const Block& block, std::int64_t from, std::int64_t to) {
-  const Tensor& scales = block.stored.scales;
-  const bool per_row = scales && scales.numel() == block.stored.rows.dim(0);
-  return {block.stored.rows.slice(from, to), per_row ? scales.slice(from, to) : scales};
+/// Goes on with rows [from, to) of a block, part by part where they are not on the device yet.
+void scan(kernels::InnerProductTopK& args, const Database& database, const Block& block, std::int64_t from,
+          std::int64_t to) {
+  const bool resident = block.stored.rows.device() == database.device();
+  const std::int64_t step = resident ? to - from : database.part_rows();
+  for (std::int64_t begin = from; begin < to; begin += step) {
+    args.stored = {};  // before the next part is copied: no two are on the device at once
+    args.stored = block.stored.slice(begin, std::min(to, begin + step)).to(database.device());
+    args.first_row = block.first + begin;
+    kernels::inner_product_topk(args);
+  }
 }
 
 }  // namespace
@@ -21,23 +29,20 @@ Neighbours exact_search(const Database& database, const Tensor& queries, int k) 
 
 Neighbours exact_search_without(const Database& database, const Tensor& queries, int k, std::int64_t begin,
                                 std::int64_t end) {
+  const TraceRange range("exact search");
   check(queries.shape().rank() == 2, "queries: expected (n, dimension), got ", queries.shape());
   check(k >= 1, "neighbours: expected at least 1, got ", k);
-  kernels::InnerProductTopK args{queries, {}, 0, Tensor({queries.dim(0), k}), Tensor({queries.dim(0), k}, DType::i64)};
+  const Shape shape{queries.dim(0), k};
+  const Device device = database.device();
+  kernels::InnerProductTopK args{
+      queries.to(device), {}, 0, Tensor(shape, DType::f32, device), Tensor(shape, DType::i64, device)};
   kernels::topk_begin(args);
-  const auto scan = [&](const Block& block, std::int64_t from, std::int64_t to) {
-    if (from < to) {
-      args.stored = rows_of(block, from, to);
-      args.first_row = block.first + from;
-      kernels::inner_product_topk(args);
-    }
-  };
   for (const Block& block : database.blocks()) {
     const std::int64_t rows = block.stored.rows.dim(0);
-    scan(block, 0, std::clamp<std::int64_t>(begin - block.first, 0, rows));
-    scan(block, std::clamp<std::int64_t>(end - block.first, 0, rows), rows);
+    scan(args, database, block, 0, std::clamp<std::int64_t>(begin - block.first, 0, rows));
+    scan(args, database, block, std::clamp<std::int64_t>(end - block.first, 0, rows), rows);
   }
-  return {args.indices, args.scores};
+  return {args.indices.to(Device{}), args.scores.to(Device{})};
 }
 
 }  // namespace earmark::search

@@ -8,13 +8,14 @@
 
 namespace earmark::search {
 
-/// The k nearest stored rows of every query row, best first; ties go to the lower row.
+/// The k nearest stored rows of every query row, best first; ties go to the lower row. In the host's memory.
 struct Neighbours {
   Tensor indices;  // (m, k) i64; -1 where the database has fewer rows
   Tensor scores;   // (m, k) f32; -infinity there
 };
 
-/// Queries (m, d) f32. Throws Error on another dimension than the database's.
+/// Queries (m, d) f32, anywhere; searched on the database's device. Throws Error on another dimension than the
+/// database's, and where the device's memory does not suffice.
 Neighbours exact_search(const Database& database, const Tensor& queries, int k);
 
 /// The same without rows [begin, end): as if they were not in the database.

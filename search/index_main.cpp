@@ -43,6 +43,7 @@ struct Arguments {
   bool json = false;
   bool calibrate = true;
   bool lsh = false;
+  data::DeviceChoice device;
 };
 
 void say_waiting(const std::string& message) { std::cerr << "index: " << message << '\n'; }
@@ -73,8 +74,8 @@ void print_report(const IndexReport& report) {
 }
 
 /// Thresholds for "is in the index" follow its content.
-void calibrate_held_out(IndexWriter& writer) {
-  const IndexStore store = IndexStore::open(writer.folder(), {false});
+void calibrate_held_out(IndexWriter& writer, Device device) {
+  const IndexStore store = IndexStore::open(writer.folder(), {.verify = false, .device = device});
   MatcherOptions options;
   options.hop_seconds = store.format().hop_seconds();
   const Calibration calibration = calibrate_on_held_out_tracks(store.database(), options);
@@ -101,6 +102,8 @@ IndexReport add_sources(IndexWriter& writer, const std::vector<AudioSource>& sou
 
 int fill(IndexWriter writer, const std::vector<AudioSource>& sources, const nn::Fingerprinter& fingerprinter,
          const Arguments& arguments) {
+  const Device device = fingerprinter.device();
+  arguments.device.announce();
   const IndexReport report = add_sources(writer, sources, fingerprinter);
   print_report(report);
   if (report.interrupted) {
@@ -109,10 +112,10 @@ int fill(IndexWriter writer, const std::vector<AudioSource>& sources, const nn::
   }
   const bool changed = report.added + report.replaced > 0;
   if (changed && arguments.calibrate) {
-    calibrate_held_out(writer);
+    calibrate_held_out(writer, device);
   }
   if (arguments.lsh) {
-    static_cast<void>(IndexStore::open(writer.folder(), {false}).lsh());
+    static_cast<void>(IndexStore::open(writer.folder(), {.verify = false, .device = device}).lsh());
   }
   const bool nothing = !changed && report.renamed + report.unchanged == 0;
   if (nothing) {
@@ -121,9 +124,9 @@ int fill(IndexWriter writer, const std::vector<AudioSource>& sources, const nn::
   return nothing ? 1 : 0;
 }
 
-int build(const Arguments& arguments) {
+int build(Arguments& arguments) {
   const std::vector<AudioSource> sources = sources_of(arguments);  // complains before anything is made
-  const nn::Fingerprinter fingerprinter(nn::load_model(arguments.model));
+  const nn::Fingerprinter fingerprinter(nn::load_model(arguments.model), arguments.device.choose());
   const IndexFormat format =
       format_of(fingerprinter.model(), arguments.hop_frames, parse_precision(arguments.precision),
                 arguments.scale == "global" ? ScaleMode::global : ScaleMode::row);
@@ -131,10 +134,11 @@ int build(const Arguments& arguments) {
               arguments);
 }
 
-int add(const Arguments& arguments) {
+int add(Arguments& arguments) {
   const std::vector<AudioSource> sources = sources_of(arguments);
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
-  const nn::Fingerprinter fingerprinter = load_fingerprinter(arguments.index, writer.format());
+  const nn::Fingerprinter fingerprinter =
+      load_fingerprinter(arguments.index, writer.format(), arguments.device.choose());
   if (!arguments.model.empty()) {
     const std::string given = nn::model_hash(nn::load_model(arguments.model));
     check(given == writer.format().model_hash, data::printable(arguments.index), ": made with another model (",
@@ -150,7 +154,7 @@ bool is_meant(const Track& track, const std::string& pattern) {
          fnmatch(pattern.c_str(), whole.c_str(), 0) == 0;
 }
 
-int remove(const Arguments& arguments) {
+int remove(Arguments& arguments) {
   if (arguments.paths.empty() && arguments.ids.empty()) {
     data::fail_usage("nothing to remove: give paths, patterns or --id");
   }
@@ -173,7 +177,7 @@ int remove(const Arguments& arguments) {
   return 0;
 }
 
-int list(const Arguments& arguments) {
+int list(Arguments& arguments) {
   const IndexStore store = IndexStore::open(arguments.index, {false});
   for (const Track& track : store.tracks()) {
     if (arguments.json) {
@@ -215,7 +219,7 @@ nlohmann::ordered_json describe(const IndexStore& store) {
   return json;
 }
 
-int info(const Arguments& arguments) {
+int info(Arguments& arguments) {
   const nlohmann::ordered_json json = describe(IndexStore::open(arguments.index, {false}));
   if (arguments.json) {
     std::cout << json.dump() << '\n';
@@ -227,7 +231,7 @@ int info(const Arguments& arguments) {
   return 0;
 }
 
-int verify(const Arguments& arguments) {
+int verify(Arguments& arguments) {
   const std::vector<std::string> problems = verify_index(arguments.index);
   for (const std::string& problem : problems) {
     std::cerr << "index: " << problem << '\n';
@@ -238,7 +242,7 @@ int verify(const Arguments& arguments) {
   return problems.empty() ? 0 : 1;
 }
 
-int merge(const Arguments& arguments) {
+int merge(Arguments& arguments) {
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
   bool added = false;
   for (const std::string& other : arguments.paths) {
@@ -252,15 +256,19 @@ int merge(const Arguments& arguments) {
     added = added || report.added > 0;
   }
   if (added && arguments.calibrate) {
-    calibrate_held_out(writer);
+    const Device device = arguments.device.choose();
+    arguments.device.announce();
+    calibrate_held_out(writer, device);
   }
   return 0;
 }
 
-int calibrate(const Arguments& arguments) {
+int calibrate(Arguments& arguments) {
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
-  const IndexStore store = IndexStore::open(arguments.index);
-  const nn::Fingerprinter fingerprinter = load_fingerprinter(arguments.index, store.format());
+  const Device device = arguments.device.choose();
+  const IndexStore store = IndexStore::open(arguments.index, {.device = device});
+  const nn::Fingerprinter fingerprinter = load_fingerprinter(arguments.index, store.format(), device);
+  arguments.device.announce();
   const int hop = hop_frames_of(fingerprinter.model(), store.format());
   MatcherOptions options;
   options.hop_seconds = store.format().hop_seconds();
@@ -299,6 +307,7 @@ void add_input_options(CLI::App* sub, Arguments& arguments) {
   sub->add_option("--list", arguments.lists, "File with one path per line, relative to it")->check(CLI::ExistingFile);
   sub->add_flag("!--no-calibrate", arguments.calibrate, "Keep the thresholds for \"is in the index\" as they are");
   sub->add_flag("--lsh", arguments.lsh, "Also make the hash tables now, not at the first search");
+  arguments.device.add_option(*sub);
 }
 
 void add_build(CLI::App& app, Arguments& arguments) {
@@ -332,12 +341,14 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   CLI::App* merge_command =
       command(app, arguments, "merge", "Add all tracks of other indexes made with the same model");
   merge_command->add_option("OTHER", arguments.paths, "Other indexes")->required();
+  arguments.device.add_option(*merge_command);
   CLI::App* calibrate_command =
       command(app, arguments, "calibrate", "Find the thresholds for \"is in the index\" again");
   calibrate_command->add_option("--queries", arguments.queries,
                                 "Sound that is certainly not in the index (default: the index's own tracks, each "
                                 "searched among the others)");
   calibrate_command->add_option("--rate", arguments.rate, "False matches allowed")->check(CLI::Range(1e-5, 0.25));
+  arguments.device.add_option(*calibrate_command);
 }
 
 }  // namespace
@@ -349,7 +360,7 @@ int main(int argc, char** argv) {
   add_commands(app, arguments);
   return data::run_program(app, argc, argv, [&] {
     const std::string name = app.get_subcommands().front()->get_name();
-    const std::vector<std::pair<std::string, int (*)(const Arguments&)>> commands = {
+    const std::vector<std::pair<std::string, int (*)(Arguments&)>> commands = {
         {"build", build}, {"add", add},       {"remove", remove}, {"list", list},
         {"info", info},   {"verify", verify}, {"merge", merge},   {"calibrate", calibrate}};
     return std::find_if(commands.begin(), commands.end(), [&](const auto& c) { return c.first == name; })

@@ -47,6 +47,7 @@ IndexStore IndexStore::open(const std::filesystem::path& folder, const OpenOptio
   check_is_index(folder);
   IndexStore store;
   store.folder_ = folder;
+  store.device_ = options.device;
   Catalogue catalogue(folder / "catalogue.sqlite", Sqlite::Mode::read);
   store.format_ = catalogue.format();
   // A writer removes old segment files only after its transaction, which waits for this one: what is read here exists
@@ -77,6 +78,9 @@ IndexStore IndexStore::open(const std::filesystem::path& folder, const OpenOptio
     store.database_ = Database(store.format_.dimension, std::move(blocks), std::move(ranges));
   } catch (const Error& error) {
     fail(catalogue.connection().name(), ": the catalogue does not fit its segments: ", error.what());
+  }
+  if (options.device.backend != Backend::cpu) {
+    store.database_ = store.database_.on(options.device, options.device_budget.value_or(row_budget(options.device)));
   }
   return store;
 }

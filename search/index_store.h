@@ -51,6 +51,9 @@ struct Track {
 
 struct OpenOptions {
   bool verify = true;  // compare every segment's checksum: reads all fingerprints once
+  Device device{};     // where the fingerprints are searched
+  /// Bytes of fingerprints that are kept on a GPU (Database::on); none given: as many as its free memory holds.
+  std::optional<std::size_t> device_budget{};
 };
 
 class IndexStore {
@@ -63,6 +66,7 @@ class IndexStore {
   const IndexFormat& format() const { return format_; }
   const std::vector<Track>& tracks() const { return tracks_; }  ///< In the order of their rows.
   const Database& database() const { return database_; }
+  Device device() const { return device_; }   ///< As asked for at opening.
   const Track& track(std::int64_t id) const;  ///< Throws Error where there is none.
   /// Thresholds for "is in the index"; empty where never calibrated.
   const std::optional<Calibration>& calibration() const { return calibration_; }
@@ -82,6 +86,7 @@ class IndexStore {
   std::optional<Calibration> calibration_;
   std::uint64_t content_key_ = 0;
   std::uint64_t segment_bytes_ = 0;
+  Device device_;
 };
 
 /// Everything wrong with an index, one sentence each; empty where it is sound. Never throws for damage.

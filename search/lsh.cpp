@@ -10,6 +10,7 @@
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/probe.h"
+#include "kernels/trace.h"
 #include "search/lsh_tables.h"
 
 namespace earmark::search {
@@ -23,15 +24,26 @@ struct TableMemory {
   std::vector<std::uint32_t> entries;
 };
 
-std::vector<std::int32_t> hash_rows(const Database& database, const kernels::HashFamily& family, int table) {
-  constexpr std::int64_t kChunk = 4096;
-  std::vector<std::int32_t> buckets(static_cast<std::size_t>(database.rows()));
-  Tensor codes({kChunk, 1}, DType::i32);
+/// The bucket of every row in each of `count` tables from `first` on, hashed on the database's device.
+std::vector<std::vector<std::int32_t>> hash_rows(const Database& database, const kernels::HashFamily& family, int first,
+                                                 int count) {
+  constexpr std::int64_t kChunk = 65536;
+  std::vector<std::vector<std::int32_t>> buckets(static_cast<std::size_t>(count));
+  for (std::vector<std::int32_t>& of_table : buckets) {
+    of_table.resize(static_cast<std::size_t>(database.rows()));
+  }
   for (std::int64_t row = 0; row < database.rows(); row += kChunk) {
     const std::int64_t end = std::min(database.rows(), row + kChunk);
-    const Tensor chunk = codes.slice(0, end - row);
-    kernels::cross_polytope_hash({database.widened(row, end), &family, chunk, table});
-    std::copy_n(chunk.data<std::int32_t>(), end - row, buckets.data() + row);
+    const Tensor hashed({end - row, count}, DType::i32, database.device());
+    kernels::cross_polytope_hash({database.widened(row, end), &family, hashed, first});
+    const Tensor codes = hashed.to(Device{});
+    parallel_for(count, [&](std::int64_t table) {
+      const std::int32_t* from = codes.data<std::int32_t>() + table;
+      std::int32_t* to = buckets[static_cast<std::size_t>(table)].data() + row;
+      for (std::int64_t i = 0; i < end - row; ++i) {
+        to[i] = from[i * count];
+      }
+    });
   }
   return buckets;
 }
@@ -156,29 +168,49 @@ void insert(float score, std::int64_t row, int k, float* scores, std::int64_t* i
   indices[at] = row;
 }
 
-/// Compares one query with ascending rows, block by block.
-void compare(const Database& database, const Tensor& query, const std::vector<std::int64_t>& rows, int k, float* scores,
-             std::int64_t* indices) {
-  auto begin = rows.begin();
-  for (const Block& block : database.blocks()) {
-    const auto end = std::lower_bound(begin, rows.end(), block.first + block.stored.rows.dim(0));
-    if (begin == end) {
-      continue;
+/// Rows to be compared with each of some queries, ascending.
+using CandidateRows = std::vector<std::vector<std::int64_t>>;
+
+/// Compares queries with those of their candidates that lie in `block`, where its rows are, and keeps the k best in
+/// `found`. begins[q] is the first candidate of query q that is not behind the block; it is moved on.
+void compare_in_block(const Block& block, const Tensor& queries, const CandidateRows& candidates,
+                      std::vector<std::size_t>& begins, const Neighbours& found) {
+  const TraceRange range("compare candidates");
+  const std::int64_t after = block.first + block.stored.rows.dim(0);
+  std::vector<std::int64_t> owners;
+  std::vector<std::int64_t> rows;
+  std::vector<std::size_t> firsts;  // of each query's candidates among all
+  for (std::size_t q = 0; q < candidates.size(); ++q) {
+    firsts.push_back(rows.size());
+    for (std::size_t& at = begins[q]; at < candidates[q].size() && candidates[q][at] < after; ++at) {
+      owners.push_back(static_cast<std::int64_t>(q));
+      rows.push_back(candidates[q][at] - block.first);
     }
-    const Tensor local({end - begin}, DType::i64);
-    std::transform(begin, end, local.mutable_data<std::int64_t>(), [&](std::int64_t row) { return row - block.first; });
-    const Tensor products({end - begin});
-    kernels::gathered_inner_product({query, block.stored, local, products});
-    for (std::int64_t i = 0; i < end - begin; ++i) {
-      insert(products.data<float>()[i], begin[i], k, scores, indices);
-    }
-    begin = end;
   }
+  firsts.push_back(rows.size());
+  if (rows.empty()) {
+    return;
+  }
+  const Shape shape{static_cast<std::int64_t>(rows.size())};
+  const Device device = block.stored.rows.device();
+  const Tensor out(shape, DType::f32, device);
+  kernels::gathered_inner_product({queries.to(device), block.stored, Tensor::from<std::int64_t>(shape, owners),
+                                   Tensor::from<std::int64_t>(shape, rows), out});
+  const Tensor products = out.to(Device{});
+  const auto k = static_cast<int>(found.scores.dim(1));
+  parallel_for(static_cast<std::int64_t>(candidates.size()), [&](std::int64_t q) {
+    for (std::size_t i = firsts[static_cast<std::size_t>(q)]; i < firsts[static_cast<std::size_t>(q) + 1]; ++i) {
+      insert(products.data<float>()[i], rows[i] + block.first, k, found.scores.mutable_data<float>() + q * k,
+             found.indices.mutable_data<std::int64_t>() + q * k);
+    }
+  });
 }
 
 }  // namespace
 
 LshIndex LshIndex::build(const Database& database, const LshOptions& options) {
+  const TraceRange range("hash tables");
+  constexpr int kTablesAtOnce = 8;  // their buckets are held in memory together
   check(database.rows() < std::numeric_limits<std::uint32_t>::max(), "LSH: ", database.rows(),
         " fingerprints are more than its tables can number");
   auto tables = std::make_shared<Tables>();
@@ -187,10 +219,14 @@ LshIndex LshIndex::build(const Database& database, const LshOptions& options) {
       kernels::make_hash_family(database.dimension(), options.tables, options.bits, options.rotations, options.seed);
   tables->rows = database.rows();
   auto memory = std::make_shared<std::vector<TableMemory>>(static_cast<std::size_t>(options.tables));
-  parallel_for(options.tables, [&](std::int64_t t) {
-    (*memory)[static_cast<std::size_t>(t)] =
-        compact(hash_rows(database, tables->family, static_cast<int>(t)), options.bits);
-  });
+  const int group = std::max(kTablesAtOnce, num_threads());
+  for (int first = 0; first < options.tables; first += group) {
+    const int count = std::min(group, options.tables - first);
+    const std::vector<std::vector<std::int32_t>> buckets = hash_rows(database, tables->family, first, count);
+    parallel_for(count, [&](std::int64_t t) {
+      (*memory)[static_cast<std::size_t>(first + t)] = compact(buckets[static_cast<std::size_t>(t)], options.bits);
+    });
+  }
   for (const TableMemory& table : *memory) {
     tables->tables.push_back({table.occupied, table.before, table.offsets, table.entries});
     tables->bytes +=
@@ -202,41 +238,56 @@ LshIndex LshIndex::build(const Database& database, const LshOptions& options) {
   return index;
 }
 
-Neighbours LshIndex::search(const Database& database, const Tensor& queries, int k, double* candidates) const {
+std::vector<std::vector<std::int64_t>> LshIndex::candidates_of(const Tensor& queries) const {
+  const TraceRange range("hash candidates");
   constexpr std::int64_t kMostPerTask = 32;
   const Tables& t = *tables_;
-  check(database.rows() == t.rows && database.dimension() == queries.dim(1), "LSH tables of ", t.rows,
-        " fingerprints do not belong to this database");
   const std::int64_t m = queries.dim(0);
   const std::int64_t probes = std::max(t.options.probes, t.options.tables);
-  const Tensor probe_tables({m, probes}, DType::i32);
-  const Tensor probe_buckets({m, probes}, DType::i32);
-  kernels::probe_sequence({queries, &t.family, probe_tables, probe_buckets});
-  Neighbours found{Tensor({m, k}, DType::i64), Tensor({m, k})};
-  kernels::topk_begin({queries, {}, 0, found.scores, found.indices});
-  std::vector<std::size_t> compared(static_cast<std::size_t>(m));
+  const kernels::ProbeSequence sequence{queries, &t.family, Tensor({m, probes}, DType::i32, queries.device()),
+                                        Tensor({m, probes}, DType::i32, queries.device())};
+  kernels::probe_sequence(sequence);
+  const Tensor probe_tables = sequence.tables.to(Device{});
+  const Tensor probe_buckets = sequence.buckets.to(Device{});
+  const auto most = static_cast<std::size_t>(t.options.max_entries > 0 ? t.options.max_entries : INT32_MAX);
+  CandidateRows found(static_cast<std::size_t>(m));
   parallel_ranges(m, even_grain(m, kMostPerTask), [&](std::int64_t begin, std::int64_t end) {
     Candidates rows(t.rows);
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int32_t* table = probe_tables.data<std::int32_t>() + i * probes;
       const std::int32_t* bucket = probe_buckets.data<std::int32_t>() + i * probes;
-      const auto most = static_cast<std::size_t>(t.options.max_entries > 0 ? t.options.max_entries : INT32_MAX);
       for (std::int64_t p = 0; p < probes && table[p] >= 0 && rows.entries() < most; ++p) {
         rows.add(t.tables[static_cast<std::size_t>(table[p])].bucket(bucket[p]));
       }
-      const std::vector<std::int64_t>& unique =
-          rows.take(static_cast<std::size_t>(std::max(0, t.options.max_candidates)));
-      compared[static_cast<std::size_t>(i)] = unique.size();
-      compare(database, queries.slice(i, i + 1).reshape({queries.dim(1)}), unique, k,
-              found.scores.mutable_data<float>() + i * k, found.indices.mutable_data<std::int64_t>() + i * k);
+      found[static_cast<std::size_t>(i)] = rows.take(static_cast<std::size_t>(std::max(0, t.options.max_candidates)));
     }
   });
-  if (candidates != nullptr) {
-    double sum = 0;
-    for (const std::size_t count : compared) {
-      sum += static_cast<double>(count);
+  return found;
+}
+
+Neighbours LshIndex::search(const Database& database, const Tensor& queries, int k, double* candidates) const {
+  const TraceRange range("hash search");
+  constexpr std::int64_t kBatch = 256;  // queries whose candidates are held in memory together
+  check(database.rows() == tables_->rows && database.dimension() == queries.dim(1), "LSH tables of ", tables_->rows,
+        " fingerprints do not belong to this database");
+  const std::int64_t m = queries.dim(0);
+  const Neighbours found{Tensor({m, k}, DType::i64), Tensor({m, k})};
+  kernels::topk_begin({queries, {}, 0, found.scores, found.indices});
+  double compared = 0;
+  for (std::int64_t begin = 0; begin < m; begin += kBatch) {
+    const std::int64_t end = std::min(m, begin + kBatch);
+    const Tensor batch = queries.slice(begin, end).to(database.device());
+    const CandidateRows rows = candidates_of(batch);
+    std::vector<std::size_t> begins(rows.size(), 0);
+    for (const Block& block : database.blocks()) {
+      compare_in_block(block, batch, rows, begins, {found.indices.slice(begin, end), found.scores.slice(begin, end)});
     }
-    *candidates = m > 0 ? sum / static_cast<double>(m) : 0;
+    for (const std::vector<std::int64_t>& of_query : rows) {
+      compared += static_cast<double>(of_query.size());
+    }
+  }
+  if (candidates != nullptr) {
+    *candidates = m > 0 ? compared / static_cast<double>(m) : 0;
   }
   return found;
 }

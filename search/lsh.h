@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "kernels/hash.h"
 #include "search/database.h"
@@ -30,14 +31,15 @@ struct LshOptions {
 
 class LshIndex {
  public:
-  /// Hashes every row of `database`, in parallel; the result depends on nothing but the rows and the options.
+  /// Hashes every row of `database` on its device; the result depends on nothing but the rows and the options.
   static LshIndex build(const Database& database, const LshOptions& options);
   /// Maps tables saved by save(). Throws Error where the file is damaged or belongs to other rows or options:
   /// `key` identifies the rows (IndexStore::content_key()).
   static LshIndex load(const std::filesystem::path& file, const LshOptions& options, std::uint64_t key);
   void save(const std::filesystem::path& file, std::uint64_t key) const;
 
-  /// The k nearest rows among those in the probed buckets. `candidates`, where given, is set to the mean number of
+  /// The k nearest rows among those in the probed buckets: probes are chosen on the database's device, buckets looked
+  /// up on the host, and their rows compared where they are. `candidates`, where given, is set to the mean number of
   /// distinct rows compared per query row.
   Neighbours search(const Database& database, const Tensor& queries, int k, double* candidates = nullptr) const;
   /// Rows in a bucket, ascending.
@@ -48,6 +50,8 @@ class LshIndex {
 
  private:
   struct Tables;
+  /// The rows in the probed buckets of each query, ascending, as many as are to be compared.
+  std::vector<std::vector<std::int64_t>> candidates_of(const Tensor& queries) const;
   std::shared_ptr<const Tables> tables_;
 };
 

@@ -9,12 +9,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "kernels/tensor.h"
 #include "search/calibration.h"
+#include "search/candidates.h"
 #include "search/database.h"
 #include "search/exact.h"
 #include "search/index_store.h"
@@ -59,10 +61,14 @@ class Matcher {
   explicit Matcher(const Database& database, MatcherOptions options = {});
 
   /// Matches of one query, best first; empty where the database is. Fingerprints (n, d) f32 unit rows, one per query
-  /// hop. Safe to call from several threads.
+  /// hop. All is done on the database's device. Safe to call from several threads.
   std::vector<Match> match(const Tensor& fingerprints) const;
+  /// Those of many queries, which are parts of the fingerprints: one pass over the database for all of them.
+  std::vector<std::vector<Match>> match(const Tensor& fingerprints, std::span<const QueryRange> queries) const;
   /// The same from neighbours already found (several rankings of one search).
   std::vector<Match> rank(const Tensor& fingerprints, const Neighbours& neighbours) const;
+  std::vector<std::vector<Match>> rank(const Tensor& fingerprints, const Neighbours& neighbours,
+                                       std::span<const QueryRange> queries) const;
   Neighbours neighbours(const Tensor& fingerprints) const;
   /// The same, exact, as if track `masked_track` were not in the database: what leave-one-out calibration needs.
   Neighbours neighbours_without(const Tensor& fingerprints, std::int64_t masked_track) const;
@@ -72,6 +78,9 @@ class Matcher {
   const MatcherOptions& options() const { return options_; }
 
  private:
+  /// Confidence above which a query of so many rows matches.
+  double threshold(std::int64_t query_rows) const;
+
   const IndexStore* store_ = nullptr;
   const Database* database_;
   MatcherOptions options_;

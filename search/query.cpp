@@ -7,6 +7,8 @@
 #include "data/audio_files.h"
 #include "data/decode.h"
 #include "kernels/error.h"
+#include "kernels/parallel.h"
+#include "kernels/trace.h"
 #include "search/indexer.h"
 
 namespace earmark::search {
@@ -31,13 +33,13 @@ IndexFormat format_of(const nn::Model& model, int hop_frames, Precision precisio
           scale};
 }
 
-nn::Fingerprinter load_fingerprinter(const std::filesystem::path& index, const IndexFormat& format) {
+nn::Fingerprinter load_fingerprinter(const std::filesystem::path& index, const IndexFormat& format, Device device) {
   const std::filesystem::path file = index / "model.safetensors";
   nn::Model model = nn::load_model(file);
   const std::string hash = nn::model_hash(model);
   check(hash == format.model_hash, data::printable(file.string()),
         ": not the model that the fingerprints were made with (", hash, ", expected ", format.model_hash, ")");
-  return nn::Fingerprinter(std::move(model));
+  return nn::Fingerprinter(std::move(model), device);
 }
 
 int hop_frames_of(const nn::Model& model, const IndexFormat& format) {
@@ -59,7 +61,7 @@ int query_ratio(const IndexFormat& format, double query_hop_s) {
 
 Searcher::Searcher(const IndexStore& store, MatcherOptions options, QueryOptions query, double query_hop_s)
     : store_(store),
-      fingerprinter_(load_fingerprinter(store.folder(), store.format())),
+      fingerprinter_(load_fingerprinter(store.folder(), store.format(), store.device())),
       hop_frames_(hop_frames_of(fingerprinter_.model(), store.format())),
       query_(query),
       matcher_(store, with_ratio(std::move(options), query_ratio(store.format(), query_hop_s))) {
@@ -75,20 +77,26 @@ StretchOptions Searcher::stretch_options() const {
   return stretch;
 }
 
-Answer Searcher::answer(std::span<const float> pcm) const {
-  Answer answer;
+bool Searcher::look_at(std::span<const float> pcm, Answer& answer) const {
   answer.length_s = static_cast<double>(pcm.size()) / store_.format().sample_rate;
+  if (pcm.empty()) {
+    answer.error = "the query is empty";
+    return false;
+  }
+  answer.whole = answer.length_s <= query_.whole_s;
+  if (is_silent(pcm)) {
+    answer.note = "silent: nothing to recognise";
+    return false;
+  }
+  if (static_cast<std::int64_t>(pcm.size()) < store_.format().segment_samples) {
+    answer.note = str("shorter than one fingerprint (", store_.format().segment_seconds(),
+                      " s): filled up with silence, so the answer is less certain");
+  }
+  return true;
+}
+
+void Searcher::search_for(std::span<const float> pcm, Answer& answer) const {
   try {
-    check(!pcm.empty(), "the query is empty");
-    answer.whole = answer.length_s <= query_.whole_s;
-    if (is_silent(pcm)) {
-      answer.note = "silent: nothing to recognise";
-      return answer;
-    }
-    if (static_cast<std::int64_t>(pcm.size()) < store_.format().segment_samples) {
-      answer.note = str("shorter than one fingerprint (", store_.format().segment_seconds(),
-                        " s): filled up with silence, so the answer is less certain");
-    }
     const Tensor fingerprints = fingerprinter_.fingerprints(pcm, hop_frames_);
     if (answer.whole) {
       answer.matches = matcher_.match(fingerprints);
@@ -98,14 +106,39 @@ Answer Searcher::answer(std::span<const float> pcm) const {
   } catch (const Error& error) {
     answer.error = error.what();
   }
-  return answer;
 }
 
-Answer Searcher::answer(const std::filesystem::path& file) const {
-  Answer answer;
+void Searcher::search_for_all(const std::vector<Recording*>& short_ones) const {
   try {
-    const data::DecodedAudio audio = data::decode_file(file, {store_.format().sample_rate, data::Channel::mean, false});
-    answer = this->answer(std::span<const float>(audio.samples));
+    std::vector<std::span<const float>> waveforms;
+    std::vector<QueryRange> queries;
+    std::int64_t rows = 0;
+    for (const Recording* recording : short_ones) {
+      waveforms.emplace_back(recording->samples);
+      const auto samples = static_cast<std::int64_t>(recording->samples.size());
+      queries.push_back({rows, rows + fingerprinter_.count(samples, hop_frames_)});
+      rows = queries.back().end;
+    }
+    const std::vector<std::vector<Match>> matches =
+        matcher_.match(fingerprinter_.fingerprints_of_all(waveforms, hop_frames_), queries);
+    for (std::size_t i = 0; i < short_ones.size(); ++i) {
+      short_ones[i]->answer.matches = matches[i];
+    }
+  } catch (const Error&) {  // one of them is bad, or they are too many together: each by itself says which
+    for (Recording* recording : short_ones) {
+      search_for(recording->samples, recording->answer);
+    }
+  }
+}
+
+Searcher::Recording Searcher::open(const std::filesystem::path& file) const {
+  const TraceRange range("decode");
+  Recording recording;
+  Answer& answer = recording.answer;
+  try {
+    data::DecodedAudio audio = data::decode_file(file, {store_.format().sample_rate, data::Channel::mean, false});
+    recording.searched_for = look_at(audio.samples, answer);
+    recording.samples = std::move(audio.samples);
     if (!audio.problem.empty()) {
       answer.note += (answer.note.empty() ? "" : "; ") + audio.problem;
     }
@@ -113,7 +146,49 @@ Answer Searcher::answer(const std::filesystem::path& file) const {
     answer.error = error.what();
   }
   answer.path = file.string();
+  return recording;
+}
+
+Answer Searcher::answer(std::span<const float> pcm) const {
+  Answer answer;
+  if (look_at(pcm, answer)) {
+    search_for(pcm, answer);
+  }
   return answer;
+}
+
+Answer Searcher::answer(const std::filesystem::path& file) const {
+  return answer(std::span<const std::filesystem::path>(&file, 1)).front();
+}
+
+std::vector<Answer> Searcher::answer(std::span<const std::filesystem::path> files) const {
+  std::vector<Recording> recordings;
+  recordings.reserve(files.size());
+  std::vector<Recording*> short_ones;
+  for (const std::filesystem::path& file : files) {
+    Recording& recording = recordings.emplace_back(open(file));
+    if (recording.searched_for && recording.answer.whole) {
+      short_ones.push_back(&recording);
+    } else if (recording.searched_for) {
+      search_for(recording.samples, recording.answer);
+    }
+  }
+  if (!short_ones.empty()) {
+    search_for_all(short_ones);
+  }
+  std::vector<Answer> answers;
+  answers.reserve(files.size());
+  for (Recording& recording : recordings) {
+    answers.push_back(std::move(recording.answer));
+  }
+  return answers;
+}
+
+std::size_t Searcher::files_at_once(std::size_t files) const {
+  constexpr std::size_t kMost = 64;
+  const auto threads = static_cast<std::size_t>(num_threads());
+  const bool on_cpu = store_.device().backend == Backend::cpu;
+  return on_cpu ? 1 : std::clamp<std::size_t>((files + threads - 1) / threads, 1, kMost);
 }
 
 }  // namespace earmark::search

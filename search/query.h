@@ -15,8 +15,9 @@ namespace earmark::search {
 /// The format of an index made with `model`. `hop_frames` 0: the model's.
 IndexFormat format_of(const nn::Model& model, int hop_frames, Precision precision, ScaleMode scale);
 
-/// The model that an index was made with. Throws Error where the file is missing, damaged or another model.
-nn::Fingerprinter load_fingerprinter(const std::filesystem::path& index, const IndexFormat& format);
+/// The model that an index was made with, on `device`. Throws Error where the file is missing, damaged or another
+/// model.
+nn::Fingerprinter load_fingerprinter(const std::filesystem::path& index, const IndexFormat& format, Device device = {});
 
 /// Frames between the database's fingerprints.
 int hop_frames_of(const nn::Model& model, const IndexFormat& format);
@@ -39,7 +40,7 @@ struct Answer {
   std::vector<Stretch> stretches;
 };
 
-/// Everything that answers queries against one index.
+/// Everything that answers queries against one index, on the device that the index was opened for.
 class Searcher {
  public:
   /// `options.query_ratio` is set from `query_hop_s` (0: the index's hop). Throws Error where it does not divide that.
@@ -48,6 +49,10 @@ class Searcher {
   /// Never throws for a bad file: Answer::error says what is wrong. Safe to call from several threads.
   Answer answer(const std::filesystem::path& file) const;
   Answer answer(std::span<const float> pcm) const;
+  /// Many files together: one pass of the encoder and of the search for all that are short.
+  std::vector<Answer> answer(std::span<const std::filesystem::path> files) const;
+  /// How many files one call should be given, of so many in all: one on the CPU, where each thread answers by itself.
+  std::size_t files_at_once(std::size_t files) const;
   const Matcher& matcher() const { return matcher_; }
   const nn::Fingerprinter& fingerprinter() const { return fingerprinter_; }
   /// Frames between the query's fingerprints.
@@ -55,6 +60,18 @@ class Searcher {
   StretchOptions stretch_options() const;
 
  private:
+  /// A recording on its way to an answer.
+  struct Recording {
+    Answer answer;
+    std::vector<float> samples;
+    bool searched_for = false;  // there is something in it
+  };
+  Recording open(const std::filesystem::path& file) const;
+  /// Says what there is to say before the search; whether there is one.
+  bool look_at(std::span<const float> pcm, Answer& answer) const;
+  void search_for(std::span<const float> pcm, Answer& answer) const;
+  void search_for_all(const std::vector<Recording*>& short_ones) const;
+
   const IndexStore& store_;
   nn::Fingerprinter fingerprinter_;
   int hop_frames_;

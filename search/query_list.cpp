@@ -80,16 +80,28 @@ int answer_query_list(const Searcher& searcher, const std::vector<ListedQuery>& 
                       bool progress, const std::function<void(const std::string&)>& complain) {
   constexpr std::size_t kWindow = 64;
   data::Progress bar("searching", static_cast<std::int64_t>(queries.size()), "queries", progress);
-  Pipeline<Answer> pipeline(queries.size(), kWindow, [&](std::size_t i) { return searcher.answer(queries[i].file); });
+  const std::size_t together = searcher.files_at_once(queries.size());
+  const auto answers_from = [&](std::size_t group) {
+    std::vector<std::filesystem::path> files;
+    for (std::size_t i = group * together; i < std::min(queries.size(), (group + 1) * together); ++i) {
+      files.push_back(queries[i].file);
+    }
+    return searcher.answer(files);
+  };
+  Pipeline<std::vector<Answer>> pipeline((queries.size() + together - 1) / together, kWindow / together, answers_from);
   out << "query_id\ttrack\tstart_s\tscore\tmatched\n";
   int failed = 0;
-  for (const ListedQuery& query : queries) {
-    const Answer answer = pipeline.take();
+  std::vector<Answer> answers;
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    if (i % together == 0) {
+      answers = pipeline.take();
+    }
+    const Answer& answer = answers[i % together];
     if (!answer.error.empty()) {
       ++failed;
-      complain("query " + data::printable(query.id) + ": " + answer.error);
+      complain("query " + data::printable(queries[i].id) + ": " + answer.error);
     }
-    write_row(out, query.id, best_of(answer));
+    write_row(out, queries[i].id, best_of(answer));
     bar.add();
   }
   return failed;

@@ -38,6 +38,7 @@ struct Arguments {
   bool raw = false;
   bool ends = false;
   bool trust = false;
+  data::DeviceChoice device;
 
   Form form() const { return json ? Form::json : tsv ? Form::tsv : Form::text; }
 };
@@ -160,12 +161,13 @@ void add_options(CLI::App& app, Arguments& arguments) {
       ->needs(monitor);
   CLI::Option* json = app.add_flag("--json", arguments.json, "One JSON object per line");
   app.add_flag("--tsv", arguments.tsv, "Tab-separated values")->excludes(json);
+  arguments.device.add_option(app);
   add_query_options(app, arguments);
   add_matcher_options(app, arguments.matcher);
   add_lsh_options(app, arguments.matcher.lsh);
 }
 
-int run(const Arguments& arguments) {
+int run(Arguments& arguments) {
   const int kinds =
       (arguments.files.empty() ? 0 : 1) + (arguments.list.empty() ? 0 : 1) + (arguments.monitor.empty() ? 0 : 1);
   if (kinds != 1) {
@@ -174,8 +176,10 @@ int run(const Arguments& arguments) {
   if (arguments.raw && arguments.monitor != "-") {
     data::fail_usage("--raw goes with --monitor -");
   }
-  const IndexStore store = IndexStore::open(arguments.index, {!arguments.trust});
+  const IndexStore store =
+      IndexStore::open(arguments.index, {.verify = !arguments.trust, .device = arguments.device.choose()});
   const Searcher searcher(store, arguments.matcher, arguments.query, arguments.query_hop_s);
+  arguments.device.announce();
   if (!arguments.list.empty()) {
     return search_list(searcher, arguments);
   }

@@ -1,22 +1,23 @@
 #include "train/adam.h"
 
 #include <charconv>
-#include <cmath>
 
 #include "kernels/error.h"
 #include "kernels/optimizer.h"
+#include "kernels/trace.h"
 
 namespace earmark::train {
 
 Adam::Adam(const nn::Encoder& encoder, const OptimizerOptions& options)
-    : parameters_(encoder.parameters()), options_(options) {
+    : parameters_(encoder.parameters()), gate_(kernels::open_gate(encoder.device())), options_(options) {
   for (const nn::NamedParameter& parameter : parameters_) {
     moment1_.push_back(zeros_like(parameter.variable.value()));
     moment2_.push_back(zeros_like(parameter.variable.value()));
   }
 }
 
-double Adam::step(double learning_rate) {
+void Adam::step(double learning_rate, const Tensor& loss) {
+  const TraceRange range("optimizer");
   std::vector<Tensor> gradients;
   std::vector<kernels::AdamParameter> updates;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -24,31 +25,26 @@ double Adam::step(double learning_rate) {
     gradients.push_back(variable.grad());
     updates.push_back({variable.value(), variable.grad(), moment1_[i], moment2_[i]});
   }
-  const double norm = kernels::grad_norm(gradients);
-  if (!std::isfinite(norm)) {
-    return norm;
-  }
+  kernels::update_gate({gradients, loss, options_.clip_norm, gate_});
   ++steps_done_;
-  kernels::adam_step(updates,
-                     {.step = steps_done_,
-                      .learning_rate = learning_rate,
-                      .beta1 = options_.beta1,
-                      .beta2 = options_.beta2,
-                      .epsilon = options_.epsilon,
-                      .weight_decay = options_.weight_decay,
-                      .gradient_scale = options_.clip_norm > 0 ? kernels::clip_factor(norm, options_.clip_norm) : 1});
+  kernels::adam_step(updates, {.step = steps_done_,
+                               .learning_rate = learning_rate,
+                               .beta1 = options_.beta1,
+                               .beta2 = options_.beta2,
+                               .epsilon = options_.epsilon,
+                               .weight_decay = options_.weight_decay,
+                               .gate = gate_});
   for (nn::NamedParameter& parameter : parameters_) {
     parameter.variable.zero_grad();
   }
-  return norm;
 }
 
 nn::SafetensorsFile Adam::state() const {
   nn::SafetensorsFile file;
   file.metadata = {{"format", "earmark-adam"}, {"steps_done", std::to_string(steps_done_)}};
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    file.tensors.emplace_back(parameters_[i].name + ".moment1", moment1_[i]);
-    file.tensors.emplace_back(parameters_[i].name + ".moment2", moment2_[i]);
+    file.tensors.emplace_back(parameters_[i].name + ".moment1", moment1_[i].to(Device{}));
+    file.tensors.emplace_back(parameters_[i].name + ".moment2", moment2_[i].to(Device{}));
   }
   return file;
 }

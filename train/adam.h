@@ -13,9 +13,14 @@ class Adam {
  public:
   Adam(const nn::Encoder& encoder, const OptimizerOptions& options);
 
-  /// Clips if the options say so, moves every parameter that has a gradient, and clears the gradients. Returns the norm
-  /// of all gradients before clipping; when that is not finite, nothing is moved.
-  double step(double learning_rate);
+  /// Clips if the options say so, moves every parameter that has a gradient, and clears the gradients; the host does
+  /// not wait for any of it. When `loss` () or the norm of all gradients is not finite, nothing is moved, now and from
+  /// then on.
+  void step(double learning_rate, const Tensor& loss);
+  /// Of all gradients of the last step before clipping, () f64 on their device; the next step overwrites it.
+  Tensor norm() const { return gate_.slice(0, 1); }
+  /// Says that the last step moved nothing.
+  void step_was_refused() { --steps_done_; }
 
   std::int64_t steps_done() const { return steps_done_; }
   /// The moments, as "<parameter>.moment1" and ".moment2", with the step in the metadata.
@@ -27,6 +32,7 @@ class Adam {
   std::vector<nn::NamedParameter> parameters_;
   std::vector<Tensor> moment1_;
   std::vector<Tensor> moment2_;
+  Tensor gate_;  // kernels::UpdateGate's
   OptimizerOptions options_;
   std::int64_t steps_done_ = 0;
 };

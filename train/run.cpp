@@ -5,6 +5,10 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <deque>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "data/loader.h"
 #include "data/progress.h"
@@ -48,14 +52,21 @@ class Smoothed {
   int count_ = 0;
 };
 
+/// A fresh model: its starting values are drawn on the host, so that they are the same everywhere.
+nn::Model model_on(Device device, const TrainOptions& options) {
+  nn::Model model = nn::make_model(options.features, options.encoder, options.seed);
+  model.encoder->to(device);
+  return model;
+}
+
 class Run {
  public:
-  Run(const TrainOptions& options, const TrainingData& data, const RunFolder& folder, bool show_progress)
+  Run(const TrainOptions& options, const TrainingData& data, const RunFolder& folder, Device device, bool show_progress)
       : options_(options),
         data_(data),
         folder_(folder),
-        trainer_(nn::make_model(options.features, options.encoder, options.seed), options.optimizer,
-                 options.temperature),
+        on_cpu_(device.backend == Backend::cpu),
+        trainer_(model_on(device, options), options.optimizer, options.temperature),
         state_(restore()),
         log_(folder.log(), state_.log_bytes),
         events_(folder.events(), state_.events_bytes),
@@ -71,14 +82,22 @@ class Run {
   }
 
   RunReport go(const std::atomic<bool>& stop) {
-    data::Loader loader(data_.training, state_.step, options_.data.workers, options_.data.ahead);
+    data::Loader loader(data_.training, state_.step, options_.data.workers, options_.data.ahead,
+                        trainer_.model().encoder->device());
     bool stopped = false;
     while (!finished() && !stopped) {
       step(loader.next());
       stopped = stop;
-      const HitRate hits = due(options_.validation.interval) || finished() ? validation() : HitRate{};
-      log(hits);
-      if (due(options_.checkpoint_interval) || stopped || finished()) {
+      const bool validates = due(options_.validation.interval) || finished();
+      const bool saves = due(options_.checkpoint_interval) || stopped || finished();
+      while (steps_.size() > 1) {
+        settle({});
+      }
+      if (validates || saves || on_cpu_) {
+        take_report(steps_.front());
+        settle(validates ? validation() : HitRate{});
+      }
+      if (saves) {
         checkpoint();
       }
     }
@@ -119,33 +138,61 @@ class Run {
     return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   }
 
+  /// A step that was begun and is not in the log yet.
+  struct OpenStep {
+    std::int64_t number = 0;
+    double rate = 0;
+    double elapsed_seconds = 0;
+    double segments_per_s = 0;
+    std::vector<data::PairOrigin> origins;
+    std::optional<StepReport> report{};
+  };
+
+  /// Begins a step. On a GPU it goes on while the one before it is reported and logged: the two never wait for the
+  /// host.
   void step(const data::Batch& batch) {
-    rate_ = learning_rate(options_.optimizer, state_.step, progress());
-    report_ = trainer_.step(batch, rate_);
-    if (!report_.finite()) {
-      reject(batch);
-    }
+    const double rate = learning_rate(options_.optimizer, state_.step, progress());
+    trainer_.begin_step(batch, rate);
     ++state_.step;
     const double took = seconds_since(last_step_);
     last_step_ = Clock::now();
     state_.elapsed_seconds += took;
+    speed_.add(static_cast<double>(segments(1)) / took);
+    steps_.push_back({state_.step, rate, state_.elapsed_seconds, speed_.mean(), batch.origins});
+  }
+
+  void take_report(OpenStep& step) {
+    step.report = trainer_.finish_step();
+    report_ = *step.report;
+    if (!report_.finite()) {
+      reject(step);
+    }
     loss_.add(report_.loss);
     top1_.add(report_.top1);
-    speed_.add(static_cast<double>(segments(1)) / took);
-    progress_.note("step " + std::to_string(state_.step) + "  loss " + rounded(loss_.mean(), 3) + "  top-1 " +
+    progress_.note("step " + std::to_string(step.number) + "  loss " + rounded(loss_.mean(), 3) + "  top-1 " +
                    rounded(100 * top1_.mean(), 1) + " %");
     progress_.add(segments(1));
   }
 
-  [[noreturn]] void reject(const data::Batch& batch) {
+  /// Logs the oldest open step, with what was validated after it.
+  void settle(const HitRate& hits) {
+    OpenStep& step = steps_.front();
+    if (!step.report) {
+      take_report(step);
+    }
+    log(step, hits);
+    steps_.pop_front();
+  }
+
+  [[noreturn]] void reject(const OpenStep& step) {
     std::string origins;
-    for (const data::PairOrigin& origin : batch.origins) {
+    for (const data::PairOrigin& origin : step.origins) {
       origins += data_.training->describe(origin) + "\n";
     }
     const std::filesystem::path listing = folder_.path() / "bad-batch.txt";
     write_file_atomically(listing, origins);
     const std::string first = origins.substr(0, origins.find('\n'));
-    fail("step ", state_.step + 1, ": the ", std::isfinite(report_.loss) ? "gradient" : "loss",
+    fail("step ", step.number, ": the ", std::isfinite(report_.loss) ? "gradient" : "loss",
          " is not finite; nothing was updated. The batch's files are listed in ", listing.string(),
          " (the first: ", first, "). Last good checkpoint: ", last_checkpoint_,
          ". A lower train.learning_rate or train.clip_norm usually helps");
@@ -167,33 +214,33 @@ class Run {
                    " % (right track " + rounded(100 * hits.track, 1) + " %), " + std::to_string(hits.queries) +
                    " queries in " + std::to_string(hits.database) + " fingerprints, " +
                    rounded(seconds_since(begin), 1) + " s" + (best ? ", best so far" : ""));
+    last_step_ = Clock::now();
     return hits;
   }
 
   /// What is the same in every run of this configuration comes first; times come last.
-  void log(const HitRate& hits) {
+  void log(const OpenStep& step, const HitRate& hits) {
     const bool validated = hits.queries > 0;
-    log_.append(std::to_string(state_.step) + "," + exact(report_.loss) + "," + exact(report_.top1) + "," +
-                exact(rate_) + "," + exact(report_.grad_norm) + "," + (validated ? exact(hits.segment) : "") + "," +
-                (validated ? exact(hits.track) : "") + "," + rounded(speed_.mean(), 1) + "," +
-                rounded(state_.elapsed_seconds, 2) + "\n");
-    if (due(options_.log_interval)) {
-      scalar("train/loss", report_.loss);
-      scalar("train/top1", report_.top1);
-      scalar("train/learning_rate", rate_);
-      scalar("train/grad_norm", report_.grad_norm);
-      scalar("train/segments_per_s", speed_.mean());
+    const StepReport& report = *step.report;
+    log_.append(std::to_string(step.number) + "," + exact(report.loss) + "," + exact(report.top1) + "," +
+                exact(step.rate) + "," + exact(report.grad_norm) + "," + (validated ? exact(hits.segment) : "") + "," +
+                (validated ? exact(hits.track) : "") + "," + rounded(step.segments_per_s, 1) + "," +
+                rounded(step.elapsed_seconds, 2) + "\n");
+    const auto scalar = [&](std::string_view tag, double value) {
+      events_.append(
+          tensorboard_record(tensorboard_scalar_event(wall_time(), step.number, tag, static_cast<float>(value))));
+    };
+    if (options_.log_interval > 0 && step.number % options_.log_interval == 0) {
+      scalar("train/loss", report.loss);
+      scalar("train/top1", report.top1);
+      scalar("train/learning_rate", step.rate);
+      scalar("train/grad_norm", report.grad_norm);
+      scalar("train/segments_per_s", step.segments_per_s);
     }
     if (validated) {
       scalar("validation/segment_hit_rate", hits.segment);
       scalar("validation/track_hit_rate", hits.track);
     }
-    last_step_ = Clock::now();
-  }
-
-  void scalar(std::string_view tag, double value) {
-    events_.append(
-        tensorboard_record(tensorboard_scalar_event(wall_time(), state_.step, tag, static_cast<float>(value))));
   }
 
   void checkpoint() {
@@ -207,6 +254,7 @@ class Run {
   const TrainOptions& options_;
   const TrainingData& data_;
   const RunFolder& folder_;
+  bool on_cpu_;  // where a step is over when it was begun
   Trainer trainer_;
   std::string last_checkpoint_;
   bool data_changed_ = false;  // Before state_: restore() sets both.
@@ -214,8 +262,8 @@ class Run {
   AppendedFile log_;
   AppendedFile events_;
   data::Progress progress_;
-  StepReport report_;
-  double rate_ = 0;
+  std::deque<OpenStep> steps_;
+  StepReport report_;  // the last that was taken
   Smoothed loss_;
   Smoothed top1_;
   Smoothed speed_;
@@ -225,8 +273,8 @@ class Run {
 }  // namespace
 
 RunReport run_training(const TrainOptions& options, const TrainingData& data, const RunFolder& folder,
-                       const std::atomic<bool>& stop, bool show_progress) {
-  return Run(options, data, folder, show_progress).go(stop);
+                       const std::atomic<bool>& stop, Device device, bool show_progress) {
+  return Run(options, data, folder, device, show_progress).go(stop);
 }
 
 }  // namespace earmark::train

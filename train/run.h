@@ -18,10 +18,11 @@ struct RunReport {
   double elapsed_seconds = 0;  ///< Restarts included.
 };
 
-/// Trains from `folder`'s newest checkpoint, or from the beginning where it has none, to the end of the run or until
-/// `stop` is set. A run that was stopped, or killed and resumed from its checkpoint, gives bit for bit the result of
-/// one that was not. Throws Error when the loss or a gradient is not finite, naming step, batch and last checkpoint.
+/// Trains on `device` from `folder`'s newest checkpoint, or from the beginning where it has none, to the end of the run
+/// or until `stop` is set. A run that was stopped, or killed and resumed from its checkpoint, gives bit for bit the
+/// result of one that was not, on the same device. Throws Error when the loss or a gradient is not finite, naming step,
+/// batch and last checkpoint.
 RunReport run_training(const TrainOptions& options, const TrainingData& data, const RunFolder& folder,
-                       const std::atomic<bool>& stop, bool show_progress = true);
+                       const std::atomic<bool>& stop, Device device = {}, bool show_progress = true);
 
 }  // namespace earmark::train

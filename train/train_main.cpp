@@ -12,7 +12,6 @@
 #include "data/program.h"
 #include "data/progress.h"
 #include "data/stop_signal.h"
-#include "kernels/device.h"
 #include "kernels/error.h"
 #include "train/run.h"
 
@@ -27,7 +26,7 @@ struct Arguments {
   std::vector<std::string> overrides;
   std::string resume;
   std::string out;
-  std::string device = "auto";
+  data::DeviceChoice device;
   bool help_config = false;
   bool dry_run = false;
 };
@@ -99,7 +98,7 @@ int report_end(const RunReport& report, const RunFolder& run) {
   return 0;
 }
 
-int train_main(const Arguments& arguments) {
+int train_main(Arguments& arguments) {
   const bool resuming = !arguments.resume.empty();
   if (resuming && !arguments.out.empty()) {
     data::fail_usage("--out does not go with --resume");
@@ -107,8 +106,6 @@ int train_main(const Arguments& arguments) {
   if (!resuming && arguments.config.empty() && !arguments.help_config) {
     data::fail_usage("a configuration is needed (configs/demo.yaml), or --resume RUN");
   }
-  const Device device = parse_device(arguments.device);
-  check(device.backend == Backend::cpu, "training runs on the CPU in this version");
   if (arguments.help_config) {
     Config config = Config::parse("", "defaults");
     read_train_options(config);
@@ -133,6 +130,8 @@ int train_main(const Arguments& arguments) {
   } else {
     RunFolder::check_free(folder);  // Before the long work, though the folder is made only when there is a run.
   }
+  const Device device = arguments.device.choose();  // before the long work too
+  arguments.device.announce();
   std::cerr << "run folder " << folder.string() << "\n";
   const TrainingData data = open_training_data(options, [](const std::string& line) { std::cerr << line << "\n"; });
   if (resuming) {
@@ -140,7 +139,7 @@ int train_main(const Arguments& arguments) {
   } else {
     run = RunFolder::create(folder, config.resolved());
   }
-  return report_end(run_training(options, data, *run, data::watch_stop_signals()), *run);
+  return report_end(run_training(options, data, *run, data::watch_stop_signals(), device), *run);
 }
 
 }  // namespace
@@ -155,7 +154,7 @@ int main(int argc, char** argv) {
   app.add_option("--set", arguments.overrides, "Overrides a key: --set train.steps=100")->allow_extra_args(false);
   app.add_option("--resume", arguments.resume, "Folder of the run to go on with");
   app.add_option("--out", arguments.out, "Folder of the new run (default: runs/<config>-<time>)");
-  app.add_option("--device", arguments.device, "auto, cpu, cuda or cuda:<index>");
+  arguments.device.add_option(app);
   app.add_flag("--help-config", arguments.help_config, "Lists every configuration key and exits");
   app.add_flag("--dry-run", arguments.dry_run, "Checks the configuration, prints it with all defaults, and exits");
   return data::run_program(app, argc, argv, [&] { return train_main(arguments); });

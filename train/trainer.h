@@ -1,7 +1,9 @@
 // One training step: both views of every pair through the encoder in one batch, NT-Xent, backward, Adam.
 #pragma once
 
+#include "autograd/functions.h"
 #include "data/pair_sampler.h"
+#include "kernels/readback.h"
 #include "nn/model.h"
 #include "train/adam.h"
 
@@ -18,19 +20,28 @@ class Trainer {
  public:
   Trainer(nn::Model model, const OptimizerOptions& options, double temperature);
 
-  /// Trains on one batch. The encoder is in training mode afterwards.
+  /// Trains on one batch, on the encoder's device, without waiting for it: reports are taken later, in order. From the
+  /// first step on whose loss or gradient is not finite, nothing is updated. The encoder is in training mode
+  /// afterwards.
+  void begin_step(const data::Batch& batch, double learning_rate);
+  /// What the oldest step reports whose report was not taken yet; waits for it.
+  StepReport finish_step();
+  /// Both.
   StepReport step(const data::Batch& batch, double learning_rate);
 
   const nn::Model& model() const { return model_; }
   Adam& adam() { return adam_; }
 
  private:
+  NtXentResult loss_of(const data::Batch& batch);
+
   nn::Model model_;
   Adam adam_;
   double temperature_;
+  Readback reports_;
 };
 
-/// Rows of a, then rows of b.
-Tensor concatenate(const Tensor& a, const Tensor& b);
+/// Rows of a, then rows of b, on `device`.
+Tensor concatenate(const Tensor& a, const Tensor& b, Device device = {});
 
 }  // namespace earmark::train

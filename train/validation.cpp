@@ -6,7 +6,8 @@
 
 #include "data/pcm_store.h"
 #include "data/wav.h"
-#include "kernels/matmul.h"
+#include "kernels/inner_product.h"
+#include "kernels/trace.h"
 
 namespace earmark::train {
 
@@ -42,20 +43,35 @@ Database clean_fingerprints(const nn::Fingerprinter& fingerprinter, const data::
   return out;
 }
 
+/// Of every query the row with the highest inner product, (m, 1) i64 in the host's memory; -1 for a query that is not
+/// finite. Searched where the queries are.
+Tensor nearest_rows(const Tensor& rows, const Tensor& queries) {
+  const Shape shape{queries.dim(0), 1};
+  const Device device = queries.device();
+  const kernels::InnerProductTopK args{
+      queries, {rows.to(device), {}}, 0, Tensor(shape, DType::f32, device), Tensor(shape, DType::i64, device)};
+  kernels::topk_begin(args);
+  kernels::inner_product_topk(args);
+  return args.indices.to(Device{});
+}
+
 }  // namespace
 
 HitRate validate(const nn::Model& model, const data::PairSampler& held_out) {
-  const nn::Fingerprinter fingerprinter(model);
+  const TraceRange range("validate");
+  const Device device = model.encoder->device();
+  const nn::Fingerprinter fingerprinter(model, device);
   const Database database = clean_fingerprints(fingerprinter, held_out.store());
-  const data::Batch batch = held_out.batch(0);
+  const data::Batch batch = held_out.batch(0, device);
   const Tensor queries = model.encoder->embed(batch.distorted);
-  const std::int64_t n = database.rows.dim(0);
-  const Tensor scores({queries.dim(0), n});
-  kernels::matmul({.a = queries, .b = database.rows, .out = scores, .transpose_b = true});
-  HitRate rate{.queries = queries.dim(0), .database = n};
+  const Tensor nearest = nearest_rows(database.rows, queries);
+  HitRate rate{.queries = queries.dim(0), .database = database.rows.dim(0)};
   for (std::int64_t query = 0; query < queries.dim(0); ++query) {
-    const float* row = scores.data<float>() + query * n;
-    const auto best = static_cast<std::size_t>(std::max_element(row, row + n) - row);
+    const std::int64_t row = nearest.data<std::int64_t>()[query];
+    if (row < 0) {  // no number: nothing is near it
+      continue;
+    }
+    const auto best = static_cast<std::size_t>(row);
     const data::PairOrigin& origin = batch.origins.at(static_cast<std::size_t>(query));
     const double true_start = static_cast<double>(origin.positive_start) / held_out.features().sample_rate;
     const bool same_track = database.track[best] == origin.track;

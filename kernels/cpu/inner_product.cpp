@@ -257,24 +257,30 @@ void topk(const InnerProductTopK& args) {
 
 template <class T>
 void gathered(const GatheredInnerProduct& args) {
-  const std::int64_t d = args.query.dim(0);
-  const std::int64_t count = args.indices.numel();
+  constexpr std::int64_t kPerTask = 1024;
+  constexpr std::int64_t kAhead = 8;  // rows lie anywhere: fetch them before they are needed
+  const std::int64_t d = args.queries.dim(1);
+  const std::int64_t m = args.queries.dim(0);
   const std::int64_t n = args.stored.rows.dim(0);
   const T* rows = args.stored.rows.data<T>();
-  const float* query = args.query.data<float>();
+  const float* queries = args.queries.data<float>();
   const std::int64_t* indices = args.indices.data<std::int64_t>();
+  const std::int64_t* owners = args.owners.data<std::int64_t>();
   float* out = args.out.mutable_data<float>();
-  constexpr std::int64_t kAhead = 8;  // rows lie anywhere: fetch them before they are needed
-  for (std::int64_t i = 0; i < count; ++i) {
-    check(indices[i] >= 0 && indices[i] < n, "gathered inner product: row ", indices[i], " of ", n);
-    if (i + kAhead < count) {
-      const auto* next = reinterpret_cast<const char*>(rows + std::clamp<std::int64_t>(indices[i + kAhead], 0, n) * d);
-      for (std::int64_t byte = 0; byte < d * static_cast<std::int64_t>(sizeof(T)); byte += 64) {
-        __builtin_prefetch(next + byte);
+  parallel_ranges(args.indices.numel(), kPerTask, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      check(indices[i] >= 0 && indices[i] < n, "gathered inner product: row ", indices[i], " of ", n);
+      check(owners[i] >= 0 && owners[i] < m, "gathered inner product: query ", owners[i], " of ", m);
+      if (i + kAhead < end) {
+        const auto* next =
+            reinterpret_cast<const char*>(rows + std::clamp<std::int64_t>(indices[i + kAhead], 0, n) * d);
+        for (std::int64_t byte = 0; byte < d * static_cast<std::int64_t>(sizeof(T)); byte += 64) {
+          __builtin_prefetch(next + byte);
+        }
       }
+      out[i] = inner_product(queries + owners[i] * d, rows + indices[i] * d, d) * scale_of(args.stored, indices[i]);
     }
-    out[i] = inner_product(query, rows + indices[i] * d, d) * scale_of(args.stored, indices[i]);
-  }
+  });
 }
 
 }  // namespace
@@ -285,6 +291,18 @@ void inner_product_topk(const InnerProductTopK& args) {
 
 void gathered_inner_product(const GatheredInnerProduct& args) {
   with_row_type(args.stored, [&]<class T>() { gathered<T>(args); });
+}
+
+void widen_rows(const StoredRows& stored, std::int64_t begin, std::int64_t end, const Tensor& out) {
+  const std::int64_t d = stored.rows.dim(1);
+  with_row_type(stored, [&]<class T>() {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const T* from = stored.rows.data<T>() + row * d;
+      const float scale = scale_of(stored, row);
+      std::transform(from, from + d, out.mutable_data<float>() + (row - begin) * d,
+                     [scale](T x) { return static_cast<float>(x) * scale; });
+    }
+  });
 }
 
 }  // namespace earmark::kernels::cpu

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kernels/dispatch.h"
@@ -65,7 +66,14 @@ double square_sum(const T* x, std::int64_t count) {
 
 }  // namespace
 
-void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options) {
+void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& given) {
+  AdamOptions options = given;
+  if (given.gate) {
+    options.gradient_scale = given.gate.data<double>()[1];
+    if (std::isnan(options.gradient_scale)) {
+      return;
+    }
+  }
   std::vector<Chunk> chunks;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (parameters[i].grad) {
@@ -104,6 +112,14 @@ double grad_square_sum(std::span<const Tensor> gradients) {
     total += part;
   }
   return total;
+}
+
+void update_gate(const UpdateGate& args) {
+  double* gate = args.gate.mutable_data<double>();
+  gate[0] = std::sqrt(grad_square_sum(args.gradients));
+  const bool open = std::isfinite(gate[0]) && std::isfinite(args.loss.item()) && !std::isnan(gate[1]);
+  const double factor = args.maximum > 0 ? clip_factor(gate[0], args.maximum) : 1;
+  gate[1] = open ? factor : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace earmark::kernels::cpu

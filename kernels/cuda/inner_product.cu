@@ -208,17 +208,27 @@ __global__ void __launch_bounds__(32)
   }
 }
 
-/// A warp for each result. An index outside [0, n) gives NaN: a kernel cannot throw.
+/// A warp for each result. An index outside [0, n), or an owner outside [0, m), gives NaN: a kernel cannot throw.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    gathered_kernel(const float* query, DeviceRows<T> stored, const std::int64_t* indices, std::int64_t count,
-                    float* out) {
+    gathered_kernel(const float* queries, std::int64_t m, DeviceRows<T> stored, const std::int64_t* owners,
+                    const std::int64_t* indices, std::int64_t count, float* out) {
   const std::int64_t i = thread_index() / 32;
   const std::int64_t row = i < count ? indices[i] : -1;
-  const bool inside = row >= 0 && row < stored.count;
-  const float product = warp_sum(inside ? partial_product(query, stored, row) : 0);
+  const std::int64_t owner = i < count ? owners[i] : -1;
+  const bool inside = row >= 0 && row < stored.count && owner >= 0 && owner < m;
+  const float product = warp_sum(inside ? partial_product(queries + owner * stored.d, stored, row) : 0);
   if (i < count && threadIdx.x % 32 == 0) {
     out[i] = inside ? product * stored.scale(row) : NAN;
+  }
+}
+
+/// out (count) = rows from `begin` on as float, times their scales.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    widen_kernel(DeviceRows<T> stored, std::int64_t begin, std::int64_t count, float* out) {
+  for (std::int64_t i = thread_index(); i < count; i += thread_count()) {
+    out[i] = convert_on_device<float>(stored.rows[begin * stored.d + i]) * stored.scale(begin + i / stored.d);
   }
 }
 
@@ -240,7 +250,7 @@ void inner_product_topk(const InnerProductTopK& args) {
   const std::int64_t chunks = (n + rows_per_chunk - 1) / rows_per_chunk;
   const Tensor best_scores({chunks, m, k}, DType::f32, device);
   const Tensor best_rows({chunks, m, k}, DType::i64, device);
-  const StoredRows stored = stored_on(args.stored, device);
+  const StoredRows stored = args.stored.to(device);
   with_device_rows(stored, [&]<class T>(const DeviceRows<T>& rows) {
     constexpr int kWide = kVector<T>;
     const auto scan = [&]<int N>() {
@@ -263,13 +273,22 @@ void inner_product_topk(const InnerProductTopK& args) {
 }
 
 void gathered_inner_product(const GatheredInnerProduct& args) {
-  const Device device = args.query.device();
+  const Device device = args.queries.device();
+  const Tensor owners = args.owners.to(device);
   const Tensor indices = args.indices.to(device);
-  const StoredRows stored = stored_on(args.stored, device);
+  const StoredRows stored = args.stored.to(device);
   const std::int64_t count = indices.numel();
   with_device_rows(stored, [&]<class T>(const DeviceRows<T>& rows) {
-    launch(gathered_kernel<T>, blocks((count + kWarps - 1) / kWarps, kThreads), args.query.data<float>(), rows,
-           indices.data<std::int64_t>(), count, args.out.mutable_data<float>());
+    launch(gathered_kernel<T>, blocks((count + kWarps - 1) / kWarps, kThreads), args.queries.data<float>(),
+           args.queries.dim(0), rows, owners.data<std::int64_t>(), indices.data<std::int64_t>(), count,
+           args.out.mutable_data<float>());
+  });
+}
+
+void widen_rows(const StoredRows& stored, std::int64_t begin, std::int64_t end, const Tensor& out) {
+  const std::int64_t count = (end - begin) * stored.rows.dim(1);
+  with_device_rows(stored, [&]<class T>(const DeviceRows<T>& rows) {
+    launch(widen_kernel<T>, over(count, kThreads), rows, begin, count, out.mutable_data<float>());
   });
 }
 

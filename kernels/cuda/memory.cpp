@@ -1,6 +1,7 @@
 #include "kernels/cuda/memory.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <mutex>
 #include <vector>
@@ -98,7 +99,10 @@ cudaError_t try_allocate(void** block, std::size_t bytes) {
 
 std::string sentence(cudaError_t status) {
   if (status == cudaErrorNoDevice) {
-    return "the NVIDIA driver finds no GPU";
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    return visible == nullptr
+               ? "the NVIDIA driver finds no GPU"
+               : str("the NVIDIA driver finds no GPU among those that CUDA_VISIBLE_DEVICES allows: '", visible, "'");
   }
   if (status == cudaErrorInsufficientDriver || status == cudaErrorStubLibrary) {
     return str("no NVIDIA driver for CUDA ", CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10,

@@ -106,8 +106,16 @@ struct AdamUpdate {
   }
 };
 
+/// gate (2), or null: an UpdateGate's.
 template <class T>
-__global__ void __launch_bounds__(kThreads) adam_kernel(const Batch<T, 4> batch, const AdamCoefficients<T> c) {
+__global__ void __launch_bounds__(kThreads)
+    adam_kernel(const Batch<T, 4> batch, AdamCoefficients<T> c, const double* gate) {
+  if (gate != nullptr) {
+    c.gradient_scale = static_cast<T>(gate[1]);
+    if (c.gradient_scale != c.gradient_scale) {
+      return;
+    }
+  }
   const Piece piece = own_piece(batch);
   const int i = piece.tensor;
   const AdamUpdate<T> update{batch.data[0][i], batch.data[1][i], batch.data[2][i], batch.data[3][i], c};
@@ -163,12 +171,26 @@ __global__ void __launch_bounds__(kThreads) add_up_kernel(const double* x, std::
   }
 }
 
+/// One thread: gate as UpdateGate describes. Sums of squares that are null count as 0.
+template <class T>
+__global__ void gate_kernel(const double* float_squares, const double* double_squares, const T* loss, double maximum,
+                            double* gate) {
+  const double squares =
+      (float_squares == nullptr ? 0 : *float_squares) + (double_squares == nullptr ? 0 : *double_squares);
+  const double norm = sqrt(squares);
+  const bool open = norm < INFINITY && fabs(static_cast<double>(*loss)) < INFINITY && gate[1] == gate[1];
+  const double factor = maximum > 0 ? maximum / (norm + 1e-6) : 1;
+  gate[0] = norm;
+  gate[1] = !open ? NAN : factor < 1 ? factor : 1;
+}
+
 template <class T>
 void adam_as(std::span<const AdamParameter> parameters, const AdamOptions& options) {
   const AdamCoefficients<T> coefficients(options);
   Batch<T, 4> batch;
   const auto flush = [&] {
-    launch(adam_kernel<T>, blocks(batch.blocks(), kThreads), batch, coefficients);
+    launch(adam_kernel<T>, blocks(batch.blocks(), kThreads), batch, coefficients,
+           options.gate ? options.gate.data<double>() : nullptr);
     batch = {};
   };
   for (const AdamParameter& p : parameters) {
@@ -182,9 +204,9 @@ void adam_as(std::span<const AdamParameter> parameters, const AdamOptions& optio
   flush();
 }
 
-/// Sum of squares of those gradients that hold T.
+/// Sum of squares of those gradients that hold T, () f64 on their GPU; empty where there are none.
 template <class T>
-double square_sum(std::span<const Tensor> gradients) {
+Tensor square_sum(std::span<const Tensor> gradients) {
   std::int64_t pieces = 0;
   Device device;
   for (const Tensor& g : gradients) {
@@ -194,7 +216,7 @@ double square_sum(std::span<const Tensor> gradients) {
     }
   }
   if (pieces == 0) {
-    return 0;
+    return {};
   }
   const Tensor partials({pieces}, DType::f64, device);
   double* next = partials.mutable_data<double>();
@@ -215,7 +237,7 @@ double square_sum(std::span<const Tensor> gradients) {
   flush();
   const Tensor total({}, DType::f64, device);
   launch(add_up_kernel, blocks(1, kThreads), partials.data<double>(), pieces, total.mutable_data<double>());
-  return total.item();
+  return total;
 }
 
 }  // namespace
@@ -226,7 +248,19 @@ void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& opt
 }
 
 double grad_square_sum(std::span<const Tensor> gradients) {
-  return square_sum<float>(gradients) + square_sum<double>(gradients);
+  const Tensor single = square_sum<float>(gradients);
+  const Tensor twice = square_sum<double>(gradients);
+  return (single ? single.item() : 0) + (twice ? twice.item() : 0);
+}
+
+void update_gate(const UpdateGate& args) {
+  const Tensor single = square_sum<float>(args.gradients);
+  const Tensor twice = square_sum<double>(args.gradients);
+  const auto pointer = [](const Tensor& sum) { return sum ? sum.data<double>() : nullptr; };
+  dispatch_float(args.loss.dtype(), [&]<class T>() {
+    launch(gate_kernel<T>, blocks(1, 1), pointer(single), pointer(twice), args.loss.data<T>(), args.maximum,
+           args.gate.mutable_data<double>());
+  });
 }
 
 }  // namespace earmark::kernels::cuda

@@ -14,8 +14,10 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 
-/// Where candidates lie: their starts, and the first and past-the-last row of their tracks.
+/// Where candidates lie: the first and past-the-last row of their queries, their starts, and the same of their tracks.
 struct Places {
+  const std::int64_t* query_begins;
+  const std::int64_t* query_ends;
   const std::int64_t* starts;
   const std::int64_t* begins;
   const std::int64_t* ends;
@@ -27,19 +29,20 @@ __device__ __forceinline__ std::int64_t divide_up(std::int64_t a, std::int64_t b
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    score_kernel(const float* queries, std::int64_t m, DeviceRows<T> stored, Places places, std::int64_t ratio,
-                 std::int64_t min_overlap, float* scores) {
+__global__ void __launch_bounds__(kThreads) score_kernel(const float* queries, DeviceRows<T> stored, Places places,
+                                                         std::int64_t ratio, std::int64_t min_overlap, float* scores) {
   const std::int64_t candidate = thread_index() / 32;
   const bool real = candidate < places.count;
   const std::int64_t start = real ? places.starts[candidate] : 0;
+  const std::int64_t query = real ? places.query_begins[candidate] : 0;
+  const std::int64_t query_rows = real ? places.query_ends[candidate] - query : 0;
   // Rows r whose query row r * ratio - start exists.
   const std::int64_t begin = real ? max(places.begins[candidate], divide_up(start, ratio)) : 0;
-  const std::int64_t end = real ? min(places.ends[candidate], divide_up(start + m, ratio)) : 0;
+  const std::int64_t end = real ? min(places.ends[candidate], divide_up(start + query_rows, ratio)) : 0;
   double sum = 0;
   if (end - begin >= min_overlap) {
     for (std::int64_t row = begin; row < end; ++row) {
-      const float product = partial_product(queries + (row * ratio - start) * stored.d, stored, row);
+      const float product = partial_product(queries + (query + row * ratio - start) * stored.d, stored, row);
       sum += static_cast<double>(product * stored.scale(row));
     }
   }
@@ -54,16 +57,17 @@ __global__ void __launch_bounds__(kThreads)
 
 void sequence_score(const SequenceScore& args) {
   const Device device = args.queries.device();
+  const Tensor query_begins = args.query_begins.to(device);
+  const Tensor query_ends = args.query_ends.to(device);
   const Tensor starts = args.starts.to(device);
   const Tensor begins = args.begins.to(device);
   const Tensor ends = args.ends.to(device);
-  const StoredRows stored = stored_on(args.stored, device);
-  const Places places{starts.data<std::int64_t>(), begins.data<std::int64_t>(), ends.data<std::int64_t>(),
-                      starts.numel()};
+  const StoredRows stored = args.stored.to(device);
+  const Places places{query_begins.data<std::int64_t>(), query_ends.data<std::int64_t>(), starts.data<std::int64_t>(),
+                      begins.data<std::int64_t>(),       ends.data<std::int64_t>(),       starts.numel()};
   with_device_rows(stored, [&]<class T>(const DeviceRows<T>& rows) {
-    launch(score_kernel<T>, blocks((places.count + kWarps - 1) / kWarps, kThreads), args.queries.data<float>(),
-           args.queries.dim(0), rows, places, args.ratio, std::max(1, args.min_overlap),
-           args.scores.mutable_data<float>());
+    launch(score_kernel<T>, blocks((places.count + kWarps - 1) / kWarps, kThreads), args.queries.data<float>(), rows,
+           places, args.ratio, std::max(1, args.min_overlap), args.scores.mutable_data<float>());
   });
 }
 

@@ -20,12 +20,7 @@ struct DeviceRows {
   }
 };
 
-/// Row and scale tensors brought to `device` where they are not there yet; keep it until the kernel is launched.
-inline StoredRows stored_on(const StoredRows& stored, Device device) {
-  return {stored.rows.to(device), stored.scales ? stored.scales.to(device) : Tensor()};
-}
-
-/// Calls f(DeviceRows<T>) for the type that rows are stored in.
+/// Calls f(DeviceRows<T>) for the type that rows are stored in; they are on the GPU.
 template <class F>
 void with_device_rows(const StoredRows& stored, F&& f) {
   const auto call = [&]<class T>() {

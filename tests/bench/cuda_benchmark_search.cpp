@@ -91,6 +91,8 @@ KernelCase score_case(const BenchmarkSizes& s) {
             const Tensor none = integers(candidates, 0, 0);
             const kernels::SequenceScore args{.queries = gpu_normal({kQueries, kDimension}, 1),
                                               .stored = {fingerprints(s.rows), {}},
+                                              .query_begins = none,
+                                              .query_ends = integers(candidates, kQueries, 0),
                                               .starts = integers(candidates, 0, 1000),
                                               .begins = none,
                                               .ends = integers(candidates, s.rows, 0),
@@ -105,8 +107,10 @@ KernelCase vote_case(const BenchmarkSizes& s) {
   return {"vote/1000_hits", 16.0 * kHits, 2.0 * kHits * kHits, [=]() -> std::function<void()> {
             const kernels::OffsetVote args{.hits = integers(kHits, 1, s.rows / kHits - 1).reshape({50, 20}),
                                            .similarities = gpu_normal({50, 20}),
+                                           .queries = integers(2, 0, 50).reshape({1, 2}),
                                            .track_rows = integers(65, 0, s.rows / 64),
                                            .ratio = 1,
+                                           .counts = Tensor({1}, DType::i64, kGpu),
                                            .tracks = Tensor({kHits}, DType::i64, kGpu),
                                            .starts = Tensor({kHits}, DType::i64, kGpu),
                                            .votes = Tensor({kHits}, DType::i32, kGpu),

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "tests/cuda/gpu.h"
@@ -26,10 +27,6 @@ StoredRows stored_as(const Tensor& rows, DType dtype, bool one_scale) {
   return stored;
 }
 
-StoredRows on_gpu(const StoredRows& stored) {
-  return {stored.rows.to(kGpu), stored.scales ? stored.scales.to(kGpu) : Tensor()};
-}
-
 struct Found {
   Tensor scores, indices;
 };
@@ -42,8 +39,7 @@ Found search(const Tensor& queries, const StoredRows& stored, std::int64_t k, st
   kernels::topk_begin(args);
   const std::int64_t n = stored.rows.dim(0);
   const auto block = [&](std::int64_t begin, std::int64_t end) {
-    const bool per_row = stored.scales && stored.scales.numel() == n;
-    args.stored = {stored.rows.slice(begin, end), per_row ? stored.scales.slice(begin, end) : stored.scales};
+    args.stored = stored.slice(begin, end);
     kernels::inner_product_topk(args);
     args.first_row += end - begin;
   };
@@ -54,7 +50,7 @@ Found search(const Tensor& queries, const StoredRows& stored, std::int64_t k, st
 
 void expect_same(const Tensor& queries, const StoredRows& stored, std::int64_t k, std::int64_t split, float slack) {
   const Found want = search(queries, stored, k, split);
-  const Found got = search(queries.to(kGpu), on_gpu(stored), k, split);
+  const Found got = search(queries.to(kGpu), stored.to(kGpu), k, split);
   for (std::int64_t i = 0; i < want.indices.numel(); ++i) {
     ASSERT_EQ(got.indices.data<std::int64_t>()[i], want.indices.data<std::int64_t>()[i])
         << stored.rows.shape() << " " << name_of(stored.rows.dtype()) << ", query " << i / k << ", rank " << i % k;
@@ -95,7 +91,7 @@ TEST_F(GpuInnerProduct, OfEqualScoresTheLowerRowIsFirst) {
 }
 
 TEST_F(GpuInnerProduct, NoQueriesAndTooManyNeighbours) {
-  const StoredRows stored = on_gpu(stored_as(Tensor::full({5, 4}, 1), DType::f32, false));
+  const StoredRows stored = stored_as(Tensor::full({5, 4}, 1), DType::f32, false).to(kGpu);
   EXPECT_EQ(search(Tensor({0, 4}, DType::f32, kGpu), stored, 3, 2).indices.numel(), 0);
   EXPECT_THROW(search(Tensor::zeros({1, 4}, DType::f32, kGpu), stored, 513, 2), Error);
 }
@@ -112,15 +108,17 @@ TEST_F(GpuInnerProduct, RowsMayLieInTheHostsMemory) {
 
 TEST_F(GpuInnerProduct, GatheredProductsAreTheCpus) {
   const std::vector<std::int64_t> indices{36, 0, 5, 5, 17, 2, 35, 1, 9};
+  const std::vector<std::int64_t> owners{0, 1, 2, 2, 1, 0, 0, 1, 2};
   for (const std::int64_t d : {1, 31, 128, 200}) {
     for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
-      const Tensor query = draw({d}, Domain::normal, DType::f32, 2);
+      const Tensor queries = draw({3, d}, Domain::normal, DType::f32, 2);
       const StoredRows stored = stored_as(draw({37, d}, Domain::unit_rows, DType::f32, 1), dtype, d == 31);
       const Tensor want({9});
       const Tensor got({9}, DType::f32, kGpu);
-      kernels::gathered_inner_product({query, stored, Tensor::from<std::int64_t>({9}, indices), want});
       kernels::gathered_inner_product(
-          {query.to(kGpu), on_gpu(stored), Tensor::from<std::int64_t>({9}, indices, kGpu), got});
+          {queries, stored, Tensor::from<std::int64_t>({9}, owners), Tensor::from<std::int64_t>({9}, indices), want});
+      kernels::gathered_inner_product({queries.to(kGpu), stored.to(kGpu), Tensor::from<std::int64_t>({9}, owners),
+                                       Tensor::from<std::int64_t>({9}, indices, kGpu), got});
       const Tensor back = got.to(Device{});
       for (int i = 0; i < 9; ++i) {
         EXPECT_NEAR(back.data<float>()[i], want.data<float>()[i], 5e-6F) << "dimension " << d << ", result " << i;
@@ -130,16 +128,33 @@ TEST_F(GpuInnerProduct, GatheredProductsAreTheCpus) {
 }
 
 TEST_F(GpuInnerProduct, RowsThatAreNotThereGiveNaN) {
-  const std::vector<std::int64_t> indices{-1, 0, 2};
-  const Tensor out({3}, DType::f32, kGpu);
-  kernels::gathered_inner_product({Tensor::full({4}, 1, DType::f32, kGpu),
+  const std::vector<std::int64_t> indices{-1, 0, 2, 1};
+  const std::vector<std::int64_t> owners{0, 0, 0, 1};
+  const Tensor out({4}, DType::f32, kGpu);
+  kernels::gathered_inner_product({Tensor::full({1, 4}, 1, DType::f32, kGpu),
                                    {Tensor::full({2, 4}, 1, DType::f32, kGpu), {}},
-                                   Tensor::from<std::int64_t>({3}, indices, kGpu),
+                                   Tensor::from<std::int64_t>({4}, owners, kGpu),
+                                   Tensor::from<std::int64_t>({4}, indices, kGpu),
                                    out});
   const Tensor back = out.to(Device{});
   EXPECT_TRUE(std::isnan(back.data<float>()[0]));
   EXPECT_EQ(back.data<float>()[1], 4);
   EXPECT_TRUE(std::isnan(back.data<float>()[2]));
+  EXPECT_TRUE(std::isnan(back.data<float>()[3]));
+}
+
+TEST_F(GpuInnerProduct, WidenedRowsAreTheCpus) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
+    for (const bool one_scale : {false, true}) {
+      const StoredRows stored = stored_as(draw({37, 31}, Domain::unit_rows, DType::f32, 1), dtype, one_scale);
+      const Tensor want({30, 31});
+      const Tensor got({30, 31}, DType::f32, kGpu);
+      kernels::widen_rows(stored, 5, 35, want);
+      kernels::widen_rows(stored.to(kGpu), 5, 35, got);
+      EXPECT_EQ(std::memcmp(got.to(Device{}).raw(), want.raw(), want.bytes()), 0) << name_of(dtype);
+      EXPECT_THROW(kernels::widen_rows(stored, 5, 35, got), Error);
+    }
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -51,6 +52,43 @@ TEST_F(GpuOptimizer, AdamStepsAsOnTheCpu) {
       expect_near(there[i].moment1, here[i].moment1, slack, i);
       expect_near(there[i].moment2, here[i].moment2, slack, i);
     }
+  }
+}
+
+TEST_F(GpuOptimizer, GatedStepsAreTheCpusAndStopForGood) {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const auto step = [&](Device device) {
+      const std::vector<AdamParameter> all = parameters(dtype, device);
+      std::vector<Tensor> gradients;
+      for (const AdamParameter& p : all) {
+        gradients.push_back(p.grad);
+      }
+      const Tensor gate = kernels::open_gate(device);
+      const auto update = [&](double loss, double maximum) {
+        kernels::update_gate({gradients, Tensor::full({}, loss, dtype, device), maximum, gate});
+        kernels::adam_step(all, {.learning_rate = 0.01, .gate = gate});
+        return gate.to(Device{}).clone();
+      };
+      std::vector<Tensor> results{update(1, 0), update(1, 2), all[3].value.to(Device{}).clone()};
+      results.push_back(update(std::numeric_limits<double>::infinity(), 2));
+      results.push_back(update(1, 2));
+      results.push_back(all[3].value.to(Device{}));
+      return results;
+    };
+    const std::vector<Tensor> here = step({});
+    const std::vector<Tensor> there = step(kGpu);
+    for (std::size_t i = 0; i < here.size(); ++i) {
+      for (std::int64_t j = 0; j < here[i].numel(); ++j) {
+        const double want = here[i].to(DType::f64).data<double>()[j];
+        const double got = there[i].to(DType::f64).data<double>()[j];
+        EXPECT_TRUE(std::isnan(want) ? std::isnan(got) : std::abs(got - want) <= 1e-6 * (1 + std::abs(want)))
+            << "result " << i << ", element " << j << ": " << got << ", expected " << want;
+      }
+    }
+    for (const Tensor& stopped : {there[3], there[4]}) {
+      EXPECT_TRUE(std::isnan(stopped.data<double>()[1]));
+    }
+    EXPECT_EQ(std::memcmp(there[2].raw(), there[5].raw(), there[2].bytes()), 0) << "updated behind a closed gate";
   }
 }
 

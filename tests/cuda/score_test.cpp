@@ -17,7 +17,8 @@ using kernels::StoredRows;
 
 class GpuScore : public GpuTest {};
 
-/// Scores of all starts from -15 to beyond the last row, computed where `queries` are; the places stay on the host.
+/// Scores of all starts from -15 to beyond the last row, of the query that `queries` have from row 2 on, computed where
+/// they are; the places stay on the host.
 Tensor score(const Tensor& queries, const StoredRows& stored, std::int64_t begin, std::int64_t end, int ratio,
              int min_overlap) {
   std::vector<std::int64_t> starts;
@@ -26,10 +27,11 @@ Tensor score(const Tensor& queries, const StoredRows& stored, std::int64_t begin
   }
   const auto count = static_cast<std::int64_t>(starts.size());
   const Tensor scores({count}, DType::f32, queries.device());
-  kernels::sequence_score({queries, stored, Tensor::from<std::int64_t>({count}, starts),
-                           Tensor::full({count}, static_cast<double>(begin), DType::i64),
-                           Tensor::full({count}, static_cast<double>(end), DType::i64, queries.device()), ratio,
-                           min_overlap, scores});
+  kernels::sequence_score(
+      {queries, stored, Tensor::full({count}, 2, DType::i64),
+       Tensor::full({count}, static_cast<double>(queries.dim(0)), DType::i64, queries.device()),
+       Tensor::from<std::int64_t>({count}, starts), Tensor::full({count}, static_cast<double>(begin), DType::i64),
+       Tensor::full({count}, static_cast<double>(end), DType::i64, queries.device()), ratio, min_overlap, scores});
   return scores.to(Device{});
 }
 
@@ -60,7 +62,7 @@ TEST_F(GpuScore, RefusesTracksOutsideAndTakesNoCandidates) {
   const Tensor rows = draw({10, 4}, Domain::normal, DType::f32, 1).to(kGpu);
   EXPECT_THROW(score(rows, {rows, {}}, 0, 11, 1, 1), Error);
   const Tensor none({0}, DType::i64, kGpu);
-  kernels::sequence_score({rows, {rows, {}}, none, none, none, 1, 1, Tensor({0}, DType::f32, kGpu)});
+  kernels::sequence_score({rows, {rows, {}}, none, none, none, none, none, 1, 1, Tensor({0}, DType::f32, kGpu)});
 }
 
 }  // namespace

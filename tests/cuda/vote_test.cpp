@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstring>
+#include <vector>
 
 #include "kernels/random.h"
 #include "tests/cuda/gpu.h"
@@ -15,33 +17,52 @@ namespace {
 class GpuVote : public GpuTest {};
 
 struct Votes {
-  std::int64_t count;
-  Tensor tracks, starts, votes, sums;
+  std::vector<std::int64_t> counts;
+  std::vector<Tensor> tracks, starts, votes, sums;  // of each query
 };
 
+/// Of query 0, which is all rows; of the first half and of the second, which overlap; and of none.
 Votes vote(const Tensor& hits, const Tensor& similarities, const Tensor& track_rows, int ratio) {
-  const std::int64_t n = hits.numel();
+  const std::int64_t m = hits.dim(0);
+  const std::int64_t k = hits.dim(1);
+  const std::vector<std::int64_t> ranges{0, m, 0, (m + 1) / 2, m, m, m / 3, m};
+  const Tensor queries = Tensor::from<std::int64_t>({4, 2}, ranges);
+  const std::int64_t n = kernels::most_proposals(queries, k);
   const Device device = hits.device();
+  const Tensor counts({4}, DType::i64, device);
   const Tensor tracks({n}, DType::i64, device);
   const Tensor starts({n}, DType::i64, device);
   const Tensor votes({n}, DType::i32, device);
   const Tensor sums({n}, DType::f32, device);
-  const std::int64_t count = kernels::offset_vote({hits, similarities, track_rows, ratio, tracks, starts, votes, sums});
-  // What lies behind the proposals was never written.
-  const auto written = [count](const Tensor& t) { return t.slice(0, count).to(Device{}); };
-  return {count, written(tracks), written(starts), written(votes), written(sums)};
+  kernels::offset_vote({hits, similarities, queries, track_rows, ratio, counts, tracks, starts, votes, sums});
+  Votes out;
+  std::int64_t first = 0;
+  for (std::size_t q = 0; q < 4; ++q) {
+    out.counts.push_back(counts.to(Device{}).data<std::int64_t>()[q]);
+    // What lies behind a query's proposals was never written.
+    const auto written = [&](const Tensor& t) { return t.slice(first, first + out.counts.back()).to(Device{}); };
+    out.tracks.push_back(written(tracks));
+    out.starts.push_back(written(starts));
+    out.votes.push_back(written(votes));
+    out.sums.push_back(written(sums));
+    first += (ranges[2 * q + 1] - ranges[2 * q]) * k;
+  }
+  return out;
 }
 
 void expect_same(const Tensor& hits, const Tensor& track_rows, int ratio) {
   const Tensor similarities = draw(hits.shape(), Domain::normal, DType::f32, 5);
   const Votes want = vote(hits, similarities, track_rows, ratio);
   const Votes got = vote(hits.to(kGpu), similarities.to(kGpu), track_rows, ratio);
-  ASSERT_EQ(got.count, want.count) << hits.shape();
-  for (std::int64_t i = 0; i < want.count; ++i) {
-    EXPECT_EQ(got.tracks.data<std::int64_t>()[i], want.tracks.data<std::int64_t>()[i]) << hits.shape() << ", " << i;
-    EXPECT_EQ(got.starts.data<std::int64_t>()[i], want.starts.data<std::int64_t>()[i]) << hits.shape() << ", " << i;
-    EXPECT_EQ(got.votes.data<std::int32_t>()[i], want.votes.data<std::int32_t>()[i]) << hits.shape() << ", " << i;
-    EXPECT_EQ(got.sums.data<float>()[i], want.sums.data<float>()[i]) << hits.shape() << ", " << i;
+  ASSERT_EQ(got.counts, want.counts) << hits.shape();
+  for (std::size_t q = 0; q < want.counts.size(); ++q) {
+    const auto same = [&](const Tensor& a, const Tensor& b) {
+      return a.bytes() == b.bytes() && (a.bytes() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
+    };
+    EXPECT_TRUE(same(got.tracks[q], want.tracks[q])) << "tracks of query " << q << ", hits " << hits.shape();
+    EXPECT_TRUE(same(got.starts[q], want.starts[q])) << "starts of query " << q << ", hits " << hits.shape();
+    EXPECT_TRUE(same(got.votes[q], want.votes[q])) << "votes of query " << q << ", hits " << hits.shape();
+    EXPECT_TRUE(same(got.sums[q], want.sums[q])) << "sums of query " << q << ", hits " << hits.shape();
   }
 }
 

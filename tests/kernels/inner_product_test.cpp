@@ -166,27 +166,40 @@ TEST(InnerProductTopKTest, RefusesAnotherDimension) {
 
 TEST(GatheredInnerProductTest, AgreesWithReference) {
   for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
-    const Tensor query = random_rows(1, 70, 1);
+    const Tensor queries = random_rows(3, 70, 1);
     const StoredRows stored = stored_as(random_rows(50, 70, 2), dtype);
     const std::vector<std::int64_t> indices = {49, 0, 7, 7, 30, 1, 2, 3, 4, 5, 6};
-    const Tensor out({static_cast<std::int64_t>(indices.size())});
-    gathered_inner_product({query.reshape({70}), stored,
-                            Tensor::from<std::int64_t>({static_cast<std::int64_t>(indices.size())}, indices), out});
-    auto expected = reference(query, 0, widened(stored));
-    std::sort(expected.begin(), expected.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    const std::vector<std::int64_t> owners = {0, 0, 0, 1, 2, 2, 2, 1, 0, 1, 2};
+    const Tensor out({11});
+    gathered_inner_product(
+        {queries, stored, Tensor::from<std::int64_t>({11}, owners), Tensor::from<std::int64_t>({11}, indices), out});
     for (std::size_t i = 0; i < indices.size(); ++i) {
+      auto expected = reference(queries, owners[i], widened(stored));
+      std::sort(expected.begin(), expected.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
       EXPECT_NEAR(out.values<float>()[i], expected[static_cast<std::size_t>(indices[i])].first, 2e-6);
     }
   }
 }
 
-TEST(GatheredInnerProductTest, RefusesRowsOutside) {
-  const Tensor query = random_rows(1, 8, 1);
+TEST(GatheredInnerProductTest, RefusesRowsAndQueriesOutside) {
   const StoredRows stored = stored_as(random_rows(5, 8, 2), DType::f32);
-  const std::vector<std::int64_t> indices = {5};
-  EXPECT_THROW(
-      gathered_inner_product({query.reshape({8}), stored, Tensor::from<std::int64_t>({1}, indices), Tensor(Shape{1})}),
-      Error);
+  const auto product = [&](std::int64_t owner, std::int64_t index) {
+    gathered_inner_product({random_rows(1, 8, 1), stored, Tensor::full({1}, static_cast<double>(owner), DType::i64),
+                            Tensor::full({1}, static_cast<double>(index), DType::i64), Tensor(Shape{1})});
+  };
+  product(0, 4);
+  EXPECT_THROW(product(0, 5), Error);
+  EXPECT_THROW(product(1, 4), Error);
+}
+
+TEST(StoredRowsTest, SlicesAreRowsWithTheirScales) {
+  for (const bool one_scale : {false, true}) {
+    const StoredRows stored = stored_as(random_rows(20, 9, 2), DType::i8, one_scale);
+    const Tensor part({5, 9});
+    widen_rows(stored.slice(7, 12), 0, 5, part);
+    EXPECT_TRUE(std::ranges::equal(part.values<float>(), widened(stored).slice(7, 12).values<float>()));
+    EXPECT_EQ(stored.bytes_per_row(), one_scale ? 9U : 13U);
+  }
 }
 
 TEST(NarrowRowsTest, KeepsRowsClose) {

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kernels/parallel.h"
@@ -77,6 +79,29 @@ TEST(Adam, GivesTheSameBitsForAnyThreadCount) {
   set_num_threads(threads);
   EXPECT_EQ(results[0], results[1]);
   EXPECT_EQ(results[0], results[2]);
+}
+
+TEST(Adam, AGateClipsAndClosesForGood) {
+  AdamParameter gated = parameter({300}, DType::f32, 1);
+  AdamParameter scaled = parameter({300}, DType::f32, 1);
+  const std::vector<Tensor> gradients{gated.grad};
+  const double norm = grad_norm(gradients);
+  const Tensor gate = open_gate({});
+  const auto update = [&](double loss) { update_gate({gradients, Tensor::full({}, loss), 0.5, gate}); };
+  update(1);
+  EXPECT_EQ(gate.data<double>()[0], norm);
+  EXPECT_EQ(gate.data<double>()[1], clip_factor(norm, 0.5));
+  adam_step(std::span(&gated, 1), {.gate = gate});
+  adam_step(std::span(&scaled, 1), {.gradient_scale = clip_factor(norm, 0.5)});
+  EXPECT_TRUE(std::ranges::equal(gated.value.values<float>(), scaled.value.values<float>()));
+  for (const double loss : {std::numeric_limits<double>::quiet_NaN(), 1.0}) {
+    update(loss);
+    EXPECT_TRUE(std::isnan(gate.data<double>()[1]));
+    adam_step(std::span(&gated, 1), {.step = 2, .gate = gate});
+    EXPECT_TRUE(std::ranges::equal(gated.value.values<float>(), scaled.value.values<float>()));
+  }
+  EXPECT_THROW(update_gate({gradients, Tensor::full({}, 1), 0.5, Tensor({3}, DType::f64)}), Error);
+  EXPECT_THROW(adam_step(std::span(&gated, 1), {.gate = Tensor({1}, DType::f64)}), Error);
 }
 
 TEST(Adam, RefusesMomentsThatDoNotFit) {

@@ -30,6 +30,8 @@ std::vector<float> score(const Tensor& queries, const StoredRows& stored, const 
   const Numbers ends(starts.size(), end);
   SequenceScore args{queries,
                      stored,
+                     Tensor::zeros({count}, DType::i64),
+                     Tensor::full({count}, static_cast<double>(queries.dim(0)), DType::i64),
                      Tensor::from<std::int64_t>({count}, starts),
                      Tensor::from<std::int64_t>({count}, begins),
                      Tensor::from<std::int64_t>({count}, ends),
@@ -90,10 +92,36 @@ TEST(SequenceScoreTest, AgreesWithDefinition) {
   }
 }
 
-TEST(SequenceScoreTest, RefusesTracksOutside) {
+TEST(SequenceScoreTest, QueriesOfOneCallAreScoredAsEachByItself) {
+  const StoredRows stored{random_rows(40, 13, 1), {}};
+  const Tensor queries = random_rows(11, 13, 2);
+  const Numbers query_begins{0, 3, 3, 10};
+  const Numbers query_ends{5, 11, 9, 11};
+  const Numbers starts{-2, 20, 61, 31};
+  const SequenceScore args{queries,
+                           stored,
+                           Tensor::from<std::int64_t>({4}, query_begins),
+                           Tensor::from<std::int64_t>({4}, query_ends),
+                           Tensor::from<std::int64_t>({4}, starts),
+                           Tensor::zeros({4}, DType::i64),
+                           Tensor::full({4}, 40, DType::i64),
+                           2,
+                           1,
+                           Tensor({4})};
+  sequence_score(args);
+  for (std::size_t c = 0; c < starts.size(); ++c) {
+    const Tensor own = queries.slice(query_begins[c], query_ends[c]);
+    EXPECT_EQ(args.scores.values<float>()[c], score(own, stored, {starts[c]}, 0, 40, 2).front()) << c;
+  }
+}
+
+TEST(SequenceScoreTest, RefusesTracksAndQueriesOutside) {
   const StoredRows stored{random_rows(10, 4, 1), {}};
   EXPECT_THROW(score(random_rows(3, 4, 2), stored, {0}, 0, 11, 1), Error);
   EXPECT_THROW(score(random_rows(3, 5, 2), stored, {0}, 0, 10, 1), Error);
+  const Tensor one = Tensor::zeros({1}, DType::i64);
+  const Tensor ten = Tensor::full({1}, 10, DType::i64);
+  EXPECT_THROW(sequence_score({random_rows(3, 4, 2), stored, one, ten, one, one, ten, 1, 1, Tensor(Shape{1})}), Error);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <tuple>
 #include <vector>
 
@@ -18,13 +19,16 @@ std::vector<Proposal> vote(std::int64_t k, const std::vector<std::int64_t>& hits
   const auto count = static_cast<std::int64_t>(hits.size());
   OffsetVote args{Tensor::from<std::int64_t>({count / k, k}, hits),
                   Tensor::from<float>({count / k, k}, similarities),
+                  Tensor::from<std::int64_t>({1, 2}, std::array<std::int64_t, 2>{0, count / k}),
                   Tensor::from<std::int64_t>({static_cast<std::int64_t>(track_rows.size())}, track_rows),
                   ratio,
+                  Tensor({1}, DType::i64),
                   Tensor({count}, DType::i64),
                   Tensor({count}, DType::i64),
                   Tensor({count}, DType::i32),
                   Tensor({count})};
-  const std::int64_t found = offset_vote(args);
+  offset_vote(args);
+  const std::int64_t found = args.counts.data<std::int64_t>()[0];
   std::vector<Proposal> proposals;
   for (std::int64_t i = 0; i < found; ++i) {
     proposals.emplace_back(args.tracks.data<std::int64_t>()[i], args.starts.data<std::int64_t>()[i],
@@ -57,6 +61,37 @@ TEST(OffsetVoteTest, FinerQueryHopCountsFineSteps) {
 }
 
 TEST(OffsetVoteTest, NoHitsNoProposals) { EXPECT_TRUE(vote(1, {-1, -1}, {0, 0}, {0, 5}).empty()); }
+
+TEST(OffsetVoteTest, QueriesVoteForThemselvesAndMayShareRows) {
+  const std::array<std::int64_t, 8> hits{4, 5, 6, 7, 2, -1, 9, 9};
+  const Tensor similarities = Tensor::full({4, 2}, 1);
+  // Of four rows: the first two, none, all, the last.
+  const Tensor queries = Tensor::from<std::int64_t>({4, 2}, std::array<std::int64_t, 8>{0, 2, 3, 3, 0, 4, 3, 4});
+  EXPECT_EQ(most_proposals(queries, 2), 14);
+  const OffsetVote args{Tensor::from<std::int64_t>({4, 2}, hits),
+                        similarities,
+                        queries,
+                        Tensor::from<std::int64_t>({2}, std::array<std::int64_t, 2>{0, 10}),
+                        1,
+                        Tensor({4}, DType::i64),
+                        Tensor({14}, DType::i64),
+                        Tensor({14}, DType::i64),
+                        Tensor({14}, DType::i32),
+                        Tensor(Shape{14})};
+  offset_vote(args);
+  using Numbers = std::vector<std::int64_t>;
+  const auto of = [&](const Tensor& t, std::int64_t begin, std::int64_t end) {
+    const auto values = t.values<std::int64_t>();
+    return Numbers(values.begin() + begin, values.begin() + end);
+  };
+  EXPECT_EQ(of(args.counts, 0, 4), (Numbers{3, 0, 4, 1}));
+  EXPECT_EQ(of(args.starts, 0, 3), (Numbers{4, 5, 6}));     // hits 4 and 5; 6 - 1 and 7 - 1
+  EXPECT_EQ(of(args.starts, 4, 8), (Numbers{0, 4, 5, 6}));  // and 2 - 2, twice 9 - 3
+  EXPECT_EQ(of(args.starts, 12, 13), (Numbers{9}));
+  EXPECT_EQ(args.votes.data<std::int32_t>()[1], 2);
+  EXPECT_EQ(args.votes.data<std::int32_t>()[7], 3);
+  EXPECT_EQ(args.sums.data<float>()[12], 2);
+}
 
 TEST(OffsetVoteTest, RefusesHitsOutside) { EXPECT_THROW(vote(1, {5}, {0}, {0, 5}), Error); }
 

@@ -95,7 +95,7 @@ TEST_P(Parity, EmbeddingsLossAndGradients) {
   const NtXentResult result = nt_xent(views, kTemperature);
   expect_close(views.value(), r.file.at("embeddings"), tolerance(), "embeddings");
   EXPECT_NEAR(result.loss.value().item(), r.file.at("losses").data<double>()[0], tolerance());
-  EXPECT_NEAR(result.top1, r.file.at("top1").data<double>()[0], 1e-6);
+  EXPECT_NEAR(result.top1.item(), r.file.at("top1").data<double>()[0], 1e-6);
   result.loss.backward();
   const auto& parameters = r.encoder->parameters();
   ASSERT_EQ(static_cast<std::int64_t>(parameters.size()), r.file.at("gradients").dim(0));

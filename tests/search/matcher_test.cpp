@@ -95,6 +95,31 @@ TEST_F(MatcherTest, EqualPlacesGoToTheFirst) {
   }
 }
 
+TEST_F(MatcherTest, QueriesOfOneBatchAreAnsweredAsEachByItself) {
+  const Tensor fingerprints = noisy(rows_.slice(80, 400), 0.9, 3);
+  const std::vector<QueryRange> queries{{0, 20}, {10, 15}, {40, 40}, {100, 319}, {300, 301}};
+  for (const Method method : {Method::exact, Method::lsh}) {
+    for (const Ranking ranking : {Ranking::scored, Ranking::vote, Ranking::vote_track}) {
+      MatcherOptions several = options(method, ranking);
+      several.top = 3;
+      const Matcher matcher(database_, several);
+      const std::vector<std::vector<Match>> all = matcher.match(fingerprints, queries);
+      ASSERT_EQ(all.size(), queries.size());
+      for (std::size_t q = 0; q < queries.size(); ++q) {
+        const std::vector<Match> alone = matcher.match(fingerprints.slice(queries[q].begin, queries[q].end));
+        ASSERT_EQ(all[q].size(), alone.size());
+        for (std::size_t i = 0; i < alone.size(); ++i) {
+          EXPECT_EQ(all[q][i].track_id, alone[i].track_id);
+          EXPECT_EQ(all[q][i].start_s, alone[i].start_s);
+          EXPECT_EQ(all[q][i].score, alone[i].score);
+          EXPECT_EQ(all[q][i].confidence, alone[i].confidence);
+          EXPECT_EQ(all[q][i].matched, alone[i].matched);
+        }
+      }
+    }
+  }
+}
+
 TEST_F(MatcherTest, TopGivesOneMatchPerTrackBestFirst) {
   MatcherOptions several = options(Method::exact, Ranking::scored);
   several.top = 3;

@@ -43,7 +43,7 @@ std::string timeless(const fs::path& log) {
 RunReport train_in(const fs::path& folder, const TrainOptions& options, const TrainingData& data, bool stop = false) {
   const RunFolder run = fs::exists(folder) ? RunFolder::open(folder) : RunFolder::create(folder, "train:\n");
   const std::atomic<bool> stop_flag{stop};
-  return run_training(options, data, run, stop_flag, false);
+  return run_training(options, data, run, stop_flag, Device{}, false);
 }
 
 class Run : public ::testing::Test {

@@ -12,6 +12,9 @@
 namespace cudasim {
 namespace {
 
+/// Addresses below it come of a null pointer and an index.
+constexpr std::uintptr_t kNullPage = 4096;
+
 bool checked = false;
 
 struct Access {
@@ -120,6 +123,9 @@ void access_elsewhere(const Access& a) {
   const bool constant = a.kind == Kind::read && a.address - image().low < image().high - image().low;
   if (constant || is_pinned(reinterpret_cast<const void*>(a.address))) {
     return;
+  }
+  if (a.address < kNullPage) {
+    fail_kernel("null-pointer", name_of(a) + " at address " + std::to_string(a.address), a.pc);
   }
   if (on_a_fiber(a.address)) {
     fail_kernel("foreign-stack", name_of(a) + " in another thread's local memory", a.pc);

@@ -37,13 +37,14 @@ bool is_ordered(const Toucher& earlier, const Moment& now) {
   return met_in_warp(earlier.thread, now.thread, earlier.warp_clock);
 }
 
+/// The new toucher stands for all that were there before: those that are ordered before it need not be remembered, the
+/// others make it one of many.
 void note(Toucher& toucher, const Moment& now, const void* pc, bool atomic) {
   bool many_blocks = false;
   bool many_threads = false;
   if (toucher.work == now.work) {
     many_blocks = toucher.many_blocks || toucher.block != now.block;
-    many_threads = toucher.block == now.block && toucher.barriers == now.barriers &&
-                   (toucher.many_threads || toucher.thread != now.thread);
+    many_threads = toucher.block == now.block && !is_ordered(toucher, now);
   }
   const auto offset = reinterpret_cast<std::uintptr_t>(pc) - image().low;
   toucher = {
@@ -58,7 +59,8 @@ std::string culprit(const Toucher& other, const Moment& now) {
   } else if (other.block != now.block || other.many_blocks) {
     text = "by block " + std::to_string(other.block) + " of the same launch";
   } else {
-    text = "by thread " + std::to_string(other.thread) + " of the block, with no barrier in between";
+    text = "by thread " + std::to_string(other.thread) + (other.many_threads ? " and others" : "") +
+           " of the block, with no barrier in between";
   }
   if (other.pc != 0) {
     text += ", at " + line_of(reinterpret_cast<const void*>(image().low + other.pc));

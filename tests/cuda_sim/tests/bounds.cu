@@ -50,6 +50,10 @@ __global__ void read_host(const float* x, float* y) {
   y[threadIdx.x] = x[threadIdx.x];  // host_pointer
 }
 
+__global__ void read_third(const float* x, float* y) {
+  y[threadIdx.x] = x[2];  // null_pointer
+}
+
 template <int bytes>
 __global__ void use_stack(float* y) {
   volatile char local[bytes];
@@ -120,6 +124,11 @@ void run_read_host(bool broken) {
   launch(read_host, {}, broken ? ordinary.data() : pinned, y.data());
   cudaFreeHost(pinned);
 }
+void run_read_third(bool broken) {
+  const DeviceArray<float> x(counted(3));
+  const DeviceArray<float> y(64);
+  launch(read_third, {}, broken ? nullptr : x.data(), y.data());
+}
 void run_use_stack(bool broken) {
   const DeviceArray<float> y(64);
   launch(broken ? use_stack<100000> : use_stack<30000>, {}, y.data());
@@ -158,6 +167,7 @@ const Plants kPlants(
       {"use-after-free"},
       {"allocation #", "(256 bytes) + ", "which was freed", "thread ("}},
      {"host_pointer", run_read_host, {"host-pointer"}, {"read of 4 bytes of ordinary host memory", "thread ("}},
+     {"null_pointer", run_read_third, {"null-pointer"}, {"read of 4 bytes at address 8", "thread ("}, "device-fault"},
      {"stack_overflow",
       run_use_stack,
       {"device-fault"},

@@ -44,6 +44,26 @@ __global__ void swap_in_a_quarter(float* p) {
   }
 }
 
+/// What one lane reads after the others have met it is its own to change.
+template <bool broken>
+__global__ void sum_up_by_one_lane(float* p) {
+  __shared__ float row[32];
+  const unsigned lane = threadIdx.x;
+  row[lane] = p[lane];
+  __syncwarp();
+  p[lane] = row[lane];
+  if constexpr (!broken) {
+    __syncwarp();
+  }
+  if (lane == 0) {
+    for (int i = 1; i < 32; ++i) {
+      row[i] += row[i - 1];  // one_lane_for_all
+    }
+  }
+  __syncwarp();
+  p[lane] = row[lane];
+}
+
 template <bool broken>
 __global__ void count(float* p) {
   const unsigned i = broken ? threadIdx.x : blockIdx.x * blockDim.x + threadIdx.x;
@@ -90,6 +110,10 @@ void run_swap_neighbours(bool broken) {
 void run_swap_in_a_quarter(bool broken) {
   const DeviceArray<float> p(counted(32));
   launch(broken ? swap_in_a_quarter<true> : swap_in_a_quarter<false>, {.threads = 32}, p.data());
+}
+void run_sum_up_by_one_lane(bool broken) {
+  const DeviceArray<float> p(counted(32));
+  launch(broken ? sum_up_by_one_lane<true> : sum_up_by_one_lane<false>, {.threads = 32}, p.data());
 }
 void run_count(bool broken) {
   const DeviceArray<float> p(counted(256));
@@ -167,6 +191,7 @@ const Plants kPlants(
       {"race-block"},
       {"__shared__ 'tile' + ", " by thread ", "no barrier in between", "thread ("}},
      {"syncwarp_of_others", run_swap_in_a_quarter, {"race-block"}, {"__shared__ 'tile' + ", " by thread ", "thread ("}},
+     {"one_lane_for_all", run_sum_up_by_one_lane, {"race-block"}, {"__shared__ 'row' + ", " by thread ", "thread ("}},
      {"blocks_without_atomics",
       run_count,
       {"race-grid"},

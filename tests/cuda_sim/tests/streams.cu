@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
+#include <thread>
 
 #include "simulator.h"
 
@@ -165,6 +166,65 @@ TEST(Streams, EventsMeasureTimeIfTheyWereMadeTo) {
   cudaEventDestroy(untimed);
   EXPECT_EQ(cudaEventRecord(timed, nullptr), cudaErrorInvalidResourceHandle);
   static_cast<void>(cudaGetLastError());
+}
+
+__global__ void sum_of_block(float* x) {
+  __shared__ float tile[64];
+  const unsigned i = threadIdx.x;
+  tile[i] = x[i];
+  for (unsigned half = 32; half > 0; half /= 2) {
+    __syncthreads();
+    if (i < half) {
+      tile[i] += tile[i + half];
+    }
+  }
+  if (i == 0) {
+    x[0] = tile[0];
+  }
+}
+
+/// Fibers of one OS thread are of no use to another: each launch may come from wherever it likes.
+TEST(Threads, OfTheHostTakeTurns) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([] {
+      const Stream stream;
+      for (int turn = 0; turn < 10; ++turn) {
+        const DeviceArray<float> x(counted(64));
+        launch(sum_of_block, {.stream = stream.handle}, x.data());
+        EXPECT_EQ(cudaStreamSynchronize(stream.handle), cudaSuccess);
+        EXPECT_EQ(x.values()[0], 2016);
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+}
+
+template <int bytes>
+__global__ void fill_local(float* y) {
+  volatile char local[bytes];
+  for (int i = bytes - 1; i >= 0; i -= 1024) {
+    local[i] = static_cast<char>(i);
+  }
+  y[threadIdx.x] = local[bytes - 1];
+}
+
+/// The handler of faults needs a stack of its own on every OS thread.
+TEST(Threads, ReportTheFaultsOfTheirKernels) {
+  Config quiet = config();
+  quiet.verbose = false;
+  const WithConfig scope(quiet);
+  const DeviceArray<float> y(64);
+  std::thread([&] {
+    launch(fill_local<100000>, {}, y.data());
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorLaunchFailure);
+  }).join();
+  const std::vector<Report> reports = take_reports();
+  reset_device();
+  ASSERT_EQ(reports.size(), 1);
+  EXPECT_EQ(reports[0].kind, "device-fault");
 }
 
 TEST(Streams, WorkOfADestroyedStreamIsDone) {

@@ -1,0 +1,21 @@
+// Which device a program computes on, and what it says about it.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "kernels/device.h"
+
+namespace earmark {
+
+/// As parse_device(); where "auto" becomes the CPU, `why_cpu` becomes a sentence that says why.
+Device choose_device(std::string_view text, std::string& why_cpu);
+
+/// What a user knows the device as: "cpu", "cuda:0 (NVIDIA H100 80GB HBM3)".
+std::string describe(Device device);
+
+/// Bytes of a GPU's memory that can be had now. Throws Error for the CPU, whose memory is the system's to give.
+std::size_t free_memory(Device device);
+
+}  // namespace earmark

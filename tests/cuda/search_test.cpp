@@ -1,0 +1,209 @@
+// Searching on a GPU: the CPU's answers, whether all rows fit in or only some of them.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/cuda/memory.h"
+#include "search/exact.h"
+#include "search/lsh.h"
+#include "search/matcher.h"
+#include "tests/cuda/gpu.h"
+#include "tests/search/planted.h"
+
+namespace earmark::search {
+namespace {
+
+using earmark::testing::kGpu;
+
+constexpr std::int64_t kTrackRows = 30;
+constexpr std::int64_t kDimension = 32;
+constexpr std::int64_t kRows = 12 * kTrackRows;
+constexpr std::size_t kBytes = kRows * kDimension * sizeof(float);
+constexpr std::size_t kPlenty = 1U << 30U;
+
+/// Rows of type `dtype` in two blocks of 5 and 7 tracks.
+Database database_of(const Tensor& rows, DType dtype, bool one_scale = false) {
+  const Database wide = planted_database(rows, kTrackRows, {5, 7});
+  std::vector<Block> blocks;
+  for (const Block& block : wide.blocks()) {
+    const std::int64_t n = block.stored.rows.dim(0);
+    const kernels::StoredRows narrow{Tensor(block.stored.rows.shape(), dtype),
+                                     dtype == DType::i8 ? Tensor({one_scale ? 1 : n}) : Tensor()};
+    kernels::narrow_rows(block.stored.rows, narrow);
+    blocks.push_back({narrow, block.first});
+  }
+  return {rows.dim(1), std::move(blocks), wide.tracks()};
+}
+
+class GpuSearch : public earmark::testing::GpuTest {
+ protected:
+  void SetUp() override {
+    GpuTest::SetUp();
+    before_ = kernels::cuda::memory_use();
+  }
+  void TearDown() override {
+    if (!IsSkipped()) {
+      EXPECT_EQ(kernels::cuda::memory_use().blocks, before_.blocks) << "memory was not given back";
+    }
+  }
+
+  const Tensor rows_ = random_fingerprints(kRows, kDimension, 1);
+  const Tensor queries_ = noisy(rows_.slice(40, 100), 0.5, 2);
+  kernels::cuda::MemoryUse before_;
+};
+
+void expect_same(const Neighbours& got, const Neighbours& want) {
+  ASSERT_EQ(got.indices.shape(), want.indices.shape());
+  EXPECT_EQ(got.indices.device(), Device{});
+  for (std::int64_t i = 0; i < want.indices.numel(); ++i) {
+    ASSERT_EQ(got.indices.data<std::int64_t>()[i], want.indices.data<std::int64_t>()[i]) << i;
+    const float score = want.scores.data<float>()[i];
+    EXPECT_TRUE(got.scores.data<float>()[i] == score || std::abs(got.scores.data<float>()[i] - score) < 2e-6F) << i;
+  }
+}
+
+TEST_F(GpuSearch, KeepsWholeTracksThatFitAndLeavesTheOthers) {
+  const Database here = database_of(rows_, DType::i8);
+  const std::size_t row = kDimension + sizeof(float);
+  const auto resident = [&](std::size_t budget) {
+    std::vector<std::int64_t> rows;
+    std::int64_t first = 0;
+    const Database there = here.on(kGpu, budget);
+    EXPECT_EQ(there.device(), kGpu);
+    for (const Block& block : there.blocks()) {
+      EXPECT_EQ(block.first, first);
+      first += block.stored.rows.dim(0);
+      rows.push_back(block.stored.rows.device() == kGpu ? block.stored.rows.dim(0) : -block.stored.rows.dim(0));
+    }
+    EXPECT_EQ(first, kRows);
+    return rows;
+  };
+  using Rows = std::vector<std::int64_t>;
+  EXPECT_EQ(resident(kPlenty), (Rows{150, 210}));
+  EXPECT_EQ(resident(kRows * row), (Rows{150, 210}));
+  EXPECT_EQ(resident(kRows * row - 1), (Rows{150, 150, -60}));  // an eighth is left to the part that is scanned
+  EXPECT_EQ(resident(80 * row), (Rows{60, -90, -210}));
+  EXPECT_EQ(resident(0), (Rows{-150, -210}));
+  EXPECT_EQ(here.on(kGpu, 80 * row).part_rows(), 10);
+  EXPECT_EQ(here.on(Device{}, 0).device(), Device{});
+  EXPECT_THROW(here.on(kGpu, 0).on(kGpu, 0), Error);
+}
+
+TEST_F(GpuSearch, ExactNeighboursAreTheCpusHoweverMuchFitsIn) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
+    const Database here = database_of(rows_, dtype, dtype == DType::i8);
+    const Neighbours want = exact_search(here, queries_, 5);
+    const Neighbours without = exact_search_without(here, queries_, 5, 2 * kTrackRows, 3 * kTrackRows);
+    for (const std::size_t budget : {kPlenty, kBytes / 2, kBytes / 5}) {
+      const Database there = here.on(kGpu, budget);
+      expect_same(exact_search(there, queries_, 5), want);
+      expect_same(exact_search_without(there, queries_, 5, 2 * kTrackRows, 3 * kTrackRows), without);
+    }
+  }
+}
+
+TEST_F(GpuSearch, SearchesRowByRowWhereNothingFitsInAndQueriesAnywhere) {
+  const Database here = database_of(rows_, DType::i8);
+  const Tensor queries = queries_.slice(0, 3);
+  expect_same(exact_search(here.on(kGpu, 0), queries.to(kGpu), 5), exact_search(here, queries, 5));
+}
+
+TEST_F(GpuSearch, ScanInPartsTakesNoMoreThanItsBudget) {
+  const Database here = database_of(rows_, DType::f32);
+  const std::size_t budget = kBytes / 3;
+  const Database there = here.on(kGpu, budget);
+  const kernels::cuda::MemoryUse placed = kernels::cuda::memory_use();
+  EXPECT_LE(placed.bytes - before_.bytes, budget);
+  const std::int64_t allocations = placed.allocations;
+  expect_same(exact_search(there, queries_, 3), exact_search(here, queries_, 3));
+  EXPECT_GT(kernels::cuda::memory_use().allocations, allocations);
+  EXPECT_EQ(kernels::cuda::memory_use().bytes, placed.bytes);
+}
+
+TEST_F(GpuSearch, WidenedRowsAreTheCpus) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
+    const Database here = database_of(rows_, dtype);
+    const Tensor want = here.widened(100, 300);
+    const Tensor got = here.on(kGpu, kBytes / 8).widened(100, 300);
+    EXPECT_EQ(got.device(), kGpu);
+    EXPECT_TRUE(std::ranges::equal(got.to(Device{}).values<float>(), want.values<float>())) << name_of(dtype);
+  }
+}
+
+TEST_F(GpuSearch, HashTablesAreTheCpusBucketByBucket) {
+  const LshOptions options{9, 9, 1, 60, 3, 0, 0};
+  for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
+    const Database here = database_of(rows_, dtype);
+    const LshIndex want = LshIndex::build(here, options);
+    const LshIndex got = LshIndex::build(here.on(kGpu, kBytes / 4), options);
+    EXPECT_EQ(got.bytes(), want.bytes());
+    for (int table = 0; table < options.tables; ++table) {
+      for (std::int32_t bucket = 0; bucket < (1 << options.bits); ++bucket) {
+        ASSERT_TRUE(std::ranges::equal(got.bucket(table, bucket), want.bucket(table, bucket)))
+            << name_of(dtype) << ", bucket " << bucket << " of table " << table;
+      }
+    }
+  }
+}
+
+TEST_F(GpuSearch, HashedNeighboursAreTheCpus) {
+  const Database here = database_of(rows_, DType::f32);
+  const LshIndex index = LshIndex::build(here, {9, 9, 1, 60, 3, 20, 0});
+  double compared = 0;
+  double compared_there = 0;
+  const Neighbours want = index.search(here, queries_, 4, &compared);
+  for (const std::size_t budget : {kPlenty, kBytes / 3}) {
+    expect_same(index.search(here.on(kGpu, budget), queries_, 4, &compared_there), want);
+    EXPECT_EQ(compared_there, compared);
+  }
+}
+
+void expect_same(const std::vector<Match>& got, const std::vector<Match>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    EXPECT_EQ(got[i].track_id, want[i].track_id);
+    EXPECT_NEAR(got[i].start_s, want[i].start_s, 1e-4);
+    EXPECT_NEAR(got[i].score, want[i].score, 1e-5);
+    EXPECT_NEAR(got[i].confidence, want[i].confidence, 1e-4);
+    EXPECT_EQ(got[i].votes, want[i].votes);
+    EXPECT_EQ(got[i].matched, want[i].matched);
+  }
+}
+
+TEST_F(GpuSearch, AnswersAreTheCpusForManyQueriesAtOnce) {
+  const Database here = database_of(rows_, DType::f16);
+  const std::vector<QueryRange> queries{{0, 12}, {5, 25}, {30, 30}, {0, 60}, {59, 60}};
+  for (const Method method : {Method::exact, Method::lsh}) {
+    for (const Ranking ranking : {Ranking::scored, Ranking::vote, Ranking::vote_track}) {
+      MatcherOptions options;
+      options.method = method;
+      options.ranking = ranking;
+      options.top = 2;
+      options.lsh = {9, 9, 1, 60, 3, 0, 0};
+      const std::vector<std::vector<Match>> want = Matcher(here, options).match(queries_, queries);
+      for (const std::size_t budget : {kPlenty, kBytes / 6}) {
+        const Database there = here.on(kGpu, budget);
+        const std::vector<std::vector<Match>> got = Matcher(there, options).match(queries_, queries);
+        for (std::size_t q = 0; q < queries.size(); ++q) {
+          expect_same(got[q], want[q]);
+        }
+      }
+    }
+  }
+}
+
+TEST_F(GpuSearch, SimilaritiesAreTheCpus) {
+  const Database here = database_of(rows_, DType::f32);
+  const Database there = here.on(kGpu, kPlenty);
+  const std::vector<double> want = Matcher(here).similarities(queries_, 2, -0.5);
+  const std::vector<double> got = Matcher(there).similarities(queries_, 2, -0.5);
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    EXPECT_NEAR(got[i], want[i], 2e-6);
+  }
+}
+
+}  // namespace
+}  // namespace earmark::search

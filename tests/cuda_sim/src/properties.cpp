@@ -1,0 +1,16 @@
+// What programs ask a GPU about itself.
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device != 0) return cudaErrorInvalidDevice;
+  *properties = {};
+  std::snprintf(properties->name, sizeof properties->name, "simulated");
+  return cudaSuccess;
+}
+// The pool keeps nothing: what is freed is free.
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr, void* value) {
+  *static_cast<unsigned long long*>(value) = 0;
+  return cudaSuccess;
+}
