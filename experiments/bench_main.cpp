@@ -50,6 +50,7 @@ void add_query_command(CLI::App& app, Run& chosen, const std::filesystem::path& 
   command->add_option("--index", options->index, "search this index instead of one made up");
   command->add_option("--fingerprints", options->fingerprints, "in the made-up index")->capture_default_str();
   command->add_option("--seconds", options->seconds, "of the query")->capture_default_str();
+  command->add_option("--device", options->device, "cpu, cuda or cuda:<index>")->capture_default_str();
   command->add_option("--repetitions", options->repetitions, "of each method")->capture_default_str();
   on_command(command, chosen, [options](std::ostream& log) { return bench_query(*options, log); });
 }

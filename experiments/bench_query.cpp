@@ -13,6 +13,7 @@
 #include "data/decode.h"
 #include "data/wav.h"
 #include "experiments/bench_search.h"
+#include "kernels/device.h"
 #include "kernels/error.h"
 #include "kernels/random.h"
 #include "search/index_writer.h"
@@ -104,7 +105,7 @@ std::vector<double> answer_times(const search::Searcher& searcher, const fs::pat
 double program_ms(const QueryBenchOptions& options, const fs::path& index, const fs::path& query) {
   std::vector<double> times;
   std::vector<std::string> words = {options.program.string(),      index.string(), query.string(), "--method",
-                                    options.lsh ? "lsh" : "exact", "--json"};
+                                    options.lsh ? "lsh" : "exact", "--json",       "--device",     options.device};
   std::vector<char*> arguments;
   arguments.reserve(words.size() + 1);
   for (std::string& word : words) {
@@ -147,7 +148,7 @@ BenchResult bench_query(const QueryBenchOptions& options, std::ostream& log) {
     }
     make_index(index, model_file, nn::Fingerprinter(nn::load_model(model_file)), music, options.fingerprints);
   }
-  const search::IndexStore store = search::IndexStore::open(index);
+  const search::IndexStore store = search::IndexStore::open(index, {.device = parse_device(options.device)});
   std::vector<double> medians;
   for (const search::Method method : {search::Method::exact, search::Method::lsh}) {
     search::MatcherOptions matching;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <iosfwd>
+#include <string>
 #include <vector>
 
 #include "experiments/bench.h"
@@ -26,7 +27,8 @@ struct QueryBenchOptions {
   std::filesystem::path index;                                     ///< Empty: fingerprints are made up.
   std::filesystem::path program;                                   ///< `search`; empty: without the whole program.
   int fingerprints = 150000;
-  double seconds = 5;  ///< Of the query.
+  double seconds = 5;          ///< Of the query.
+  std::string device = "cpu";  ///< Where answers are computed, as parse_device() takes it.
   int repetitions = 40;
 };
 /// A sound file to its answer in milliseconds, in one process that has the index open; the peer is the other method.
