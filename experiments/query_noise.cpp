@@ -25,15 +25,15 @@ void add_synthetic_babble(data::NoiseBank& bank, const QueryNoiseOptions& option
 }
 
 void add_unit_noise(const data::NoiseBank& bank, std::span<float> out, RandomStream& random) {
-  std::vector<float> noise(out.size());
+  std::vector<std::int16_t> noise(out.size());
   bank.copy(bank.draw(random), noise);
   double energy = 1e-20;
-  for (const float sample : noise) {
+  for (const std::int16_t sample : noise) {
     energy += static_cast<double>(sample) * static_cast<double>(sample);
   }
   const auto gain = static_cast<float>(std::sqrt(static_cast<double>(noise.size()) / energy));
   for (std::size_t i = 0; i < out.size(); ++i) {
-    out[i] += gain * noise[i];
+    out[i] += gain * static_cast<float>(noise[i]);
   }
 }
 

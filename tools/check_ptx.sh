@@ -34,6 +34,13 @@ normalize       l2_normalize_kernel<4, float>                                2 1
 normalize       l2_normalize_backward_kernel<4, float>                       4 1
 permute         gather_kernel<Vector<unsigned int, 4> >                      1 1
 permute         gather_kernel<Vector<unsigned short, 8> >                    1 1
+batch_norm      channel_sums_kernel<4, MomentTerms<float, 4> >               4 0
+batch_norm      forward_kernel<float, 4>                                     4 4
+batch_norm_backward  channel_sums_kernel<4, GradientTerms<float, 4> >        4 0
+batch_norm_backward  input_gradient_kernel<float, 4>                         4 2
+conv_epilogue   conv_epilogue_kernel<float, 4>                               4 4
+conv_epilogue   conv_epilogue_kernel<__nv_bfloat16, 8>                       4 4
+pcm             map_kernel<4, Widen, short, float>                           0 1
 inner_product   scan_kernel<4, float>                                        4 0
 inner_product   scan_kernel<8, __half>                                       2 0
 inner_product   scan_kernel<16, signed char>                                 1 0

@@ -25,6 +25,10 @@ case ${1:-} in
   --rehearse)
     rehearse=yes
     preset=${EARMARK_SUITE_PRESET:-cuda-sim}
+    if [[ $preset != cuda-sim* ]]; then
+      echo "gpu_suite: --rehearse is for the simulator's presets, not for '$preset'" >&2
+      exit 2
+    fi
     build=build/$preset
     budget=3600
     card="the simulator (a rehearsal: its times mean nothing)"
@@ -48,6 +52,7 @@ say() { printf '%s\n' "$@" >>"$report"; }
 # step TITLE SECONDS STEP: runs tools/gpu_steps.sh STEP for at most so long, and adds what it says to the report.
 step() {
   local title=$1 seconds=$2 began=$SECONDS status=0 output=$work/output left=$((budget - SECONDS))
+  [[ $rehearse == no ]] || seconds=$((10 * seconds)) # two processors instead of a GPU
   [[ $seconds -lt $left ]] || seconds=$((left > 1 ? left : 1))
   printf '== %s\n' "$title"
   timeout --kill-after=10 "$seconds" tools/gpu_steps.sh "$3" >"$output" 2>&1 || status=$?

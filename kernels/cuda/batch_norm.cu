@@ -22,10 +22,11 @@ struct MomentTerms {
     double shift[N];
   };
   __device__ Channels at(std::int64_t channel) const {
+    const Vector<T, N> first = load_vector<N>(x + channel, 0);
     Channels c;
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-      c.shift[k] = static_cast<double>(x[channel + k]);
+      c.shift[k] = static_cast<double>(first[k]);
     }
     return c;
   }
@@ -89,7 +90,7 @@ __global__ void __launch_bounds__(kChannelThreads)
             const T value = map(k, v[k]);
             y[k] = norm.relu && value < 0 ? T{0} : value;  // keeps NaN
           }
-          store_vector<N>(out + i, 0, y);
+          store_vector<N>(out, i / N, y);  // as (out + i, 0) nvcc would store element by element
         });
   }
 }
@@ -168,9 +169,10 @@ void forward_as(const BatchNormForward& a) {
   const std::int64_t channels = a.x.dim(-1);
   const T* x = a.x.data<T>();
   T* out = a.out.mutable_data<T>();
-  with_channel_vectors<T>(channels, {x, out}, [&]<int N>() {
+  const Normalisation<T> norm(a);
+  with_channel_vectors<T>(channels, {x, out, norm.mean, norm.inverse_deviation, norm.gamma, norm.beta}, [&]<int N>() {
     const ChannelLaunch l = channel_launch<N>(a.x.numel() / channels, channels, kMostBlocks);
-    launch(forward_kernel<T, N>, l.grid, x, Normalisation<T>(a), l.layout, out);
+    launch(forward_kernel<T, N>, l.grid, x, norm, l.layout, out);
   });
 }
 

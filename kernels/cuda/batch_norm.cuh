@@ -40,10 +40,13 @@ struct Affines {
   Affine<T> map[N];
 
   __device__ Affines(const Normalisation<T>& norm, std::int64_t channel) {
+    const Vector<T, N> mean = load_vector<N>(norm.mean + channel, 0);
+    const Vector<T, N> inverse_deviation = load_vector<N>(norm.inverse_deviation + channel, 0);
+    const Vector<T, N> gamma = load_vector<N>(norm.gamma + channel, 0);
+    const Vector<T, N> beta = load_vector<N>(norm.beta + channel, 0);
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-      const std::int64_t c = channel + k;
-      map[k] = affine_of(norm.mean[c], norm.inverse_deviation[c], norm.gamma[c], norm.beta[c]);
+      map[k] = affine_of(mean[k], inverse_deviation[k], gamma[k], beta[k]);
     }
   }
   __device__ __forceinline__ T operator()(int k, T x) const { return x * map[k].slope + map[k].offset; }

@@ -8,6 +8,8 @@
 namespace earmark::kernels::cuda {
 namespace {
 
+constexpr int kPairsAhead = 2;  // rows of two loads each: more would not fit the registers
+
 template <class T, int N>
 struct ValueAndGradient {
   Vector<T, N> x;
@@ -17,22 +19,17 @@ struct ValueAndGradient {
 /// Sums of dz and of dz * (x - mean), dz being the gradient before ReLU.
 template <class T, int N>
 struct GradientTerms {
-  static constexpr int kAhead = 2;  // of two loads each: more would not fit the registers
+  static constexpr int kAhead = kPairsAhead;
   const T* x;
   const T* dout;
   Normalisation<T> norm;
 
   struct Channels {
     Affines<T, N> map;
-    T mean[N];
+    Vector<T, N> mean;
   };
   __device__ Channels at(std::int64_t channel) const {
-    Channels c{{norm, channel}, {}};
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-      c.mean[k] = norm.mean[channel + k];
-    }
-    return c;
+    return {{norm, channel}, load_vector<N>(norm.mean + channel, 0)};
   }
   __device__ ValueAndGradient<T, N> load(std::int64_t i) const {
     return {load_vector<N>(x + i, 0), load_vector<N>(dout + i, 0)};
@@ -65,17 +62,19 @@ __global__ void __launch_bounds__(kChannelThreads)
   const ChannelPlace<N> at(r);
   if (at.active) {
     const Affines<T, N> map(norm, at.channel);
-    T mean[N];
+    const Vector<T, N> mean = load_vector<N>(norm.mean + at.channel, 0);
+    const Vector<T, N> inverse_deviation = load_vector<N>(norm.inverse_deviation + at.channel, 0);
+    const Vector<T, N> gamma_sum = load_vector<N>(dgamma + at.channel, 0);
+    const Vector<T, N> beta_sum = load_vector<N>(dbeta + at.channel, 0);
     T per_x[N];
     T constant[N];
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-      const std::int64_t c = at.channel + k;
-      mean[k] = norm.mean[c];
-      per_x[k] = -map.map[k].slope * share * dgamma[c] * norm.inverse_deviation[c];
-      constant[k] = -map.map[k].slope * share * dbeta[c];
+      const T each = -map.map[k].slope * share;
+      per_x[k] = each * gamma_sum[k] * inverse_deviation[k];
+      constant[k] = each * beta_sum[k];
     }
-    for_own_rows(
+    for_own_rows<N, kPairsAhead>(
         r, at,
         [&](std::int64_t i) {
           return ValueAndGradient<T, N>{load_vector<N>(x + i, 0), load_vector<N>(dout + i, 0)};
@@ -87,7 +86,7 @@ __global__ void __launch_bounds__(kChannelThreads)
             const T dz = map.through_relu(norm.relu, k, v.x[k], v.dout[k]);
             d[k] = dz * map.map[k].slope + ((v.x[k] - mean[k]) * per_x[k] + constant[k]);
           }
-          store_vector<N>(dx + i, 0, d);
+          store_vector<N>(dx, i / N, d);
         });
   }
 }
@@ -109,15 +108,18 @@ void backward_as(const BatchNormBackward& b) {
   const T* x = a.x.data<T>();
   const T* dout = b.dout.data<T>();
   T* dx = b.dx.mutable_data<T>();
-  with_channel_vectors<T>(channels, {x, dout, dx}, [&]<int N>() {
-    if (!b.sums_given) {
-      parameter_gradients<T, N>(b, rows, channels);
-    }
-    const T share = b.training && rows > 0 ? T{1} / static_cast<T>(rows) : T{0};
-    const ChannelLaunch l = channel_launch<N>(rows, channels, kMostBlocks);
-    launch(input_gradient_kernel<T, N>, l.grid, x, dout, Normalisation<T>(a), b.dgamma.data<T>(), b.dbeta.data<T>(),
-           share, l.layout, dx);
-  });
+  const T* dgamma = b.dgamma.data<T>();
+  const T* dbeta = b.dbeta.data<T>();
+  const Normalisation<T> norm(a);
+  with_channel_vectors<T>(
+      channels, {x, dout, dx, dgamma, dbeta, norm.mean, norm.inverse_deviation, norm.gamma, norm.beta}, [&]<int N>() {
+        if (!b.sums_given) {
+          parameter_gradients<T, N>(b, rows, channels);
+        }
+        const T share = b.training && rows > 0 ? T{1} / static_cast<T>(rows) : T{0};
+        const ChannelLaunch l = channel_launch<N>(rows, channels, kMostBlocks);
+        launch(input_gradient_kernel<T, N>, l.grid, x, dout, norm, dgamma, dbeta, share, l.layout, dx);
+      });
 }
 
 }  // namespace

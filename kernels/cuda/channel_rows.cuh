@@ -15,6 +15,7 @@ namespace earmark::kernels::cuda {
 
 inline constexpr int kChannelThreads = 256;
 inline constexpr int kRowsAhead = 4;
+inline constexpr int kRowsOfThread = 8;  // or more, so that what belongs to the channels is worth fetching
 
 /// Block (i, j) has every gridDim.x-th piece of the rows of strip j: `width` vectors of channels.
 struct ChannelRows {
@@ -41,9 +42,9 @@ ChannelLaunch channel_launch(std::int64_t rows, std::int64_t channels, std::int6
   }
   const std::int64_t strips = (vectors + width - 1) / width;
   check(strips <= kMostStrips, "channels: at most ", kMostStrips * kMostWidth, " on a GPU, got ", channels);
-  const std::int64_t rows_at_once = std::int64_t{kRowsAhead} * kChannelThreads / width;
+  const std::int64_t rows_of_block = std::int64_t{kRowsOfThread} * kChannelThreads / width;
   const std::int64_t most_parts = std::max<std::int64_t>(1, most_blocks / std::max<std::int64_t>(1, strips));
-  const std::int64_t parts = std::clamp<std::int64_t>((rows + rows_at_once - 1) / rows_at_once, 1, most_parts);
+  const std::int64_t parts = std::clamp<std::int64_t>((rows + rows_of_block - 1) / rows_of_block, 1, most_parts);
   return {.layout = {rows, channels, width},
           .parts = parts,
           .grid = {.grid = dim3(static_cast<unsigned>(parts), static_cast<unsigned>(strips)),

@@ -11,6 +11,11 @@ namespace {
 template <class T>
 using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
+template <class T>
+__device__ __forceinline__ Sum<T> widen(T value) {
+  return convert_on_device<Sum<T>>(value);
+}
+
 template <class T, int N>
 struct OutAndAdd {
   Vector<T, N> out;
@@ -22,11 +27,7 @@ __global__ void __launch_bounds__(kChannelThreads)
     conv_epilogue_kernel(T* out, const T* bias, const T* add, bool relu, const ChannelRows r) {
   const ChannelPlace<N> at(r);
   if (at.active) {
-    Sum<T> shift[N];
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-      shift[k] = bias != nullptr ? convert_on_device<Sum<T>>(bias[at.channel + k]) : Sum<T>{0};
-    }
+    const Vector<T, N> shift = bias != nullptr ? load_vector<N>(bias + at.channel, 0) : Vector<T, N>{};
     const auto load = [&](std::int64_t i) {
       OutAndAdd<T, N> v;
       v.out = load_vector<N>(out + i, 0);
@@ -37,10 +38,10 @@ __global__ void __launch_bounds__(kChannelThreads)
       Vector<T, N> y;
 #pragma unroll
       for (int k = 0; k < N; ++k) {
-        const Sum<T> sum = (convert_on_device<Sum<T>>(v.out[k]) + shift[k]) + convert_on_device<Sum<T>>(v.add[k]);
+        const Sum<T> sum = (widen(v.out[k]) + widen(shift[k])) + widen(v.add[k]);
         y[k] = convert_on_device<T>(relu && sum < 0 ? Sum<T>{0} : sum);  // keeps NaN
       }
-      store_vector<N>(out + i, 0, y);
+      store_vector<N>(out, i / N, y);
     });
   }
 }
@@ -53,7 +54,7 @@ void conv_epilogue(const Tensor& out, const Tensor& bias, const Tensor& add, boo
     auto* to = reinterpret_cast<T*>(out.raw());
     const auto* from = add ? reinterpret_cast<const T*>(add.raw()) : nullptr;
     const auto* shift = bias ? reinterpret_cast<const T*>(bias.raw()) : nullptr;
-    with_channel_vectors<T>(channels, {to, from}, [&]<int N>() {
+    with_channel_vectors<T>(channels, {to, from, shift}, [&]<int N>() {
       const ChannelLaunch l = channel_launch<N>(out.numel() / channels, channels, kMostBlocks);
       launch(conv_epilogue_kernel<T, N>, l.grid, to, shift, from, relu, l.layout);
     });

@@ -4,6 +4,8 @@
 // 15,872 samples. Filtered rows take what their recursion takes, 20 operations in double and some 45 cycles a sample:
 // 0.4 ms, whether it is one row or 500, since they sit on different multiprocessors; the training step beside it does
 // not wait.
+#include <vector>
+
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/upload.h"
 #include "kernels/equalize.h"
@@ -12,6 +14,13 @@ namespace earmark::kernels::cuda {
 namespace {
 
 constexpr int kTile = 512;
+
+/// An Equalizer as kernels can read it.
+struct Row {
+  FilterSection sections[4];
+  float gain;
+  bool filters;
+};
 
 struct State {
   double s1 = 0, s2 = 0;
@@ -24,10 +33,10 @@ __device__ __forceinline__ double step(const FilterSection& f, State& state, dou
   return y;
 }
 
-__global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t samples, const Equalizer* equalizers) {
+__global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t samples, const Row* rows) {
   __shared__ float tile[kTile];
   const int lane = threadIdx.x;
-  const Equalizer& mine = equalizers[blockIdx.x];
+  const Row& mine = rows[blockIdx.x];
   const FilterSection first = mine.sections[0];
   const FilterSection second = mine.sections[1];
   const FilterSection third = mine.sections[2];
@@ -41,7 +50,7 @@ __global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t sam
     for (int i = lane; i < here; i += 32) {
       tile[i] = gain * x[begin + i];
     }
-    __syncwarp();
+    __syncthreads();
     if (filters && lane == 0) {
       for (int i = 0; i < here; ++i) {
         double y = step(first, states[0], static_cast<double>(tile[i]));
@@ -50,20 +59,23 @@ __global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t sam
         tile[i] = static_cast<float>(step(fourth, states[3], y));
       }
     }
-    __syncwarp();
+    __syncthreads();
     for (int i = lane; i < here; i += 32) {
       x[begin + i] = tile[i];
     }
-    __syncwarp();
+    __syncthreads();
   }
 }
 
 }  // namespace
 
 void equalize(const Equalize& args) {
-  const Tensor equalizers = upload(args.rows, args.x.device());
-  launch(equalize_kernel, blocks(args.x.dim(0), 32), args.x.mutable_data<float>(), args.x.dim(1),
-         uploaded<Equalizer>(equalizers));
+  std::vector<Row> rows;
+  for (const Equalizer& e : args.rows) {
+    rows.push_back({{e.sections[0], e.sections[1], e.sections[2], e.sections[3]}, e.gain, e.filters});
+  }
+  const Tensor there = upload(std::span<const Row>(rows), args.x.device());
+  launch(equalize_kernel, blocks(args.x.dim(0), 32), args.x.mutable_data<float>(), args.x.dim(1), uploaded<Row>(there));
 }
 
 }  // namespace earmark::kernels::cuda

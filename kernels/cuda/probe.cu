@@ -14,7 +14,8 @@
 namespace earmark::kernels::cuda {
 namespace {
 
-constexpr int kKept = 4;  // vertices of each function that are found beforehand
+constexpr int kResident = 8;  // blocks, which are warps, of a multiprocessor at least: all registers a thread can have
+constexpr int kKept = 4;      // vertices of each function that are found beforehand
 constexpr unsigned kNone = 0xffffffffU;
 
 struct Vertex {
@@ -89,23 +90,26 @@ __device__ __forceinline__ Vertex next_vertex(const float (&x)[Registers], int c
   return {__uint_as_float(all), number == kNone ? 2 * coordinates - 1 : static_cast<int>(number)};
 }
 
+struct Point {
+  const float* x;
+  std::int64_t d;
+};
+
+/// Reads the query anew each time: to keep it as well would take twice the registers.
 template <int Registers>
-__device__ __forceinline__ void turn(const float (&x)[Registers], const Rotations& r, int table, int function,
+__device__ __forceinline__ void turn(const Point& query, const Rotations& r, int table, int function,
                                      float (&turned)[Registers]) {
-#pragma unroll
-  for (int i = 0; i < Registers; ++i) {
-    turned[i] = x[i];
-  }
+  read_point(query.x, query.d, turned);
   rotate(turned, r, r.signs + (static_cast<std::int64_t>(table) * r.functions + function) * r.rotations * r.n);
 }
 
 /// The first kKept vertices of every function.
 template <int Registers>
-__device__ void find_vertices(const float (&x)[Registers], const Rotations& r, Vertex* kept) {
+__device__ void find_vertices(const Point& query, const Rotations& r, Vertex* kept) {
   for (int table = 0; table < r.tables; ++table) {
     for (int function = 0; function < r.functions; ++function) {
       float turned[Registers];
-      turn(x, r, table, function, turned);
+      turn(query, r, table, function, turned);
       const int coordinates = coordinates_of(r, function);
       const float largest = largest_of(turned, coordinates);
       Vertex v{-1, -1};
@@ -124,7 +128,7 @@ __device__ void find_vertices(const float (&x)[Registers], const Rotations& r, V
 /// Adds the successors of `from` at `slot` and behind the last one; where there are none, the last one fills the slot.
 /// Lane g holds the loss of function g. A slot at the end is a new one.
 template <int Registers>
-__device__ __forceinline__ void add_successors(const float (&x)[Registers], const Rotations& r, Frontier& f,
+__device__ __forceinline__ void add_successors(const Point& query, const Rotations& r, Frontier& f,
                                                unsigned long long ranks, int bucket, int table, int last_moved,
                                                float loss, std::int64_t slot) {
   const int lane = threadIdx.x;
@@ -139,7 +143,7 @@ __device__ __forceinline__ void add_successors(const float (&x)[Registers], cons
         next = f.kept[(table * r.functions + moved) * kKept + rank];
       } else {
         float turned[Registers];
-        turn(x, r, table, moved, turned);
+        turn(query, r, table, moved, turned);
         next = next_vertex(turned, coordinates, largest_of(turned, coordinates), before);
       }
       const float mine = lane == moved ? next.loss : loss;
@@ -204,7 +208,7 @@ __device__ __forceinline__ std::int64_t least_of(const Frontier& f) {
 
 /// A block, which is a warp, for each query in turn.
 template <int Registers>
-__global__ void __launch_bounds__(32)
+__global__ void __launch_bounds__(32, kResident)
     probe_kernel(const float* queries, std::int64_t count, std::int64_t d, Rotations r, Scratch scratch,
                  std::int64_t probes, std::int32_t* tables, std::int32_t* buckets) {
   const int lane = threadIdx.x;
@@ -213,9 +217,8 @@ __global__ void __launch_bounds__(32)
                scratch.kept + blockIdx.x * r.tables * r.functions * kKept, 0};
     std::int32_t* to_tables = tables + query * probes;
     std::int32_t* to_buckets = buckets + query * probes;
-    float x[Registers];
-    read_point(queries + query * d, d, x);
-    find_vertices(x, r, f.kept);
+    const Point point{queries + query * d, d};
+    find_vertices<Registers>(point, r, f.kept);
     std::int64_t written = 0;
     for (; written < r.tables; ++written) {
       const int table = static_cast<int>(written);
@@ -229,7 +232,7 @@ __global__ void __launch_bounds__(32)
         to_buckets[written] = bucket;
       }
       const float loss = lane < r.functions ? home[lane * kKept].loss : 0;
-      add_successors(x, r, f, 0, bucket, table, 0, loss, f.count);
+      add_successors<Registers>(point, r, f, 0, bucket, table, 0, loss, f.count);
     }
     for (; written < probes && f.count > 0; ++written) {
       const std::int64_t slot = least_of(f);
@@ -244,7 +247,7 @@ __global__ void __launch_bounds__(32)
         to_tables[written] = table;
         to_buckets[written] = bucket;
       }
-      add_successors(x, r, f, ranks, bucket, table, last_moved, loss, slot);
+      add_successors<Registers>(point, r, f, ranks, bucket, table, last_moved, loss, slot);
     }
     for (std::int64_t i = written + lane; i < probes; i += 32) {
       to_tables[i] = -1;

@@ -124,7 +124,8 @@ int run(const Arguments& arguments) {
       "| kernel | ms | GB/s | TFLOP/s | of the roofline | PyTorch, ms | PyTorch / ours |\n"
       "|---|---|---|---|---|---|---|\n");
   int timed = 0;
-  for (const auto& part : {engine_kernel_cases(sizes), training_kernel_cases(sizes), search_kernel_cases(sizes)}) {
+  for (const auto& part : {engine_kernel_cases(sizes), sound_kernel_cases(sizes), training_kernel_cases(sizes),
+                           search_kernel_cases(sizes)}) {
     for (const KernelCase& c : part) {
       if (c.name.find(arguments.filter) != std::string::npos) {
         print_row(c, milliseconds(c.make(), arguments.repetitions, flush), card, peers);

@@ -27,6 +27,7 @@ struct BenchmarkSizes {
   std::int64_t width;     ///< channels of the last block
   std::int64_t anchors;   ///< of NT-Xent over many GPUs
   std::int64_t rows;      ///< fingerprints in the database
+  std::int64_t samples;   ///< of a row of sound
   std::int64_t matrix;    ///< side of the matrices that show the peak
 
   explicit BenchmarkSizes(bool small);
@@ -35,6 +36,7 @@ struct BenchmarkSizes {
 /// The parts of the list.
 std::vector<KernelCase> engine_kernel_cases(const BenchmarkSizes& s);    ///< elementwise, sums, permutes, optimiser
 std::vector<KernelCase> training_kernel_cases(const BenchmarkSizes& s);  ///< attention, head, loss
+std::vector<KernelCase> sound_kernel_cases(const BenchmarkSizes& s);     ///< mixing, rooms, spectrograms
 std::vector<KernelCase> search_kernel_cases(const BenchmarkSizes& s);    ///< hashes, scan, scores, votes
 
 /// Standard normal numbers on the GPU: those of one entry of the leading axis, repeated.

@@ -109,6 +109,7 @@ BenchmarkSizes::BenchmarkSizes(bool small)
       width(small ? 16 : 1024),
       anchors(small ? 64 : 8192),
       rows(small ? 2048 : 1 << 20),
+      samples(small ? 1920 : 31872),
       matrix(small ? 32 : 8192) {}
 
 Tensor gpu_empty(const Shape& shape) { return Tensor(shape, DType::f32, kGpu); }

@@ -3,6 +3,7 @@
 
 #include "kernels/hash.h"
 #include "kernels/inner_product.h"
+#include "kernels/probe.h"
 #include "kernels/score.h"
 #include "kernels/vote.h"
 #include "tests/bench/cuda_benchmark.h"
@@ -59,6 +60,19 @@ KernelCase hash_case(const BenchmarkSizes& s) {
           }};
 }
 
+KernelCase probe_case() {
+  constexpr std::int64_t kQueries = 50;
+  constexpr std::int64_t kProbes = 400;
+  return {"probe/400_of_50_tables", 4.0 * kQueries * (kDimension + 2 * kProbes), 0, []() -> std::function<void()> {
+            const auto family =
+                std::make_shared<kernels::HashFamily>(kernels::make_hash_family(kDimension, 50, 18, 1, 5));
+            const Tensor queries = gpu_normal({kQueries, kDimension}, 1);
+            const Tensor tables({kQueries, kProbes}, DType::i32, kGpu);
+            const Tensor buckets = empty_like(tables);
+            return [=] { kernels::probe_sequence({queries, family.get(), tables, buckets}); };
+          }};
+}
+
 Tensor integers(std::int64_t count, std::int64_t first, std::int64_t step) {
   const Tensor out({count}, DType::i64);
   for (std::int64_t i = 0; i < count; ++i) {
@@ -112,6 +126,7 @@ std::vector<KernelCase> search_kernel_cases(const BenchmarkSizes& s) {
           scan_case(s, 32, DType::f16),
           scan_case(s, 32, DType::i8),
           hash_case(s),
+          probe_case(),
           score_case(s),
           vote_case(s)};
 }

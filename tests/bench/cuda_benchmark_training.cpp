@@ -1,5 +1,6 @@
-// Batch normalisation, attention, the head and the loss.
+// Convolution, batch normalisation, attention, the head and the loss.
 #include "kernels/batch_norm.h"
+#include "kernels/conv.h"
 #include "kernels/grouped_linear.h"
 #include "kernels/normalize.h"
 #include "kernels/nt_xent.h"
@@ -86,6 +87,41 @@ std::vector<KernelCase> batch_norm_cases(const BenchmarkSizes& s) {
            }}};
 }
 
+/// A 3 x 3 convolution of a block's maps after `halvings` of them; backward gives both gradients. In TF32 it may pass
+/// the card's peak in float.
+KernelCase conv_case(const BenchmarkSizes& s, int halvings, bool backward, bool tf32) {
+  const std::int64_t channels = s.channels << halvings;
+  const Shape x{s.batch, s.bands >> halvings, s.frames >> halvings, channels};
+  const Shape weight{channels, 3, 3, channels};
+  const auto maps = static_cast<double>(x.numel());
+  const auto with_precision = [tf32](const std::function<void()>& run) {
+    kernels::allow_tf32(tf32);
+    run();
+    kernels::allow_tf32(false);
+  };
+  return {str("conv/", backward ? "backward" : "forward", tf32 ? "_tf32_" : "_", x[1], "x", x[2], "x", channels),
+          (backward ? 12 : 8) * maps, (backward ? 36 : 18) * maps * static_cast<double>(channels),
+          [=]() -> std::function<void()> {
+            const kernels::ConvForward f{.x = gpu_normal(x),
+                                         .weight = gpu_normal(weight, 1),
+                                         .bias = gpu_normal({channels}, 2),
+                                         .options = ConvOptions::centred(3, 3, 1, 1),
+                                         .add = {},
+                                         .out = gpu_empty(x)};
+            if (!backward) {
+              return [=] { with_precision([&] { kernels::conv_forward(f); }); };
+            }
+            const kernels::ConvBackward b{.x = f.x,
+                                          .weight = f.weight,
+                                          .options = f.options,
+                                          .dout = gpu_normal(x, 3),
+                                          .dx = f.out,
+                                          .dweight = gpu_empty(weight),
+                                          .dbias = gpu_empty({channels})};
+            return [=] { with_precision([&] { kernels::conv_backward(b); }); };
+          }};
+}
+
 KernelCase grouped_linear_case(const BenchmarkSizes& s, bool backward) {
   const std::int64_t inputs = 48;
   const std::int64_t outputs = 32;
@@ -152,6 +188,8 @@ std::vector<KernelCase> training_kernel_cases(const BenchmarkSizes& s) {
   std::vector<KernelCase> all = batch_norm_cases(s);
   for (const bool backward : {false, true}) {
     for (const int halvings : {0, 1, 2}) {
+      all.push_back(conv_case(s, halvings, backward, false));
+      all.push_back(conv_case(s, halvings, backward, true));
       all.push_back(attention_case(s, halvings, false, backward));
       all.push_back(attention_case(s, halvings, true, backward));
     }

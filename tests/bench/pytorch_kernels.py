@@ -96,6 +96,19 @@ def attentions():
         yield f"attention/backward_fused_{extents}", backward
 
 
+def convolutions():
+    for halvings in range(3):
+        bands, frames, channels = BANDS >> halvings, FRAMES >> halvings, CHANNELS << halvings
+        x = normal(BATCH, channels, bands, frames).to(memory_format=torch.channels_last)
+        w, bias = normal(channels, channels, 3, 3).to(memory_format=torch.channels_last), normal(channels)
+        forward, backward = both_ways(lambda *v: functional.conv2d(*v, padding=1), x, w, bias)
+        for precision, allowed in (("", False), ("_tf32", True)):
+            torch.backends.cudnn.allow_tf32 = allowed
+            yield f"conv/forward{precision}_{bands}x{frames}x{channels}", forward
+            yield f"conv/backward{precision}_{bands}x{frames}x{channels}", backward
+        torch.backends.cudnn.allow_tf32 = False
+
+
 def head_and_loss():
     x, w = normal(BATCH, EMBEDDING * 48, 1), normal(EMBEDDING * 32, 48, 1)
     bias = normal(EMBEDDING * 32)
@@ -122,7 +135,7 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     flush = torch.empty(256 << 20, dtype=torch.uint8, device="cuda")
-    for part in (engine, optimizer, attentions, head_and_loss, search):
+    for part in (engine, optimizer, convolutions, attentions, head_and_loss, search):
         for name, run in part():
             print(f"{name}\t{milliseconds(run, flush):.4f}", flush=True)
 

@@ -157,9 +157,10 @@ void note_check_build() { checked = true; }
 
 void access_memory(std::uintptr_t address, unsigned bytes, Kind kind, const void* pc) {
   const Lane* const lane = running_lane;
-  if (lane == nullptr || is_within(address, lane->fiber->low, kStackBytes)) {
+  if (lane == nullptr || SimulatorsOwn::active || is_within(address, lane->fiber->low, kStackBytes)) {
     return;  // host code, or the thread's own local memory
   }
+  const SimulatorsOwn scope;
   const Access a{address, bytes, kind, pc};
   if (in_arena(address)) {
     return access_global(a);

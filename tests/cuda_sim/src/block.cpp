@@ -198,6 +198,7 @@ void enter_block(const Launch& launch, std::uint64_t number) {
 
 void abandon_launch() {
   block.abandoned = true;
+  SimulatorsOwn::active = false;
   leave_to_scheduler();
   __builtin_unreachable();
 }

@@ -33,6 +33,7 @@ void on_fault(int signal, siginfo_t* info, void* context_pointer) {
   auto& context = *static_cast<ucontext_t*>(context_pointer);
   const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
   if (running_lane != nullptr) {
+    const SimulatorsOwn scope;
     report("device-fault",
            on_a_fiber(address) ? "the thread's stack overflows: more than " + std::to_string(kStackBytes) + " bytes"
                                : "device code touches an address that is not mapped: " + describe(address),

@@ -57,16 +57,16 @@ std::size_t span_of(std::size_t bytes) { return round_up(bytes, kGranule) + kGra
 /// Whole huge pages: protecting small ones would break them up, and cost 6 ms a launch instead of 30 us.
 void protect(int protection) { mprotect(reinterpret_cast<void*>(arena), round_up(top - arena, kHugePage), protection); }
 
-/// A freed block's number when one of that span has rested long enough, or when the arena has no room for a new one.
+/// The number of a freed block that can be had again: of that span and rested long enough, or any that is large enough
+/// when the arena has no room for a new one. 0: none.
 std::uint32_t reusable(std::size_t span) {
   const bool full = top + span > arena + kArenaBytes;
-  if (freed.size() <= kQuarantine && !full) {
-    return 0;
-  }
-  const auto at = std::find_if(freed.begin(), freed.end(), [&](std::uint32_t number) {
+  const auto rested =
+      full ? freed.end() : freed.end() - static_cast<std::ptrdiff_t>(std::min(kQuarantine, freed.size()));
+  const auto at = std::find_if(freed.begin(), rested, [&](std::uint32_t number) {
     return full ? allocations[number].span >= span : allocations[number].span == span;
   });
-  if (at == freed.end()) {
+  if (at == rested) {
     return 0;
   }
   const std::uint32_t number = *at;

@@ -88,6 +88,20 @@ cudaError_t queue_copy(void* to, const void* from, std::size_t bytes, cudaStream
 
 using Lock = std::scoped_lock<std::recursive_mutex>;
 
+/// `caller` is the program's return address, for the report.
+cudaError_t check_and_queue_copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                                 cudaStream_t stream, const void* caller) {
+  const Lock lock(runtime_mutex());
+  if (const cudaError_t status = device_status(); status != cudaSuccess || bytes == 0) {
+    return status;
+  }
+  if (const std::string fault = fault_of(to, from, bytes, kind); !fault.empty()) {
+    report("bad-copy", "cudaMemcpy: " + fault, caller);
+    return noted(cudaErrorInvalidValue);
+  }
+  return queue_copy(to, from, bytes, stream);
+}
+
 }  // namespace
 
 }  // namespace cudasim
@@ -172,19 +186,11 @@ cudaError_t cudaFreeHost(void* pointer) {
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  const Lock lock(runtime_mutex());
-  if (const cudaError_t status = device_status(); status != cudaSuccess || bytes == 0) {
-    return status;
-  }
-  if (const std::string fault = fault_of(to, from, bytes, kind); !fault.empty()) {
-    report("bad-copy", "cudaMemcpy: " + fault, __builtin_return_address(0));
-    return noted(cudaErrorInvalidValue);
-  }
-  return queue_copy(to, from, bytes, stream);
+  return check_and_queue_copy(to, from, bytes, kind, stream, __builtin_return_address(0));
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-  const cudaError_t status = cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+  const cudaError_t status = check_and_queue_copy(to, from, bytes, kind, nullptr, __builtin_return_address(0));
   return status == cudaSuccess ? finish_stream(nullptr) : status;
 }
 

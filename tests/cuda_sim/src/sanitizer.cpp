@@ -80,6 +80,7 @@ ATOMICS(64, unsigned long)
 
 #define UNDEFINED(name, text)                                                    \
   ENTRY __ubsan_handle_##name(void* /*data*/, void* /*left*/, void* /*right*/) { \
+    const cudasim::SimulatorsOwn scope;                                          \
     cudasim::report("undefined", text, RETURN_ADDRESS);                          \
   }
 UNDEFINED(out_of_bounds, "array index out of bounds")

@@ -5,6 +5,7 @@
 
 #include "block.h"
 #include "report.h"
+#include "symbols.h"
 
 namespace cudasim {
 namespace {
@@ -44,6 +45,7 @@ int source_of(const Lane& lane) {
 }
 
 std::uint64_t shuffled(Lane& lane, const Lane* lanes, std::uint32_t mask) {
+  const SimulatorsOwn scope;
   const int source = source_of(lane);
   if ((mask >> static_cast<unsigned>(source) & 1U) != 0) {
     return lanes[source].value;
@@ -123,6 +125,7 @@ std::uint32_t existing(std::uint32_t mask, std::size_t first_lane) {
 }
 
 void check_call(const Lane& lane, unsigned mask, int width, const void* pc) {
+  const SimulatorsOwn scope;
   if ((mask >> lane.lane & 1U) == 0) {
     fail_kernel("warp-mask", "the calling lane is not in its own mask", pc);
   }
@@ -169,7 +172,11 @@ std::uint64_t warp_operation(WarpOp op, unsigned mask, std::uint64_t value, int 
   lane->pc = pc;
   Gathering& gathering = gathering_of(warp, lane->mask);
   if (gathering.arrived != 0 && lanes[std::countr_zero(gathering.arrived)].op != op) {
-    fail_kernel("warp-divergence", "lanes of one mask call different warp intrinsics", pc);
+    const SimulatorsOwn scope;
+    fail_kernel("warp-divergence",
+                "lanes of one mask call different warp intrinsics: others wait at " +
+                    line_of(lanes[std::countr_zero(gathering.arrived)].pc),
+                pc);
   }
   gathering.arrived |= 1U << lane->lane;
   if (gathering.arrived == lane->mask) {

@@ -3,6 +3,8 @@
 
 #include <type_traits>
 
+#include "cudasim/warp.h"
+
 namespace cudasim {
 
 /// Checks the place, and that all who share it use atomics. The caller is inlined: the return address is the kernel's.
@@ -21,7 +23,7 @@ __attribute__((no_sanitize("thread"), noinline)) T change(T* place, Change next)
 }
 
 template <AtomicNumber T, class Change>
-__attribute__((always_inline)) inline T atomic(T* place, Change next) {
+CUDASIM_IN_KERNEL T atomic(T* place, Change next) {
   atomic_access(place, sizeof(T));
   return change(place, next);
 }
@@ -29,27 +31,26 @@ __attribute__((always_inline)) inline T atomic(T* place, Change next) {
 }  // namespace cudasim
 
 template <class T>
-__attribute__((always_inline)) inline T atomicAdd(T* place, std::type_identity_t<T> value) {
+CUDASIM_IN_KERNEL T atomicAdd(T* place, std::type_identity_t<T> value) {
   return cudasim::atomic(place, [value](T before) { return static_cast<T>(before + value); });
 }
 template <class T>
-__attribute__((always_inline)) inline T atomicMin(T* place, std::type_identity_t<T> value) {
+CUDASIM_IN_KERNEL T atomicMin(T* place, std::type_identity_t<T> value) {
   return cudasim::atomic(place, [value](T before) { return value < before ? value : before; });
 }
 template <class T>
-__attribute__((always_inline)) inline T atomicMax(T* place, std::type_identity_t<T> value) {
+CUDASIM_IN_KERNEL T atomicMax(T* place, std::type_identity_t<T> value) {
   return cudasim::atomic(place, [value](T before) { return value > before ? value : before; });
 }
 template <class T>
-__attribute__((always_inline)) inline T atomicOr(T* place, std::type_identity_t<T> value) {
+CUDASIM_IN_KERNEL T atomicOr(T* place, std::type_identity_t<T> value) {
   return cudasim::atomic(place, [value](T before) { return static_cast<T>(before | value); });
 }
 template <class T>
-__attribute__((always_inline)) inline T atomicExch(T* place, std::type_identity_t<T> value) {
+CUDASIM_IN_KERNEL T atomicExch(T* place, std::type_identity_t<T> value) {
   return cudasim::atomic(place, [value](T /*before*/) { return value; });
 }
 template <class T>
-__attribute__((always_inline)) inline T atomicCAS(T* place, std::type_identity_t<T> expected,
-                                                  std::type_identity_t<T> value) {
+CUDASIM_IN_KERNEL T atomicCAS(T* place, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
   return cudasim::atomic(place, [=](T before) { return before == expected ? value : before; });
 }

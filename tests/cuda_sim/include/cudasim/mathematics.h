@@ -54,10 +54,10 @@ inline unsigned __umulhi(unsigned a, unsigned b) {
 }
 
 template <class T>
-__attribute__((always_inline)) inline T __ldg(const T* place) {
+CUDASIM_IN_KERNEL T __ldg(const T* place) {
   return *place;
 }
 template <class T>
-__attribute__((always_inline)) inline void __stcs(T* place, T value) {
+CUDASIM_IN_KERNEL void __stcs(T* place, T value) {
   *place = value;
 }

@@ -5,6 +5,10 @@
 #include <cstring>
 #include <type_traits>
 
+/// Inlined at whatever level of optimisation: the simulator's functions are called from the kernel's own lines, which
+/// is what reports then name.
+#define CUDASIM_IN_KERNEL __attribute__((always_inline)) inline
+
 namespace cudasim {
 
 enum class WarpOp : unsigned char {
@@ -47,58 +51,66 @@ T from_bits(std::uint64_t bits) {
 }
 
 template <class T>
-T shuffle(WarpOp op, unsigned mask, T value, int operand, int width) {
+CUDASIM_IN_KERNEL T shuffle(WarpOp op, unsigned mask, T value, int operand, int width) {
   return from_bits<T>(warp_operation(op, mask, to_bits(value), operand, width));
 }
 
 template <class T>
-T reduce(WarpOp op, unsigned mask, T value) {
+CUDASIM_IN_KERNEL T reduce(WarpOp op, unsigned mask, T value) {
   return static_cast<T>(warp_operation(op, mask, static_cast<unsigned>(value), 0, 32));
 }
 
-inline unsigned vote(WarpOp op, unsigned mask, int predicate) {
+CUDASIM_IN_KERNEL unsigned vote(WarpOp op, unsigned mask, int predicate) {
   return reduce(op, mask, static_cast<unsigned>(predicate != 0));
 }
 
 }  // namespace cudasim
 
-inline void __syncthreads(unsigned line = __builtin_LINE()) { cudasim::block_barrier(line); }
-inline void __syncwarp(unsigned mask = 0xffffffffU) { cudasim::warp_operation(cudasim::WarpOp::sync, mask, 0, 0, 32); }
+CUDASIM_IN_KERNEL void __syncthreads(unsigned line = __builtin_LINE()) { cudasim::block_barrier(line); }
+CUDASIM_IN_KERNEL void __syncwarp(unsigned mask = 0xffffffffU) {
+  cudasim::warp_operation(cudasim::WarpOp::sync, mask, 0, 0, 32);
+}
 
 template <class T>
-T __shfl_sync(unsigned mask, T value, int lane, int width = 32) {
+CUDASIM_IN_KERNEL T __shfl_sync(unsigned mask, T value, int lane, int width = 32) {
   return cudasim::shuffle(cudasim::WarpOp::shuffle_index, mask, value, lane, width);
 }
 template <class T>
-T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32) {
+CUDASIM_IN_KERNEL T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32) {
   return cudasim::shuffle(cudasim::WarpOp::shuffle_up, mask, value, static_cast<int>(distance), width);
 }
 template <class T>
-T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32) {
+CUDASIM_IN_KERNEL T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32) {
   return cudasim::shuffle(cudasim::WarpOp::shuffle_down, mask, value, static_cast<int>(distance), width);
 }
 template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32) {
+CUDASIM_IN_KERNEL T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32) {
   return cudasim::shuffle(cudasim::WarpOp::shuffle_xor, mask, value, lanes, width);
 }
 
-inline unsigned __ballot_sync(unsigned mask, int predicate) {
+CUDASIM_IN_KERNEL unsigned __ballot_sync(unsigned mask, int predicate) {
   return cudasim::vote(cudasim::WarpOp::ballot, mask, predicate);
 }
-inline int __any_sync(unsigned mask, int predicate) {
+CUDASIM_IN_KERNEL int __any_sync(unsigned mask, int predicate) {
   return static_cast<int>(cudasim::vote(cudasim::WarpOp::any, mask, predicate));
 }
-inline int __all_sync(unsigned mask, int predicate) {
+CUDASIM_IN_KERNEL int __all_sync(unsigned mask, int predicate) {
   return static_cast<int>(cudasim::vote(cudasim::WarpOp::all, mask, predicate));
 }
 
-inline unsigned __reduce_add_sync(unsigned mask, unsigned v) { return cudasim::reduce(cudasim::WarpOp::add, mask, v); }
-inline int __reduce_add_sync(unsigned mask, int v) { return cudasim::reduce(cudasim::WarpOp::add, mask, v); }
-inline unsigned __reduce_min_sync(unsigned mask, unsigned v) {
+CUDASIM_IN_KERNEL unsigned __reduce_add_sync(unsigned mask, unsigned v) {
+  return cudasim::reduce(cudasim::WarpOp::add, mask, v);
+}
+CUDASIM_IN_KERNEL int __reduce_add_sync(unsigned mask, int v) { return cudasim::reduce(cudasim::WarpOp::add, mask, v); }
+CUDASIM_IN_KERNEL unsigned __reduce_min_sync(unsigned mask, unsigned v) {
   return cudasim::reduce(cudasim::WarpOp::min_unsigned, mask, v);
 }
-inline int __reduce_min_sync(unsigned mask, int v) { return cudasim::reduce(cudasim::WarpOp::min_signed, mask, v); }
-inline unsigned __reduce_max_sync(unsigned mask, unsigned v) {
+CUDASIM_IN_KERNEL int __reduce_min_sync(unsigned mask, int v) {
+  return cudasim::reduce(cudasim::WarpOp::min_signed, mask, v);
+}
+CUDASIM_IN_KERNEL unsigned __reduce_max_sync(unsigned mask, unsigned v) {
   return cudasim::reduce(cudasim::WarpOp::max_unsigned, mask, v);
 }
-inline int __reduce_max_sync(unsigned mask, int v) { return cudasim::reduce(cudasim::WarpOp::max_signed, mask, v); }
+CUDASIM_IN_KERNEL int __reduce_max_sync(unsigned mask, int v) {
+  return cudasim::reduce(cudasim::WarpOp::max_signed, mask, v);
+}
