@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "kernels/cuda/own_stream.h"
+#include "kernels/cuda/memory.h"
 #include "kernels/dispatch.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
