@@ -11,6 +11,7 @@
 
 #include "data/audio_files.h"
 #include "kernels/device_choice.h"
+#include "kernels/dispatch.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 
@@ -28,8 +29,12 @@ class DeviceChoice {
   }
   /// The device. Throws Error where it is asked for and cannot be had.
   Device choose() { return device_ = choose_device(text_, why_cpu_); }
-  /// Says on standard error which one was chosen, once everything is ready for the work.
+  /// Says on standard error which one was chosen, once everything is ready for the work; nothing where this build has
+  /// no other.
   void announce() const {
+    if constexpr (!kBuiltWithCuda) {
+      return;
+    }
     std::cerr << "device " << describe(device_) << (why_cpu_.empty() ? "" : ": " + why_cpu_) << '\n';
   }
 
