@@ -89,16 +89,17 @@ std::vector<std::vector<Candidate>> proposals(const Database& database, const Ne
   const Tensor bounds = bounds_of(queries);
   const std::int64_t k = neighbours.indices.dim(1);
   const std::int64_t most = kernels::most_proposals(bounds, k);
+  // Zeros, for what is copied back has gaps: behind each query's proposals.
   const kernels::OffsetVote args{.hits = neighbours.indices.to(device),
                                  .similarities = neighbours.scores.to(device),
                                  .queries = bounds,
                                  .track_rows = database.track_rows(),
                                  .ratio = ratio,
                                  .counts = Tensor({bounds.dim(0)}, DType::i64, device),
-                                 .tracks = Tensor({most}, DType::i64, device),
-                                 .starts = Tensor({most}, DType::i64, device),
-                                 .votes = Tensor({most}, DType::i32, device),
-                                 .sums = Tensor({most}, DType::f32, device)};
+                                 .tracks = Tensor::zeros({most}, DType::i64, device),
+                                 .starts = Tensor::zeros({most}, DType::i64, device),
+                                 .votes = Tensor::zeros({most}, DType::i32, device),
+                                 .sums = Tensor::zeros({most}, DType::f32, device)};
   kernels::offset_vote(args);
   const Tensor counts = args.counts.to(Device{});
   const Tensor tracks = args.tracks.to(Device{});

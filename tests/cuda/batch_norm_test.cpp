@@ -15,18 +15,6 @@ namespace {
 
 class GpuBatchNorm : public GpuTest {};
 
-double worst(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.to(Device{}).to(DType::f64);
-  const Tensor y = b.to(Device{}).to(DType::f64);
-  EXPECT_EQ(x.shape(), y.shape());
-  double largest = 0;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    const double d = std::abs(x.data<double>()[i] - y.data<double>()[i]);
-    largest = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(largest, d);
-  }
-  return largest;
-}
-
 struct Statistics {
   Tensor mean, inverse_deviation, running_mean, running_variance;
 };
@@ -52,11 +40,12 @@ TEST_F(GpuBatchNorm, StatisticsAreTheCpusInDouble) {
         const Statistics want = statistics_of(x.to(DType::f64));
         const Statistics got = statistics_of(x.to(kGpu));
         const double slack = dtype == DType::f32 ? 1e-6 : 1e-12;
-        EXPECT_LT(worst(got.mean, want.mean), slack) << rows << " x " << channels;
-        EXPECT_LT(worst(got.running_mean, want.running_mean), slack) << rows << " x " << channels;
-        EXPECT_LT(worst(got.running_variance, want.running_variance), slack) << rows << " x " << channels;
+        EXPECT_LT(largest_difference(got.mean, want.mean), slack) << rows << " x " << channels;
+        EXPECT_LT(largest_difference(got.running_mean, want.running_mean), slack) << rows << " x " << channels;
+        EXPECT_LT(largest_difference(got.running_variance, want.running_variance), slack) << rows << " x " << channels;
         const double largest = rows == 1 ? 1 / std::sqrt(1e-5) : 30;
-        EXPECT_LT(worst(got.inverse_deviation, want.inverse_deviation), largest * slack) << rows << " x " << channels;
+        EXPECT_LT(largest_difference(got.inverse_deviation, want.inverse_deviation), largest * slack)
+            << rows << " x " << channels;
       }
     }
   }
@@ -69,14 +58,14 @@ TEST_F(GpuBatchNorm, ALargeMeanCostsNothing) {
   }
   const Statistics want = statistics_of(x);
   const Statistics got = statistics_of(x.to(kGpu));
-  EXPECT_LT(worst(got.mean, want.mean), 1e-6) << "the CPU's own error: values of 1e8 keep 1e-8";
-  EXPECT_LT(worst(got.inverse_deviation, want.inverse_deviation), 1e-8);
+  EXPECT_LT(largest_difference(got.mean, want.mean), 1e-6) << "the CPU's own error: values of 1e8 keep 1e-8";
+  EXPECT_LT(largest_difference(got.inverse_deviation, want.inverse_deviation), 1e-8);
 }
 
 TEST_F(GpuBatchNorm, AConstantChannelHasNoVariance) {
   const Statistics s = statistics_of(Tensor::full({999, 8}, 0.1, DType::f32, kGpu));
-  EXPECT_EQ(worst(s.mean, Tensor::full({8}, 0.1)), 0);
-  EXPECT_LT(worst(s.inverse_deviation, Tensor::full({8}, 1 / std::sqrt(1e-5))), 1e-4);
+  EXPECT_EQ(largest_difference(s.mean, Tensor::full({8}, 0.1)), 0);
+  EXPECT_LT(largest_difference(s.inverse_deviation, Tensor::full({8}, 1 / std::sqrt(1e-5))), 1e-4);
 }
 
 struct Results {
@@ -111,10 +100,10 @@ TEST_F(GpuBatchNorm, VectorsAndSingleChannelsAgreeWithTheCpu) {
       const auto rows = [&](const Tensor& t) { return t.slice(skipped, t.numel()).reshape({700, 12}); };
       const Results want = run(rows(x), gamma, beta, dout, training);
       const Results got = run(rows(narrow(x)), narrow(gamma), narrow(beta), narrow(dout), training);
-      EXPECT_LT(worst(got.out, want.out), 3e-6);
-      EXPECT_LT(worst(got.dx, want.dx), 3e-6);
-      EXPECT_LT(worst(got.dgamma, want.dgamma), 2e-4);
-      EXPECT_LT(worst(got.dbeta, want.dbeta), 2e-4);
+      EXPECT_LT(largest_difference(got.out, want.out), 3e-6);
+      EXPECT_LT(largest_difference(got.dx, want.dx), 3e-6);
+      EXPECT_LT(largest_difference(got.dgamma, want.dgamma), 2e-4);
+      EXPECT_LT(largest_difference(got.dbeta, want.dbeta), 2e-4);
     }
   }
 }
@@ -137,7 +126,7 @@ TEST_F(GpuBatchNorm, NothingHasNoGradient) {
   kernels::batch_norm_forward(f);
   const Tensor sums = Tensor::full({4}, 7, DType::f32, kGpu);
   kernels::batch_norm_backward({.forward = f, .dout = x, .dx = empty_like(x), .dgamma = sums, .dbeta = sums});
-  EXPECT_EQ(worst(sums, Tensor::zeros({4})), 0);
+  EXPECT_EQ(largest_difference(sums, Tensor::zeros({4})), 0);
 }
 
 TEST_F(GpuBatchNorm, FoldsAsTheCpu) {
@@ -160,8 +149,8 @@ TEST_F(GpuBatchNorm, FoldsAsTheCpu) {
     };
     const kernels::FoldBatchNorm want = fold({});
     const kernels::FoldBatchNorm got = fold(kGpu);
-    EXPECT_LT(worst(got.folded_weight, want.folded_weight), 1e-6);
-    EXPECT_LT(worst(got.folded_bias, want.folded_bias), 1e-6);
+    EXPECT_LT(largest_difference(got.folded_weight, want.folded_weight), 1e-6);
+    EXPECT_LT(largest_difference(got.folded_bias, want.folded_bias), 1e-6);
   }
 }
 

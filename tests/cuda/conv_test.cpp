@@ -16,20 +16,6 @@ namespace {
 
 class GpuConv : public GpuTest {};
 
-Tensor on_cpu(const Tensor& t) { return t.to(Device{}).to(DType::f64); }
-
-double worst(const Tensor& a, const Tensor& b) {
-  const Tensor x = on_cpu(a);
-  const Tensor y = on_cpu(b);
-  EXPECT_EQ(x.shape(), y.shape());
-  double largest = 0;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    const double d = std::abs(x.data<double>()[i] - y.data<double>()[i]);
-    largest = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(largest, d);
-  }
-  return largest;
-}
-
 struct Example {
   Tensor x, weight, bias, add, dout;
   ConvOptions options = ConvOptions::centred(3, 3, 2, 1);
@@ -73,7 +59,7 @@ TEST_F(GpuConv, AddsBiasAndResidualAndRectifies) {
     for (const bool add : {false, true}) {
       for (const bool relu : {false, true}) {
         const Tensor want = e.forward(DType::f64, {}, bias, add, relu);
-        EXPECT_LT(worst(e.forward(DType::f32, kGpu, bias, add, relu), want), 1e-5) << bias << add << relu;
+        EXPECT_LT(largest_difference(e.forward(DType::f32, kGpu, bias, add, relu), want), 1e-5) << bias << add << relu;
       }
     }
   }
@@ -83,23 +69,25 @@ TEST_F(GpuConv, AddsBiasAndResidualAndRectifies) {
 TEST_F(GpuConv, SixteenBitTypes) {
   const Example e;
   const Tensor want = e.forward(DType::f64, {}, true, true, true);
-  EXPECT_LT(worst(e.forward(DType::bf16, kGpu, true, true, true), want), 0.15);
-  EXPECT_LT(worst(e.forward(DType::f16, kGpu, true, true, true), want), 0.02);
+  EXPECT_LT(largest_difference(e.forward(DType::bf16, kGpu, true, true, true), want), 0.15);
+  EXPECT_LT(largest_difference(e.forward(DType::f16, kGpu, true, true, true), want), 0.02);
   const kernels::ConvBackward exact = e.backward(DType::f64, {});
   const kernels::ConvBackward got = e.backward(DType::bf16, kGpu);
-  EXPECT_LT(worst(got.dx, exact.dx), 0.15);
-  EXPECT_LT(worst(got.dweight, exact.dweight), 0.2);
-  EXPECT_LT(worst(got.dbias, exact.dbias), 0.1);
+  EXPECT_LT(largest_difference(got.dx, exact.dx), 0.15);
+  EXPECT_LT(largest_difference(got.dweight, exact.dweight), 0.2);
+  EXPECT_LT(largest_difference(got.dbias, exact.dbias), 0.1);
 }
 
 TEST_F(GpuConv, DoubleIsTheCpusDouble) {
   const Example e;
-  EXPECT_LT(worst(e.forward(DType::f64, kGpu, true, true, true), e.forward(DType::f64, {}, true, true, true)), 1e-13);
+  EXPECT_LT(
+      largest_difference(e.forward(DType::f64, kGpu, true, true, true), e.forward(DType::f64, {}, true, true, true)),
+      1e-13);
   const kernels::ConvBackward want = e.backward(DType::f64, {});
   const kernels::ConvBackward got = e.backward(DType::f64, kGpu);
-  EXPECT_LT(worst(got.dx, want.dx), 1e-13);
-  EXPECT_LT(worst(got.dweight, want.dweight), 1e-13);
-  EXPECT_LT(worst(got.dbias, want.dbias), 1e-13);
+  EXPECT_LT(largest_difference(got.dx, want.dx), 1e-13);
+  EXPECT_LT(largest_difference(got.dweight, want.dweight), 1e-13);
+  EXPECT_LT(largest_difference(got.dbias, want.dbias), 1e-13);
 }
 
 TEST_F(GpuConv, OperandsMayBeginAnywhere) {
@@ -114,7 +102,7 @@ TEST_F(GpuConv, OperandsMayBeginAnywhere) {
   };
   const Tensor moved = flat.to(DType::f32).to(kGpu);
   const Tensor got = convolve(moved.slice(1, flat.numel()).reshape(e.x.shape()), e.weight.to(DType::f32).to(kGpu));
-  EXPECT_LT(worst(got, convolve(x, e.weight)), 1e-5);
+  EXPECT_LT(largest_difference(got, convolve(x, e.weight)), 1e-5);
 }
 
 TEST_F(GpuConv, NoSamplesHaveZeroGradients) {
@@ -129,8 +117,8 @@ TEST_F(GpuConv, NoSamplesHaveZeroGradients) {
                           .dx = empty_like(x),
                           .dweight = dweight,
                           .dbias = dbias});
-  EXPECT_EQ(worst(dweight, Tensor::zeros(dweight.shape())), 0);
-  EXPECT_EQ(worst(dbias, Tensor::zeros({8})), 0);
+  EXPECT_EQ(largest_difference(dweight, Tensor::zeros(dweight.shape())), 0);
+  EXPECT_EQ(largest_difference(dbias, Tensor::zeros({8})), 0);
 }
 
 TEST_F(GpuConv, ThreadsHavePlansOfTheirOwn) {
@@ -146,7 +134,7 @@ TEST_F(GpuConv, ThreadsHavePlansOfTheirOwn) {
     thread.join();
   }
   for (const Tensor& t : got) {
-    EXPECT_LT(worst(t, want), 1e-5);
+    EXPECT_LT(largest_difference(t, want), 1e-5);
   }
 }
 

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numbers>
 #include <vector>
 
 #include "kernels/random.h"
 #include "tests/cuda/gpu.h"
+#include "tests/log_mel_reference.h"
 
 namespace earmark::testing {
 namespace {
@@ -28,42 +28,6 @@ Tensor noise(const Shape& shape, double amplitude = 0.1, std::uint64_t seed = 1)
   return x;
 }
 
-double reflected_sample(std::span<const float> x, std::int64_t i) {
-  const auto n = static_cast<std::int64_t>(x.size());
-  while (i < 0 || i >= n) {
-    i = n == 1 ? 0 : i < 0 ? -i : 2 * (n - 1) - i;
-  }
-  return static_cast<double>(x[static_cast<std::size_t>(i)]);
-}
-
-/// One frame by the definition, in double.
-std::vector<double> naive_frame(std::span<const float> x, std::int64_t centre, const FeatureOptions& o) {
-  const auto n = static_cast<std::size_t>(o.n_fft);
-  std::vector<double> power(n / 2 + 1);
-  for (std::size_t k = 0; k <= n / 2; ++k) {
-    double re = 0;
-    double im = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      const double window = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * static_cast<double>(i) / o.n_fft);
-      const double value = window * reflected_sample(x, centre - o.n_fft / 2 + static_cast<std::int64_t>(i));
-      const double angle = 2 * std::numbers::pi * static_cast<double>(i * k % n) / o.n_fft;
-      re += value * std::cos(angle);
-      im -= value * std::sin(angle);
-    }
-    power[k] = re * re + im * im;
-  }
-  const std::vector<double> bank = mel_filter_bank(o);
-  std::vector<double> out(static_cast<std::size_t>(o.mel_bands));
-  for (std::size_t m = 0; m < out.size(); ++m) {
-    double sum = 0;
-    for (std::size_t k = 0; k < power.size(); ++k) {
-      sum += bank[m * power.size() + k] * power[k];
-    }
-    out[m] = 10 * std::log10(std::max(sum, 1e-10));
-  }
-  return out;
-}
-
 /// Largest difference from the definition.
 double error_of(const Tensor& mel, const Tensor& pcm, std::int64_t first_centre, const FeatureOptions& o) {
   double worst = 0;
@@ -71,7 +35,7 @@ double error_of(const Tensor& mel, const Tensor& pcm, std::int64_t first_centre,
   for (std::int64_t row = 0; row < mel.dim(0); ++row) {
     for (std::int64_t k = 0; k < mel.dim(1); ++k) {
       const std::vector<double> wanted =
-          naive_frame(pcm.slice(row, row + 1).values<float>(), first_centre + k * o.hop, o);
+          naive_log_mel_frame(pcm.slice(row, row + 1).values<float>(), first_centre + k * o.hop, o);
       for (std::int64_t m = 0; m < mel.dim(2); ++m) {
         const float got = here.data<float>()[(row * mel.dim(1) + k) * mel.dim(2) + m];
         worst = std::max(worst, std::abs(static_cast<double>(got) - wanted[static_cast<std::size_t>(m)]));
