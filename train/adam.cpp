@@ -18,6 +18,7 @@ Adam::Adam(const nn::Encoder& encoder, const OptimizerOptions& options)
 
 void Adam::step(double learning_rate, const Tensor& loss) {
   const TraceRange range("optimizer");
+  check(!cut_off_, "the optimiser failed in the middle of its last update: go on from a checkpoint");
   std::vector<Tensor> gradients;
   std::vector<kernels::AdamParameter> updates;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -26,14 +27,20 @@ void Adam::step(double learning_rate, const Tensor& loss) {
     updates.push_back({variable.value(), variable.grad(), moment1_[i], moment2_[i]});
   }
   kernels::update_gate({gradients, loss, options_.clip_norm, gate_});
-  ++steps_done_;
-  kernels::adam_step(updates, {.step = steps_done_,
+  cut_off_ = true;  // until all parameters are on their way
+  kernels::adam_step(updates, {.step = steps_done_ + 1,
                                .learning_rate = learning_rate,
                                .beta1 = options_.beta1,
                                .beta2 = options_.beta2,
                                .epsilon = options_.epsilon,
                                .weight_decay = options_.weight_decay,
                                .gate = gate_});
+  cut_off_ = false;
+  ++steps_done_;
+  forget_gradients();
+}
+
+void Adam::forget_gradients() {
   for (nn::NamedParameter& parameter : parameters_) {
     parameter.variable.zero_grad();
   }
@@ -66,6 +73,7 @@ void Adam::load_state(const nn::SafetensorsFile& state, const std::string& origi
     load(parameters_[i].name + ".moment1", moment1_[i]);
     load(parameters_[i].name + ".moment2", moment2_[i]);
   }
+  cut_off_ = false;
 }
 
 }  // namespace earmark::train

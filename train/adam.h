@@ -15,8 +15,11 @@ class Adam {
 
   /// Clips if the options say so, moves every parameter that has a gradient, and clears the gradients; the host does
   /// not wait for any of it. When `loss` () or the norm of all gradients is not finite, nothing is moved, now and from
-  /// then on.
+  /// then on. Where the device refuses an update that it has half begun, this and all further steps throw Error, until
+  /// parameters and state are loaded.
   void step(double learning_rate, const Tensor& loss);
+  /// What step() does at its end; for a step that failed before.
+  void forget_gradients();
   /// Of all gradients of the last step before clipping, () f64 on their device; the next step overwrites it.
   Tensor norm() const { return gate_.slice(0, 1); }
   /// Says that the last step moved nothing.
@@ -35,6 +38,7 @@ class Adam {
   Tensor gate_;  // kernels::UpdateGate's
   OptimizerOptions options_;
   std::int64_t steps_done_ = 0;
+  bool cut_off_ = false;  // only some parameters were updated
 };
 
 }  // namespace earmark::train

@@ -23,6 +23,15 @@ Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temper
     : model_(std::move(model)), adam_(*model_.encoder, options), temperature_(temperature) {}
 
 void Trainer::begin_step(const data::Batch& batch, double learning_rate) {
+  try {
+    queue_step(batch, learning_rate);
+  } catch (...) {  // what backward left must not count for the next step
+    adam_.forget_gradients();
+    throw;
+  }
+}
+
+void Trainer::queue_step(const data::Batch& batch, double learning_rate) {
   const TraceRange range("train step");
   nn::Encoder& encoder = *model_.encoder;
   encoder.set_training(true);
