@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -58,7 +59,20 @@ void expect_same(const Rows& got, const Rows& want, const std::map<std::size_t, 
   }
 }
 
-class GpuProgramsWhole : public earmark::testing::GpuTest {
+/// On the simulator in one order of threads: in the others the kernels' own tests run them. With every access checked
+/// this takes twice as long as without, half a minute, which is still fast enough to be run.
+class GpuPrograms : public earmark::testing::GpuTest {
+ protected:
+  void SetUp() override {
+    GpuTest::SetUp();
+    const char* order = std::getenv("CUDASIM_ORDER");
+    if (order != nullptr && std::string(order) != "forward") {
+      GTEST_SKIP() << "what programs do depends on no order of threads";
+    }
+  }
+};
+
+class GpuProgramsWhole : public GpuPrograms {
  protected:
   static constexpr int kTracks = 2;
 
@@ -128,10 +142,13 @@ TEST_F(GpuProgramsWhole, WithoutAChoiceTheGpuIsTakenAndNamed) {
   EXPECT_THAT(ended.out, HasSubstr("track-0.wav"));
 }
 
-class GpuTrainingProgramsWhole : public earmark::testing::GpuTest {
+class GpuTrainingProgramsWhole : public GpuPrograms {
  protected:
   void SetUp() override {
-    GpuTest::SetUp();
+    GpuPrograms::SetUp();
+    if (IsSkipped()) {
+      return;
+    }
     data::compose_folder(folder_ / "music", {.tracks = 3, .seconds = 4, .seed = 1});
   }
   std::string folder(const std::string& name) const { return (folder_ / name).string(); }
