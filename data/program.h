@@ -11,7 +11,6 @@
 
 #include "data/audio_files.h"
 #include "kernels/device_choice.h"
-#include "kernels/dispatch.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 
@@ -32,7 +31,7 @@ class DeviceChoice {
   /// Says on standard error which one was chosen, once everything is ready for the work; nothing where this build has
   /// no other.
   void announce() const {
-    if constexpr (!kBuiltWithCuda) {
+    if (!has_cuda_backend()) {
       return;
     }
     std::cerr << "device " << describe(device_) << (why_cpu_.empty() ? "" : ": " + why_cpu_) << '\n';

@@ -12,6 +12,9 @@ namespace earmark {
 /// As parse_device(); where "auto" becomes the CPU, `why_cpu` becomes a sentence that says why.
 Device choose_device(std::string_view text, std::string& why_cpu);
 
+/// Whether this build can compute on GPUs, where there are any.
+bool has_cuda_backend();
+
 /// What a user knows the device as: "cpu", "cuda:0 (NVIDIA H100 80GB HBM3)".
 std::string describe(Device device);
 

@@ -1,21 +1,21 @@
-// From run-time device and element type to compiled code. The only place that knows which backends are built in.
+// From run-time device to compiled code. The only place that knows which backends are built in: the files that ask
+// are told by CMakeLists.txt, and no other includes this header, so that all others are compiled once for all builds.
 #pragma once
 
-#include <type_traits>
 #include <utility>
 
 #include "kernels/cuda/memory.h"
 #include "kernels/device.h"
-#include "kernels/dtype.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/error.h"
+
+#ifndef EARMARK_CUDA
+#error "whoever includes kernels/dispatch.h must be named in CMakeLists.txt, which says whether CUDA is built in"
+#endif
 
 namespace earmark {
 
-#ifdef EARMARK_CUDA
-inline constexpr bool kBuiltWithCuda = true;
-#else
-inline constexpr bool kBuiltWithCuda = false;
-#endif
+inline constexpr bool kBuiltWithCuda = EARMARK_CUDA != 0;
 
 /// Calls the implementation that owns `device`: `run_on<cpu::f, cuda::f>(device, args...)`, with its GPU made current.
 /// In a CPU-only build the CUDA function is named but never linked, so no stub files are needed.
@@ -29,68 +29,6 @@ auto run_on(Device device, Args&&... args) {
   }
   check(device.backend == Backend::cpu, "this build has no CUDA backend");
   return cpu(std::forward<Args>(args)...);
-}
-
-/// Calls f.operator()<T>() for the types that kernels compute in: float and double.
-template <class F>
-auto dispatch_float(DType dtype, F&& f) {
-  check(dtype == DType::f32 || dtype == DType::f64, "expected f32 or f64, got ", name_of(dtype));
-  return dtype == DType::f32 ? f.template operator()<float>() : f.template operator()<double>();
-}
-
-/// Calls f.operator()<T>() for any element type.
-template <class F>
-void dispatch_real(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f.template operator()<float>();
-    case DType::f64:
-      return f.template operator()<double>();
-    case DType::bf16:
-      return f.template operator()<BFloat16>();
-    case DType::f16:
-      return f.template operator()<Float16>();
-    case DType::i8:
-      return f.template operator()<std::int8_t>();
-    case DType::u8:
-      return f.template operator()<std::uint8_t>();
-    case DType::i16:
-      return f.template operator()<std::int16_t>();
-    case DType::i32:
-      return f.template operator()<std::int32_t>();
-    case DType::i64:
-      return f.template operator()<std::int64_t>();
-  }
-}
-
-/// Calls f.operator()<T>() with an unsigned type of the elements' size: for kernels that move them without reading them
-/// as numbers.
-template <class F>
-void dispatch_size(DType dtype, F&& f) {
-  switch (size_of(dtype)) {
-    case 1:
-      return f.template operator()<std::uint8_t>();
-    case 2:
-      return f.template operator()<std::uint16_t>();
-    case 4:
-      return f.template operator()<std::uint32_t>();
-    default:
-      return f.template operator()<std::uint64_t>();
-  }
-}
-
-/// Numeric conversion that also knows BFloat16.
-template <class To, class From>
-To convert(From value) {
-  if constexpr (std::is_same_v<To, From>) {
-    return value;
-  } else if constexpr (std::is_same_v<From, BFloat16>) {
-    return static_cast<To>(static_cast<float>(value));
-  } else if constexpr (std::is_same_v<To, BFloat16>) {
-    return BFloat16(static_cast<float>(value));
-  } else {
-    return static_cast<To>(value);
-  }
 }
 
 }  // namespace earmark

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/parallel.h"
 #include "kernels/random.h"
 

@@ -8,7 +8,7 @@
 
 #include "kernels/cpu/channel_rows.h"
 #include "kernels/cpu/in_float.h"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 
 namespace earmark::kernels::cpu {
 namespace {

@@ -6,7 +6,7 @@
 #include "kernels/cpu/conv_pairs.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/cpu/in_float.h"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 
 namespace earmark::kernels::cpu {
 namespace {

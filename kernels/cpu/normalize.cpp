@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels/cpu/vector_math.h"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/parallel.h"
 
 namespace earmark::kernels::cpu {

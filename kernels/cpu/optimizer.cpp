@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/parallel.h"
 
 namespace earmark::kernels::cpu {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "kernels/cpu/transpose.h"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/parallel.h"
 
 namespace earmark::kernels::cpu {

@@ -2,7 +2,7 @@
 
 #include "kernels/cpu/in_float.h"
 #include "kernels/cpu/lanes.h"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/parallel.h"
 
 namespace earmark::kernels::cpu {

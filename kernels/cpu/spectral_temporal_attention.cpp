@@ -3,7 +3,7 @@
 #include "kernels/cpu/attention_slab.h"
 #include "kernels/cpu/in_float.h"
 #include "kernels/cpu/transpose.h"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/parallel.h"
 
 namespace earmark::kernels::cpu {

@@ -8,7 +8,7 @@
 // floor is to be expected. Maps under a megabyte cost the latency of their launches.
 #include "kernels/cuda/batch_norm.cuh"
 #include "kernels/cuda/map.cuh"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 
 namespace earmark::kernels::cuda {
 namespace {

@@ -4,7 +4,7 @@
 // statistics: 80 to 90 % of the floor is to be expected; what fits L2 (50 MB for x and dout) is read from there the
 // second time and can beat it.
 #include "kernels/cuda/batch_norm.cuh"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 
 namespace earmark::kernels::cuda {
 namespace {

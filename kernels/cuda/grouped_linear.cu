@@ -7,7 +7,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/map.cuh"
 #include "kernels/cuda/tile.cuh"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/grouped_linear.h"
 #include "kernels/reduce.h"
 

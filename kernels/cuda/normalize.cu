@@ -5,7 +5,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduction.cuh"
 #include "kernels/cuda/vector.cuh"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/normalize.h"
 
 namespace earmark::kernels::cuda {

@@ -6,7 +6,7 @@
 // sums a thread take two 16-byte reads of shared memory, free of bank conflicts, for 16 multiply-adds.
 #include "kernels/cuda/nt_xent.cuh"
 #include "kernels/cuda/reduction.cuh"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 
 namespace earmark::kernels::cuda {
 namespace {

@@ -6,7 +6,7 @@
 // stay in the L2 cache. For 2N = 512 it is 4 us, as long as the four launches. Half of that rate is to be expected, as
 // in the forward pass; weights go into shared memory four lanes to a bank, 3 % of all passes over it.
 #include "kernels/cuda/nt_xent.cuh"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 
 namespace earmark::kernels::cuda {
 namespace {

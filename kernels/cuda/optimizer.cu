@@ -10,7 +10,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduction.cuh"
 #include "kernels/cuda/vector.cuh"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/optimizer.h"
 
 namespace earmark::kernels::cuda {

@@ -6,7 +6,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/map.cuh"
 #include "kernels/cuda/reduction.cuh"
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/reduce.h"
 
 namespace earmark::kernels::cuda {

@@ -7,7 +7,7 @@
 
 #include <type_traits>
 
-#include "kernels/dispatch.h"
+#include "kernels/dispatch_type.h"
 #include "kernels/tensor.h"
 
 namespace earmark::kernels::cuda {

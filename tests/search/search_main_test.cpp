@@ -8,7 +8,7 @@
 #include <span>
 #include <sstream>
 
-#include "kernels/dispatch.h"
+#include "kernels/device_choice.h"
 #include "kernels/random.h"
 #include "tests/program.h"
 #include "tests/search/composed.h"
@@ -472,7 +472,7 @@ TEST_F(SearchProgramWhole, WhatCannotBeDoneIsExitCodeOneAndASentence) {
 }
 
 TEST_F(SearchProgramWhole, GpusOfABuildWithoutCudaAreRefused) {
-  if constexpr (kBuiltWithCuda) {
+  if (has_cuda_backend()) {
     GTEST_SKIP() << "this build has CUDA";
   }
   const std::string why = ": device 'cuda': this build has no CUDA backend; use --device cpu\n";

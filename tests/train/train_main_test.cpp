@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "data/composer.h"
-#include "kernels/dispatch.h"
+#include "kernels/device_choice.h"
 #include "tests/program.h"
 
 namespace earmark::train {
@@ -227,7 +227,7 @@ TEST_F(TrainProgramWhole, ReadOnlyFoldersAreRefusedBeforeTheWork) {
 }
 
 TEST_F(TrainProgramWhole, GpusOfABuildWithoutCudaAreRefused) {
-  if constexpr (kBuiltWithCuda) {
+  if (has_cuda_backend()) {
     GTEST_SKIP() << "this build has CUDA";
   }
   std::vector<std::string> all = arguments("run");
