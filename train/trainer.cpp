@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "autograd/layer_range.h"
 #include "kernels/error.h"
 #include "kernels/trace.h"
 
@@ -39,7 +40,9 @@ void Trainer::begin_step(const data::Batch& batch, double learning_rate) {
 NtXentResult Trainer::loss_of(const data::Batch& batch) {
   const TraceRange range("forward");
   nn::Encoder& encoder = *model_.encoder;
-  return nt_xent(encoder.forward(Variable(concatenate(batch.clean, batch.distorted, encoder.device()))), temperature_);
+  const Variable embeddings = encoder.forward(Variable(concatenate(batch.clean, batch.distorted, encoder.device())));
+  const LayerRange loss("loss");
+  return nt_xent(embeddings, temperature_);
 }
 
 StepReport Trainer::finish_step() {
