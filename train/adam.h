@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "kernels/optimizer.h"
 #include "nn/encoder.h"
 #include "nn/safetensors.h"
 #include "train/options.h"
@@ -13,9 +14,13 @@ class Adam {
  public:
   Adam(const nn::Encoder& encoder, const OptimizerOptions& options);
 
-  /// Clips if the options say so, moves every parameter that has a gradient, and clears the gradients; the host does
-  /// not wait for any of it. When `loss` () or the norm of all gradients is not finite, nothing is moved, now and from
-  /// then on.
+  /// Says what the next update is: counts it, and tells the device its learning rate.
+  void begin_step(double learning_rate);
+  /// The update: clips if the options say so, moves every parameter that has a gradient, and clears the gradients; the
+  /// host does not wait for any of it. When `loss` () or the norm of all gradients is not finite, nothing is moved, now
+  /// and from then on. Recorded in a CUDA graph, it does what begin_step() says anew before each launch.
+  void update(const Tensor& loss);
+  /// Both.
   void step(double learning_rate, const Tensor& loss);
   /// Of all gradients of the last step before clipping, () f64 on their device; the next step overwrites it.
   Tensor norm() const { return gate_.slice(0, 1); }
@@ -29,10 +34,13 @@ class Adam {
   void load_state(const nn::SafetensorsFile& state, const std::string& origin);
 
  private:
+  kernels::AdamOptions kernel_options() const;
+
   std::vector<nn::NamedParameter> parameters_;
   std::vector<Tensor> moment1_;
   std::vector<Tensor> moment2_;
-  Tensor gate_;  // kernels::UpdateGate's
+  Tensor gate_;      // kernels::UpdateGate's
+  Tensor schedule_;  // kernels::set_schedule's
   OptimizerOptions options_;
   std::int64_t steps_done_ = 0;
 };

@@ -101,6 +101,9 @@ void read_train(Section section, TrainOptions& options) {
   section.read("time_budget_minutes", options.time_budget_minutes, {0, kManySteps}, "min",
                "When above 0, ends the run and drives the schedule instead of steps; not reproducible.");
   section.read("temperature", options.temperature, {0.01, 10}, "", "Of NT-Xent.");
+  section.read(
+      "cuda_graph", options.cuda_graph,
+      "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do.");
   section.read("learning_rate", optimizer.learning_rate, {0, 10}, "", "Of Adam, at its highest.");
   section.read_choice("schedule", optimizer.schedule, {{"constant", Schedule::constant}, {"cosine", Schedule::cosine}},
                       "Of the learning rate after the warm-up.");

@@ -64,6 +64,12 @@ TEST(TrainOptions, EveryConfigurationIsCompleteAndRoundTrips) {
 
 TEST(TrainOptions, SeedReachesThePairs) { EXPECT_EQ(read("demo.yaml", {kMusic, "train.seed=9"}).pairs.seed, 9U); }
 
+TEST(TrainOptions, StepsAreRecordedOnlyWhereThatIsAskedFor) {
+  EXPECT_FALSE(read("demo.yaml", {kMusic}).cuda_graph);
+  EXPECT_TRUE(read("demo.yaml", {kMusic, "train.cuda_graph=true"}).cuda_graph);
+  EXPECT_THAT(error_of({kMusic, "train.cuda_graph=2"}), HasSubstr("cuda_graph"));
+}
+
 TEST(TrainOptions, WhatDoesNotFitTogetherIsRefused) {
   EXPECT_THAT(error_of({}), HasSubstr("no music"));
   EXPECT_THAT(error_of({kMusic, "data.colored_noise=[]"}), HasSubstr("noise is asked for"));
