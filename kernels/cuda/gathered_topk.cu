@@ -4,8 +4,8 @@
 // row stays in front. Products are added as gathered_inner_product does, so scores are the same bits.
 // Floor for a query of 1,000 candidates of 128 bytes: 8 KB of candidates and 128 KB of rows (512 KB of floats), each a
 // sector-aligned piece anywhere in memory, over 3.35 TB/s (H100): 41 ns (155 ns); 256,000 operations are 4 ns. With a
-// block's 32 reads in flight, eight blocks a multiprocessor and a latency of 0.6 us, 60 KB per us and multiprocessor
-// come in, which is twice what memory gives: from some 500 queries on, 60 to 80 % of the floor is to be expected.
+// block's 32 reads in flight, four blocks a multiprocessor (64 registers) and a latency of 0.6 us, 27 KB per us and
+// multiprocessor come in, just what memory gives: from some 500 queries on, 50 to 70 % of the floor is to be expected.
 #include <algorithm>
 
 #include "kernels/cuda/launch.cuh"
