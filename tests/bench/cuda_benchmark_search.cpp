@@ -98,8 +98,8 @@ Tensor integers(std::int64_t count, std::int64_t first, std::int64_t step) {
 KernelCase gather_case(const BenchmarkSizes& s) {
   constexpr std::int64_t kQueries = 50;
   constexpr std::int64_t kProbes = 400;
-  constexpr std::int64_t kTables = 50;
-  constexpr std::int64_t kOfBucket = 20;
+  static constexpr std::int64_t kTables = 50;
+  static constexpr std::int64_t kOfBucket = 20;
   constexpr double kEntries = static_cast<double>(kProbes * kOfBucket);
   const std::int64_t buckets = std::max<std::int64_t>(64, s.rows / kOfBucket / 64 * 64);
   return {"gather/400_probes", kQueries * (4 * kEntries + 96.0 * kProbes + 8 * 1000), 0,
