@@ -42,6 +42,20 @@ Variable scale(const Variable& x, double factor) {
   });
 }
 
+Variable cast(const Variable& x, DType dtype) {
+  const auto converted = [](const Tensor& from, DType type) {
+    const Tensor to(from.shape(), type, from.device());
+    kernels::cast(from, to);
+    return to;
+  };
+  const DType before = x.value().dtype();
+  if (dtype == before) {
+    return x;
+  }
+  return record("cast", converted(x.value(), dtype), {x},
+                [converted, before](const Tensor& dout) { return std::vector{converted(dout, before)}; });
+}
+
 Variable relu(const Variable& x) {
   const Tensor out = empty_like(x.value());
   kernels::relu(x.value(), out);

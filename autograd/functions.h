@@ -20,6 +20,10 @@ Variable sum(const Variable& x);                          ///< Sum of all elemen
 Variable mean(const Variable& x);                         ///< Mean of all elements, ().
 Variable reshape(const Variable& x, const Shape& shape);  ///< The same elements under another shape; shares memory.
 
+/// The same values as f32, f64 or bf16 (rounded to nearest even), x itself where it has that type already. The gradient
+/// comes back in x's type.
+Variable cast(const Variable& x, DType dtype);
+
 /// Axis k of the result is axis axes[k] of x, as in NumPy's transpose.
 Variable permute(const Variable& x, std::span<const int> axes);
 inline Variable permute(const Variable& x, std::initializer_list<int> axes) {

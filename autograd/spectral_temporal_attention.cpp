@@ -2,12 +2,15 @@
 
 #include <utility>
 
+#include "kernels/compute_type.h"
+
 namespace earmark {
 
 kernels::AttentionForward attention_forward(const Tensor& x, const kernels::AttentionPrologue& prologue,
                                             const Variable& w_spectral, const Variable& w_temporal,
                                             const AttentionOptions& options) {
   check(x.shape().rank() == 4, "attention: x must be (N, F, T, C), got ", x.shape());
+  const DType softmax_type = compute_type(x.dtype());
   kernels::AttentionForward f{.x = x,
                               .prologue = prologue,
                               .w_spectral = w_spectral.value(),
@@ -15,8 +18,8 @@ kernels::AttentionForward attention_forward(const Tensor& x, const kernels::Atte
                               .tanh_logits = options.tanh_logits,
                               .scale = options.scale,
                               .out = empty_like(x),
-                              .spectral = Tensor({x.dim(0), x.dim(1), x.dim(3)}, x.dtype(), x.device()),
-                              .temporal = Tensor({x.dim(0), x.dim(2), x.dim(3)}, x.dtype(), x.device())};
+                              .spectral = Tensor({x.dim(0), x.dim(1), x.dim(3)}, softmax_type, x.device()),
+                              .temporal = Tensor({x.dim(0), x.dim(2), x.dim(3)}, softmax_type, x.device())};
   kernels::spectral_temporal_attention_forward(f);
   return f;
 }

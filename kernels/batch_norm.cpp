@@ -2,17 +2,20 @@
 
 #include <string_view>
 
+#include "kernels/compute_type.h"
 #include "kernels/dispatch.h"
 
 namespace earmark::kernels {
 namespace {
 
+/// A vector that goes with the map or vector x.
 void check_channels(const Tensor& t, const Tensor& x, std::int64_t channels, std::string_view name) {
-  check(t.shape() == Shape{channels} && t.dtype() == x.dtype(), "batch norm: ", name, " must be ", name_of(x.dtype()),
-        " (", channels, "), got ", name_of(t.dtype()), t.shape());
+  const DType wanted = compute_type(x.dtype());
+  check(t.shape() == Shape{channels} && t.dtype() == wanted, "batch norm: ", name, " must be ", name_of(wanted), " (",
+        channels, "), got ", name_of(t.dtype()), t.shape());
 }
 
-/// The vectors of `a` against one of element type and device `like`.
+/// The vectors of `a`, which go with `like`.
 void check_map(const BatchNormForward& a, const Tensor& like, std::int64_t channels) {
   check_channels(a.mean, like, channels, "mean");
   check_channels(a.inverse_deviation, like, channels, "inverse_deviation");

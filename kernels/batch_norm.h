@@ -2,6 +2,7 @@
 //   y = gamma * (x - mean) * inverse_deviation + beta, inverse_deviation = 1 / sqrt(variance + epsilon)
 // Training takes mean and variance of the batch and moves the running ones towards them (variance with n - 1, as
 // PyTorch does); inference takes the running ones, or folds everything into the convolution before.
+// Maps (..., C) are f32, f64 or bf16; vectors (C) have compute_type() of theirs, so f32 beside bf16.
 #pragma once
 
 #include "kernels/tensor.h"

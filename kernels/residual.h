@@ -1,4 +1,4 @@
-// The end of a residual block: out = max(0, a + b), in one pass, forward and backward.
+// The end of a residual block: out = max(0, a + b), in one pass, forward and backward. In f32, f64 or bf16.
 #pragma once
 
 #include "kernels/tensor.h"

@@ -4,6 +4,8 @@
 //   out[f,t] = X[f,t] * spectral[f] * temporal[t] * scale
 // One task reads a sample once for both projections and once, from cache, to scale it. The F x T map is never stored:
 // backward keeps the two softmax vectors and recomputes the logits.
+// Maps (N, F, T, C) are f32, f64 (on the CPU alone) or bf16; everything else has compute_type() of theirs, so f32
+// beside bf16.
 #pragma once
 
 #include "kernels/tensor.h"

@@ -147,11 +147,13 @@ void AttentionEncoder::check_input(const Tensor& x) const {
   check(x.device() == weight.device(), "encoder: segments are on ", x.device(), ", its weights on ", weight.device());
 }
 
+Variable AttentionEncoder::stored(const Variable& x) const { return cast(x, activation_type()); }
+
 Variable AttentionEncoder::stage(const ConvNorm& layer, const Variable& x, const Variable& residual,
                                  const std::optional<Gate>& gate) const {
   // Normalising by the batch's own mean cancels the bias before it: its gradient is zero, so none is computed.
   const Variable bias = training() ? Variable(layer.bias.value()) : layer.bias;
-  const Variable y = conv2d(x, layer.weight, bias, layer.options);
+  const Variable y = conv2d(x, stored(layer.weight), stored(bias), layer.options);
   if (training() && gate) {
     return normalized_attention(y, layer.gamma, layer.beta, residual, layer.running, gate->spectral, gate->temporal,
                                 gate->options);
@@ -164,8 +166,9 @@ Variable AttentionEncoder::stage(const ConvNorm& layer, const Variable& x, const
 
 Variable AttentionEncoder::block(const Block& layers, const Variable& x) const {
   const Variable inner = stage(layers.first, x, {}, layers.attention1);
-  const Variable identity =
-      layers.identity_weight ? conv2d(x, layers.identity_weight, layers.identity_bias, layers.identity_options) : x;
+  const Variable identity = layers.identity_weight ? conv2d(x, stored(layers.identity_weight),
+                                                            stored(layers.identity_bias), layers.identity_options)
+                                                   : x;
   return stage(layers.second, inner, identity, layers.attention2);
 }
 
@@ -191,14 +194,14 @@ Variable AttentionEncoder::forward(const Variable& x) {
   }
   Variable y = [&] {
     const LayerRange range("front");
-    return stage(front_, x, {}, {});
+    return stage(front_, stored(x), {}, {});
   }();
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const LayerRange range(block_name(i));
     y = block(blocks_.at(i), y);
   }
   const LayerRange range("head");
-  return head(y);
+  return head(cast(y, weight_type()));
 }
 
 }  // namespace earmark::nn

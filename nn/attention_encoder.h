@@ -69,6 +69,8 @@ class AttentionEncoder final : public Encoder {
   Variable stage(const ConvNorm& layer, const Variable& x, const Variable& residual,
                  const std::optional<Gate>& gate) const;
   Variable block(const Block& layers, const Variable& x) const;
+  /// In activation_type(): the input, and a parameter that is convolved with.
+  Variable stored(const Variable& x) const;
   Variable head(const Variable& x) const;
   std::shared_ptr<const Folded> folded() const;
   static FoldedConv fold(const ConvNorm& layer);

@@ -31,6 +31,14 @@ std::int64_t Encoder::parameter_count() const {
   return count;
 }
 
+void Encoder::set_activation_type(DType dtype) {
+  const bool narrower = dtype == DType::bf16 && weight_type() == DType::f32;
+  check(narrower || dtype == weight_type(), "encoder: activations can be ", name_of(weight_type()),
+        weight_type() == DType::f32 ? " or bf16" : "", " beside weights in ", name_of(weight_type()), ", not ",
+        name_of(dtype));
+  activation_type_ = dtype;
+}
+
 void Encoder::to(Device device) {
   for (NamedParameter& parameter : parameters_) {
     Variable& variable = parameter.variable;

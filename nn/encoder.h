@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +49,12 @@ class Encoder {
 
   bool training() const { return training_; }
   void set_training(bool training) { training_ = training; }
+  /// The type in which forward() stores activations and their gradients, and in which it convolves: at first that of
+  /// the weights. Weights, statistics, sums and the fingerprints keep theirs, and embed() too.
+  DType activation_type() const { return activation_type_.value_or(weight_type()); }
+  /// bf16 (for weights in f32) or the weights' own type. Throws Error on any other.
+  void set_activation_type(DType dtype);
+
   /// To be called after parameters or buffers were written: embed() folds again.
   void weights_changed() { ++weights_version_; }
 
@@ -64,6 +71,7 @@ class Encoder {
   Tensor add_buffer(std::string name, Tensor value);
   /// Called when buffers() has other tensors than add_buffer() returned: take them from there.
   virtual void buffers_moved() = 0;
+  DType weight_type() const { return parameters_.front().variable.value().dtype(); }
   std::uint64_t weights_version() const { return weights_version_; }
 
  private:
@@ -71,6 +79,7 @@ class Encoder {
   std::vector<NamedParameter> parameters_;
   std::vector<NamedBuffer> buffers_;
   bool training_ = true;
+  std::optional<DType> activation_type_;
   std::atomic<std::uint64_t> weights_version_{1};
 };
 

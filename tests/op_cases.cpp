@@ -1,7 +1,9 @@
 #include "tests/op_cases.h"
 
+#include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <iterator>
 #include <ostream>
 
 #include "kernels/random.h"
@@ -66,6 +68,34 @@ std::vector<Variable> make_inputs(const OpCase& c, const std::vector<Shape>& sha
     inputs.emplace_back(draw(shapes[i], domain, dtype, seed, i).to(device), true);
   }
   return inputs;
+}
+
+std::vector<Variable> make_bf16_inputs(const OpCase& c, std::uint64_t seed, bool exact, Device device) {
+  std::vector<Variable> inputs = make_inputs(c, c.inputs, DType::f64, seed);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const bool is_map = std::ranges::find(c.maps, i) != c.maps.end();
+    const Tensor rounded = inputs[i].value().to(is_map ? DType::bf16 : DType::f32);
+    inputs[i] = Variable((exact ? rounded.to(DType::f64) : rounded).to(device), true);
+  }
+  return inputs;
+}
+
+std::vector<Tensor> bf16_results(const OpCase& c, bool exact, Device device) {
+  const auto in_double = [](const Tensor& t) { return t.to(Device{}).to(DType::f64); };
+  const std::vector<Variable> inputs = make_bf16_inputs(c, 7, exact, device);
+  const Variable out = c.build(inputs);
+  std::vector<Tensor> all{in_double(out.value())};
+  out.backward(draw(out.shape(), Domain::normal, DType::bf16, 8, 99).to(out.value().dtype()).to(device));
+  for (const Variable& input : inputs) {
+    all.push_back(in_double(input.grad()));
+  }
+  return all;
+}
+
+std::vector<OpCase> bf16_op_cases() {
+  std::vector<OpCase> cases;
+  std::ranges::copy_if(op_cases(), std::back_inserter(cases), [](const OpCase& c) { return !c.maps.empty(); });
+  return cases;
 }
 
 const std::vector<OpCase>& op_cases() {

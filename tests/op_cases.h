@@ -26,8 +26,9 @@ struct OpCase {
   std::string name;           ///< "op/what is special": unique.
   std::vector<Shape> inputs;  ///< Small: the gradient check perturbs their elements one by one.
   std::function<Variable(std::span<const Variable>)> build;
-  std::vector<Domain> domains{};  ///< One per input; those missing are normal.
-  std::vector<Shape> large{};     ///< Inputs of the size that training uses: the benchmark's. Empty: not timed.
+  std::vector<Domain> domains{};    ///< One per input; those missing are normal.
+  std::vector<Shape> large{};       ///< Inputs of the size that training uses: the benchmark's. Empty: not timed.
+  std::vector<std::size_t> maps{};  ///< Inputs that may be stored in bf16, the others then in f32. Empty: none may.
 };
 
 /// Every case of every operation.
@@ -37,6 +38,14 @@ const std::vector<OpCase>& op_cases();
 /// every device.
 std::vector<Variable> make_inputs(const OpCase& c, const std::vector<Shape>& shapes, DType dtype, std::uint64_t seed,
                                   Device device = {});
+
+/// The numbers of make_inputs with those of `maps` rounded to bf16 and the others to f32, stored as such or, where
+/// `exact`, as f64: the same operation on the same numbers.
+std::vector<Variable> make_bf16_inputs(const OpCase& c, std::uint64_t seed, bool exact, Device device = {});
+/// The value and every input's gradient, in order, brought to the CPU in double.
+std::vector<Tensor> bf16_results(const OpCase& c, bool exact, Device device = {});
+/// The cases that have `maps`.
+std::vector<OpCase> bf16_op_cases();
 
 /// Values of `shape` from `domain`, a function of `seed` and `stream`.
 Tensor draw(const Shape& shape, Domain domain, DType dtype, std::uint64_t seed, std::uint64_t stream = 0);

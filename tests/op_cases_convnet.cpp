@@ -17,19 +17,21 @@ OpCase conv_case(const std::string& name, const Shape& x, const Shape& weight, i
                  std::vector<Shape> large = {}) {
   const ConvOptions options =
       ConvOptions::centred(static_cast<int>(weight[1]), static_cast<int>(weight[2]), stride_f, stride_t);
-  return {name,
-          {x, weight, {weight[0]}},
-          [options](Inputs v) { return conv2d(v[0], v[1], v[2], options); },
-          {},
-          std::move(large)};
+  return {name, {x, weight, {weight[0]}}, [options](Inputs v) { return conv2d(v[0], v[1], v[2], options); },
+          {},   std::move(large),         {0, 1, 2}};
 }
 
 /// "Same" padding, no bias.
 OpCase same_case(const std::string& name, const Shape& x, const Shape& weight, int stride_f, int stride_t) {
-  return {name, {x, weight}, [stride_f, stride_t](Inputs v) {
+  return {name,
+          {x, weight},
+          [stride_f, stride_t](Inputs v) {
             const ConvOptions options = ConvOptions::same(v[0].shape(), v[1].shape(), stride_f, stride_t);
             return conv2d(v[0], v[1], {}, options);
-          }};
+          },
+          {},
+          {},
+          {0, 1}};
 }
 
 std::vector<OpCase> conv_cases() {
@@ -55,7 +57,10 @@ std::vector<OpCase> conv_cases() {
        [](Inputs v) {
          const Variable once = conv2d(v[0], v[1], {}, ConvOptions::centred(3, 3, 1, 1));
          return add(conv2d(once, v[1], {}, ConvOptions::centred(3, 3, 1, 1)), v[0]);
-       }},
+       },
+       {},
+       {},
+       {0, 1}},
   };
 }
 
@@ -75,7 +80,8 @@ OpCase batch_norm_case(const std::string& name, const Shape& x, BatchNormOptions
           {x, channels, channels},
           [options](Inputs v) { return batch_norm(v[0], v[1], v[2], fresh_running(v[1]), options); },
           {Domain::normal, Domain::positive, Domain::normal},
-          std::move(large)};
+          std::move(large),
+          {0}};
 }
 
 std::vector<OpCase> batch_norm_cases() {
@@ -96,7 +102,8 @@ OpCase attention_case(const std::string& name, const Shape& x, AttentionOptions 
           {x, {x[3], x[2]}, {x[3], x[1]}},
           [options](Inputs v) { return spectral_temporal_attention(v[0], v[1], v[2], options); },
           std::move(domains),
-          std::move(large)};
+          std::move(large),
+          {0}};
 }
 
 std::vector<OpCase> attention_cases() {
@@ -104,6 +111,7 @@ std::vector<OpCase> attention_cases() {
   return {
       attention_case("attention/tanh", {2, 5, 7, 17}, {true, 35}, {}, {{64, 64, 96, 16}, {16, 96}, {16, 64}}),
       attention_case("attention/plain", {2, 5, 7, 3}, {false, 10}),
+      attention_case("attention/one_sample", {1, 6, 5, 24}, {true, 30}),
       attention_case("attention/zero_weights", {1, 4, 6, 16}, {true, 24}, zero_weights),
       attention_case("attention/one_by_one", {3, 1, 1, 2}, {true, 100}),
       attention_case("attention/one_row", {2, 1, 5, 1}, {false, 1}),
@@ -125,7 +133,8 @@ OpCase fused_case(const std::string& name, const Shape& x, AttentionOptions opti
             return normalized_attention(v[0], v[1], v[2], added, fresh_running(v[1]), v[3], v[4], options);
           },
           {Domain::normal, Domain::positive},
-          std::move(large)};
+          std::move(large),
+          residual ? std::vector<std::size_t>{0, 5} : std::vector<std::size_t>{0}};
 }
 
 std::vector<OpCase> fused_cases() {
@@ -136,6 +145,7 @@ std::vector<OpCase> fused_cases() {
                  {{64, 64, 96, 16}, {16}, {16}, {16, 96}, {16, 64}, {64, 64, 96, 16}}),
       fused_case("normalized_attention/plain", {6, 3, 5, 3}, {false, 15}, true),
       fused_case("normalized_attention/one_row", {2, 1, 4, 33}, {true, 4}, false),
+      fused_case("normalized_attention/one_sample", {1, 5, 6, 24}, {true, 30}, true),
   };
 }
 
@@ -145,11 +155,14 @@ std::vector<OpCase> residual_cases() {
        {{3, 7}, {3, 7}},
        [](Inputs v) { return residual_relu(v[0], v[1]); },
        {},
-       {{64, 32, 48, 32}, {64, 32, 48, 32}}},
+       {{64, 32, 48, 32}, {64, 32, 48, 32}},
+       {0, 1}},
       {"residual_relu/same_twice",
        {{4, 5}},
        [](Inputs v) { return residual_relu(v[0], v[0]); },
-       {Domain::away_from_zero}},
+       {Domain::away_from_zero},
+       {},
+       {0}},
   };
 }
 

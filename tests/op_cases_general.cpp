@@ -13,9 +13,9 @@ std::vector<OpCase> elementwise_cases() {
   const std::vector<Shape> large{{64, 32, 48, 16}, {64, 32, 48, 16}};
   const std::vector<Shape> large1{{64, 32, 48, 16}};
   return {
-      {"add/odd", pair, [](Inputs x) { return add(x[0], x[1]); }, {}, large},
+      {"add/odd", pair, [](Inputs x) { return add(x[0], x[1]); }, {}, large, {0, 1}},
       {"add/same_twice", {{5}}, [](Inputs x) { return add(x[0], x[0]); }},
-      {"add/beyond_one_task", {{257, 129}, {257, 129}}, [](Inputs x) { return add(x[0], x[1]); }},
+      {"add/beyond_one_task", {{257, 129}, {257, 129}}, [](Inputs x) { return add(x[0], x[1]); }, {}, {}, {0, 1}},
       {"sub/odd", pair, [](Inputs x) { return sub(x[0], x[1]); }, {}, large},
       {"sub/one_element", {{}, {}}, [](Inputs x) { return sub(x[0], x[1]); }},
       {"mul/odd", pair, [](Inputs x) { return mul(x[0], x[1]); }, {}, large},
@@ -25,6 +25,12 @@ std::vector<OpCase> elementwise_cases() {
       {"relu/odd", {{3, 11}}, [](Inputs x) { return relu(x[0]); }, {Domain::away_from_zero}, large1},
       {"relu/ties", {{17}}, [](Inputs x) { return relu(x[0]); }, {Domain::ties}},
       {"elu/odd", {{3, 11}}, [](Inputs x) { return elu(x[0]); }, {Domain::away_from_zero}, large1},
+      {"cast/to_double_and_back",
+       {{3, 11}},
+       [](Inputs x) { return cast(cast(x[0], DType::f64), x[0].value().dtype()); },
+       {},
+       {},
+       {0}},
       {"elu/one_element", {{1}}, [](Inputs x) { return elu(x[0]); }, {Domain::ties}},
   };
 }

@@ -35,19 +35,18 @@ sanitize() {
 memcheck() { sanitize memcheck '*OnTheGpu*:*Optimizer*:*Hash*:*Vote*:*Score*'; }
 racecheck() { sanitize racecheck '*attention*:*nt_xent*:*batch_norm*:*GpuReduce*:*GpuPermute*'; }
 
+# train_on DEVICE PRECISION
 train_on() {
-  "$bin/train" configs/demo.yaml --device "$1" --out "$work/run-$1" --set "data.music=$work/music" \
+  "$bin/train" configs/demo.yaml --device "$1" --out "$work/run-$1-$2" --set "data.music=$work/music" \
     --set "data.store=$work/pcm" --set data.rooms=4 --set validation.tracks=0 --set "train.steps=$(size 200 3)" \
-    --set "pairs.count=$(size 64 4)" --set "encoder.width=$(size 8 4)"
+    --set "pairs.count=$(size 64 4)" --set "encoder.width=$(size 8 4)" --set "train.precision=$2"
 }
 
-# Both devices draw the same batches from the seed: the first losses must agree to rounding; later ones drift apart, as
-# any two roundings do, but their means must not.
-training() {
-  "$bin/compose" "$work/music" --tracks "$(size 40 2)" --seconds "$(size 60 10)"
-  train_on cuda
-  train_on cpu
-  paste -d, <(cut -d, -f1,2 "$work/run-cpu/log.csv") <(cut -d, -f2 "$work/run-cuda/log.csv") | awk -F, '
+# All runs draw the same batches from the seed. In fp32 the first losses on the GPU must be the CPU's to rounding; later
+# ones drift apart, as any two roundings do, and coarser ones at once, but their means must not.
+beside_the_cpu() {
+  paste -d, <(cut -d, -f1,2 "$work/run-cpu-fp32/log.csv") <(cut -d, -f2 "$work/run-cuda-$1/log.csv") |
+    awk -F, -v precision="$1" '
     NR == 1 { next }
     {
       difference = $2 > $3 ? $2 - $3 : $3 - $2
@@ -56,12 +55,25 @@ training() {
     }
     END {
       if (!steps) exit 1
-      printf "%d steps: losses differ by at most %.2g in the first ten; their mean is %.5f on the GPU, %.5f on the CPU.\n",
-        steps, first, gpu / steps, cpu / steps
-      exit !(first < 1e-3 && gpu < 1.02 * cpu && gpu > 0.98 * cpu)
+      printf "%d steps in %s: losses differ by at most %.2g in the first ten; their mean is %.5f on the GPU, %.5f on the CPU in fp32.\n",
+        steps, precision, first, gpu / steps, cpu / steps
+      exit !((precision != "fp32" || first < 1e-3) && gpu < 1.02 * cpu && gpu > 0.98 * cpu)
     }'
-  printf 'At the end %s segments/s on the GPU, %s on the CPU.\n' "$(tail -n 1 "$work/run-cuda/log.csv" | cut -d, -f8)" \
-    "$(tail -n 1 "$work/run-cpu/log.csv" | cut -d, -f8)"
+}
+speed_of() { tail -n 1 "$work/run-$1/log.csv" | cut -d, -f8; }
+
+training() {
+  local precision
+  "$bin/compose" "$work/music" --tracks "$(size 40 2)" --seconds "$(size 60 10)"
+  train_on cpu fp32
+  for precision in fp32 tf32 bf16; do
+    train_on cuda "$precision"
+  done
+  for precision in fp32 tf32 bf16; do
+    beside_the_cpu "$precision"
+  done
+  printf 'At the end %s segments/s on the GPU in fp32, %s in tf32, %s in bf16; %s on the CPU.\n' "$(speed_of cuda-fp32)" \
+    "$(speed_of cuda-tf32)" "$(speed_of cuda-bf16)" "$(speed_of cpu-fp32)"
 }
 
 pytorch() {

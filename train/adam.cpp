@@ -19,7 +19,7 @@ Adam::Adam(const nn::Encoder& encoder, const OptimizerOptions& options)
 }
 
 kernels::AdamOptions Adam::kernel_options() const {
-  return {.step = steps_done_,
+  return {.step = steps_done_ + 1,
           .beta1 = options_.beta1,
           .beta2 = options_.beta2,
           .epsilon = options_.epsilon,
@@ -29,7 +29,7 @@ kernels::AdamOptions Adam::kernel_options() const {
 }
 
 void Adam::begin_step(double learning_rate) {
-  ++steps_done_;
+  check(!cut_off_, "the optimiser failed in the middle of its last update: go on from a checkpoint");
   kernels::AdamOptions options = kernel_options();
   options.learning_rate = learning_rate;
   kernels::set_schedule(options, schedule_);
@@ -45,7 +45,13 @@ void Adam::update(const Tensor& loss) {
     updates.push_back({variable.value(), variable.grad(), moment1_[i], moment2_[i]});
   }
   kernels::update_gate({gradients, loss, options_.clip_norm, gate_});
+  cut_off_ = true;  // until all parameters are on their way
   kernels::adam_step(updates, kernel_options());
+  cut_off_ = false;
+  forget_gradients();
+}
+
+void Adam::forget_gradients() {
   for (nn::NamedParameter& parameter : parameters_) {
     parameter.variable.zero_grad();
   }
@@ -54,6 +60,7 @@ void Adam::update(const Tensor& loss) {
 void Adam::step(double learning_rate, const Tensor& loss) {
   begin_step(learning_rate);
   update(loss);
+  end_step();
 }
 
 nn::SafetensorsFile Adam::state() const {
@@ -83,6 +90,7 @@ void Adam::load_state(const nn::SafetensorsFile& state, const std::string& origi
     load(parameters_[i].name + ".moment1", moment1_[i]);
     load(parameters_[i].name + ".moment2", moment2_[i]);
   }
+  cut_off_ = false;
 }
 
 }  // namespace earmark::train

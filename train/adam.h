@@ -14,14 +14,20 @@ class Adam {
  public:
   Adam(const nn::Encoder& encoder, const OptimizerOptions& options);
 
-  /// Says what the next update is: counts it, and tells the device its learning rate.
+  /// Tells the device what the next update is: its learning rate, and the how many-th it is.
   void begin_step(double learning_rate);
   /// The update: clips if the options say so, moves every parameter that has a gradient, and clears the gradients; the
   /// host does not wait for any of it. When `loss` () or the norm of all gradients is not finite, nothing is moved, now
-  /// and from then on. Recorded in a CUDA graph, it does what begin_step() says anew before each launch.
+  /// and from then on. Where the device refuses an update that it has half begun, this throws Error, and so
+  /// does begin_step() until parameters and state are loaded. Recorded in a CUDA graph, it does what begin_step() says
+  /// anew before each launch.
   void update(const Tensor& loss);
-  /// Both.
+  /// Counts the update that was queued.
+  void end_step() { ++steps_done_; }
+  /// All three.
   void step(double learning_rate, const Tensor& loss);
+  /// What update() does at its end; for a step that failed before.
+  void forget_gradients();
   /// Of all gradients of the last step before clipping, () f64 on their device; the next step overwrites it.
   Tensor norm() const { return gate_.slice(0, 1); }
   /// Says that the last step moved nothing.
@@ -43,6 +49,7 @@ class Adam {
   Tensor schedule_;  // kernels::set_schedule's
   OptimizerOptions options_;
   std::int64_t steps_done_ = 0;
+  bool cut_off_ = false;  // only some parameters were updated
 };
 
 }  // namespace earmark::train

@@ -62,11 +62,20 @@ struct ValidationOptions {
   std::int64_t interval = 500;  ///< Steps; 0: no validation.
 };
 
+/// In which numbers a step computes. Weights, Adam's moments, statistics, sums, the head and the loss are fp32 in all
+/// of them, and so is what checkpoints hold.
+enum class Precision {
+  fp32,
+  tf32,  ///< On GPUs, convolutions round their operands to 10 bits of mantissa. Elsewhere fp32.
+  bf16,  ///< The encoder's activations and their gradients are stored with 8 bits, and convolutions take such operands.
+};
+
 struct TrainOptions {
   std::uint64_t seed = 1;
   std::int64_t steps = 1000;
   double time_budget_minutes = 0;  ///< When > 0, it ends the run and drives the schedule instead of `steps`.
   double temperature = 0.1;
+  Precision precision = Precision::fp32;
   bool cuda_graph = false;                 ///< On a GPU, a step is recorded once and then launched as a whole.
   std::int64_t log_interval = 10;          ///< Steps between scalars for TensorBoard.
   std::int64_t checkpoint_interval = 500;  ///< Steps.

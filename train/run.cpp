@@ -13,6 +13,7 @@
 #include "data/loader.h"
 #include "data/progress.h"
 #include "kernels/atomic_file.h"
+#include "kernels/conv.h"
 #include "kernels/error.h"
 #include "train/tensorboard.h"
 #include "train/trainer.h"
@@ -52,10 +53,25 @@ class Smoothed {
   int count_ = 0;
 };
 
+/// While it lives, GPUs may round to TF32 or not.
+class Tf32Scope {
+ public:
+  explicit Tf32Scope(bool allowed) : before_(kernels::tf32_allowed()) { kernels::allow_tf32(allowed); }
+  ~Tf32Scope() { kernels::allow_tf32(before_); }
+  Tf32Scope(const Tf32Scope&) = delete;
+  Tf32Scope& operator=(const Tf32Scope&) = delete;
+
+ private:
+  bool before_;
+};
+
 /// A fresh model: its starting values are drawn on the host, so that they are the same everywhere.
 nn::Model model_on(Device device, const TrainOptions& options) {
   nn::Model model = nn::make_model(options.features, options.encoder, options.seed);
   model.encoder->to(device);
+  if (options.precision == Precision::bf16) {
+    model.encoder->set_activation_type(DType::bf16);
+  }
   return model;
 }
 
@@ -277,6 +293,7 @@ class Run {
 
 RunReport run_training(const TrainOptions& options, const TrainingData& data, const RunFolder& folder,
                        const std::atomic<bool>& stop, Device device, bool show_progress) {
+  const Tf32Scope tf32(options.precision == Precision::tf32);
   return Run(options, data, folder, device, show_progress).go(stop);
 }
 

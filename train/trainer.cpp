@@ -32,6 +32,15 @@ Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temper
 Trainer::~Trainer() = default;
 
 void Trainer::begin_step(const data::Batch& batch, double learning_rate) {
+  try {
+    queue_step(batch, learning_rate);
+  } catch (...) {  // what backward left must not count for the next step
+    adam_.forget_gradients();
+    throw;
+  }
+}
+
+void Trainer::queue_step(const data::Batch& batch, double learning_rate) {
   const TraceRange range("train step");
   nn::Encoder& encoder = *model_.encoder;
   encoder.set_training(true);
@@ -39,6 +48,7 @@ void Trainer::begin_step(const data::Batch& batch, double learning_rate) {
   const auto compute_on = [this](const Tensor& views) { return compute(views); };
   const StepLosses losses = recorded_ ? recorded_->run(batch.clean, batch.distorted, compute_on)
                                       : compute(concatenate(batch.clean, batch.distorted, encoder.device()));
+  adam_.end_step();
   encoder.weights_changed();
   reports_.push(std::array{losses.loss, losses.top1, adam_.norm()});
 }

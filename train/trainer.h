@@ -34,7 +34,7 @@ class Trainer {
 
   /// Trains on one batch, on the encoder's device, without waiting for it: reports are taken later, in order. From the
   /// first step on whose loss or gradient is not finite, nothing is updated. The encoder is in training mode
-  /// afterwards.
+  /// afterwards. A step that throws because the device has no memory left has changed no parameter.
   void begin_step(const data::Batch& batch, double learning_rate);
   /// What the oldest step reports whose report was not taken yet; waits for it.
   StepReport finish_step();
@@ -45,6 +45,7 @@ class Trainer {
   Adam& adam() { return adam_; }
 
  private:
+  void queue_step(const data::Batch& batch, double learning_rate);
   /// All of a step that is the same each time: forward, backward and update on views (2N, F, T), which it only reads.
   StepLosses compute(const Tensor& views);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/cpu/channel_rows.h"
+#include "kernels/cpu/in_float.h"
 #include "kernels/dispatch.h"
 
 namespace earmark::kernels::cpu {
@@ -212,10 +213,18 @@ void fold_as(const FoldBatchNorm& a) {
 }  // namespace
 
 void batch_norm_statistics(const BatchNormStatistics& a) {
+  if (a.x.dtype() == DType::bf16) {
+    BatchNormStatistics wide = a;
+    return in_float({&wide.x}, {}, [&] { cpu::batch_norm_statistics(wide); });
+  }
   dispatch_float(a.x.dtype(), [&]<class T>() { statistics_as<T>(a); });
 }
 
 void batch_norm_forward(const BatchNormForward& a) {
+  if (a.x.dtype() == DType::bf16) {
+    BatchNormForward wide = a;
+    return in_float({&wide.x}, {&wide.out}, [&] { cpu::batch_norm_forward(wide); });
+  }
   dispatch_float(a.x.dtype(), [&]<class T>() { forward_as<T>(a); });
 }
 
@@ -232,6 +241,10 @@ void batch_norm_inverse_deviation(const Tensor& variance, double epsilon, const 
 }
 
 void batch_norm_backward(const BatchNormBackward& a) {
+  if (a.dx.dtype() == DType::bf16) {
+    BatchNormBackward wide = a;
+    return in_float({&wide.forward.x, &wide.dout}, {&wide.dx}, [&] { cpu::batch_norm_backward(wide); });
+  }
   dispatch_float(a.forward.x.dtype(), [&]<class T>() {
     if (!a.sums_given) {
       parameter_gradients<T>(a);

@@ -5,6 +5,7 @@
 #include "kernels/cpu/conv_direct.h"
 #include "kernels/cpu/conv_pairs.h"
 #include "kernels/cpu/conv_winograd.h"
+#include "kernels/cpu/in_float.h"
 #include "kernels/dispatch.h"
 
 namespace earmark::kernels::cpu {
@@ -113,10 +114,19 @@ std::shared_ptr<const PreparedConv> prepare_conv(const Tensor& weight, const Sha
 }
 
 void conv_forward(const ConvForward& a) {
+  if (a.x.dtype() == DType::bf16) {
+    ConvForward wide = a;
+    return in_float({&wide.x, &wide.weight, &wide.bias, &wide.add}, {&wide.out}, [&] { cpu::conv_forward(wide); });
+  }
   dispatch_float(a.x.dtype(), [&]<class T>() { forward_as<T>(a); });
 }
 
 void conv_backward(const ConvBackward& a) {
+  if (a.x.dtype() == DType::bf16) {
+    ConvBackward wide = a;
+    return in_float({&wide.x, &wide.weight, &wide.dout}, {&wide.dx, &wide.dweight, &wide.dbias},
+                    [&] { cpu::conv_backward(wide); });
+  }
   dispatch_float(a.x.dtype(), [&]<class T>() { backward_as<T>(a); });
 }
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/cpu/in_float.h"
 #include "kernels/cpu/vector_math.h"
 #include "kernels/dispatch.h"
 #include "kernels/parallel.h"
@@ -59,6 +60,12 @@ void cast_from(const Tensor& x, const Tensor& out) {
 }  // namespace
 
 void add(const Tensor& a, const Tensor& b, const Tensor& out) {
+  if (a.dtype() == DType::bf16) {
+    Tensor left = a;
+    Tensor right = b;
+    Tensor to = out;
+    return in_float({&left, &right}, {&to}, [&] { cpu::add(left, right, to); });
+  }
   dispatch_float(a.dtype(), [&]<class T>() { map2<T>(a, b, out, [](T x, T y) { return x + y; }); });
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/residual.h"
 
+#include "kernels/cpu/in_float.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/dispatch.h"
 #include "kernels/parallel.h"
@@ -37,10 +38,18 @@ void backward_as(const ResidualReluBackward& r) {
 }  // namespace
 
 void residual_relu_forward(const ResidualReluForward& r) {
+  if (r.out.dtype() == DType::bf16) {
+    ResidualReluForward wide = r;
+    return in_float({&wide.a, &wide.b}, {&wide.out}, [&] { cpu::residual_relu_forward(wide); });
+  }
   dispatch_float(r.a.dtype(), [&]<class T>() { forward_as<T>(r); });
 }
 
 void residual_relu_backward(const ResidualReluBackward& r) {
+  if (r.out.dtype() == DType::bf16) {
+    ResidualReluBackward wide = r;
+    return in_float({&wide.out, &wide.dout}, {&wide.dsum}, [&] { cpu::residual_relu_backward(wide); });
+  }
   dispatch_float(r.out.dtype(), [&]<class T>() { backward_as<T>(r); });
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/spectral_temporal_attention.h"
 
 #include "kernels/cpu/attention_slab.h"
+#include "kernels/cpu/in_float.h"
 #include "kernels/cpu/transpose.h"
 #include "kernels/dispatch.h"
 #include "kernels/parallel.h"
@@ -292,10 +293,20 @@ void backward_as(const AttentionBackward& b) {
 }  // namespace
 
 void spectral_temporal_attention_forward(const AttentionForward& a) {
+  if (a.x.dtype() == DType::bf16) {
+    AttentionForward wide = a;
+    return in_float({&wide.x, &wide.prologue.residual}, {&wide.out},
+                    [&] { cpu::spectral_temporal_attention_forward(wide); });
+  }
   dispatch_float(a.x.dtype(), [&]<class T>() { forward_as<T>(a); });
 }
 
 void spectral_temporal_attention_backward(const AttentionBackward& a) {
+  if (a.dx.dtype() == DType::bf16) {
+    AttentionBackward wide = a;
+    return in_float({&wide.forward.x, &wide.forward.prologue.residual, &wide.dout}, {&wide.dx},
+                    [&] { cpu::spectral_temporal_attention_backward(wide); });
+  }
   dispatch_float(a.forward.x.dtype(), [&]<class T>() { backward_as<T>(a); });
 }
 

@@ -36,8 +36,9 @@ struct LogitSums {
 };
 
 /// What one column gives: dx on its way out, and the sums for the gradients of the weights and of what came before.
-template <int N, class T, Prologue prologue>
+template <int N, class M, Prologue prologue>
 struct ColumnGradient {
+  using T = Wide<M>;
   Vector<T, N> gate;      // the temporal one times the scale
   Vector<T, N> dlogit;    // of the column
   Vector<T, N> weight;    // w_spectral of the column
@@ -47,13 +48,13 @@ struct ColumnGradient {
   Vector<T, N> product{};
 
   __device__ __forceinline__ Vector<T, N> take(const ValueAndGradient<N, T>& e, const T* dspectral, const T* spectral,
-                                               const T* by_row, const T* x) {
+                                               const T* by_row, const M* x) {
     const Vector<T, N> drow = load_at<N>(dspectral);
     const Vector<T, N> row_gate = load_at<N>(spectral);
     const Vector<T, N> row_weight = load_at<N>(by_row);
     Vector<T, N> before{};
     if constexpr (prologue != Prologue::none) {
-      before = load_at<N>(x);
+      before = load_wide<N>(x);
     }
     Vector<T, N> gradient;
 #pragma unroll

@@ -1,13 +1,15 @@
-// What the passes of spectral-temporal attention share. A block owns the slab of one sample and `width` neighbouring
-// channels: 8 of them are 32 bytes of floats, a whole sector. A thread works on N neighbouring channels, 16 bytes of
-// them where the tensors allow it, otherwise one; with `lanes` threads side by side for a slab's width, thread i has
-// the i % lanes-th N channels and, in turn, columns or rows i / lanes, i / lanes + lines, ...: a column pass reads
-// memory in sectors, and a row pass reads the slab from shared memory without bank conflicts, since its rows have an
-// odd number of columns there.
-// What a slab has per row or column ("vectors") lies in shared memory as (count, width).
+// What the passes of spectral-temporal attention share. Maps are stored as M, float or bf16; everything is computed,
+// and kept in shared memory, as T, float. A block owns the slab of one sample and `width` neighbouring channels: up to
+// a whole sector of 32 bytes, 8 floats or 16 in bf16. A thread works on N neighbouring channels, 16 bytes of floats
+// where the tensors allow it (8 bytes in bf16), otherwise one; with `lanes` threads side by side for a slab's width,
+// thread i has the i % lanes-th N channels and, in turn, columns or rows i / lanes, i / lanes + lines, ...: a column
+// pass reads memory in sectors, and a row pass reads the slab from shared memory without bank conflicts, since its rows
+// have an odd number of columns there. What a slab has per row or column ("vectors") lies in shared memory as (count,
+// width).
 #pragma once
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/maps.h"
 #include "kernels/cuda/reduction.cuh"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/spectral_temporal_attention.h"
@@ -33,15 +35,15 @@ struct SlabPlan {
   __host__ __device__ int pitch() const { return columns | 1; }
 };
 
-/// The widest slab that fits shared memory beside `vectors` vectors per row and column.
-template <class T>
+/// The widest slab of a map of Ms that fits shared memory beside `vectors` vectors per row and column.
+template <class M>
 SlabPlan plan_slabs(const Tensor& x, int vectors) {
   const std::int64_t shared = most_shared_memory();
-  constexpr int kWidest = 8;
+  constexpr int kWidest = 32 / static_cast<int>(sizeof(M));
   const std::int64_t rows = x.dim(1);
   const std::int64_t columns = x.dim(2);
   const std::int64_t channels = x.dim(3);
-  constexpr std::int64_t size = sizeof(T);
+  constexpr std::int64_t size = sizeof(Wide<M>);
   const std::int64_t beside = vectors * (rows + columns) * size;
   const std::int64_t slab = rows * (columns | 1) * size;
   int widest = 1;
@@ -61,6 +63,17 @@ SlabPlan plan_slabs(const Tensor& x, int vectors) {
   return {channels, static_cast<int>(rows), static_cast<int>(columns), width, static_cast<int>(groups), on_chip};
 }
 
+/// Calls f.operator()<M>() with the type that holds `dtype` in kernels: slabs are float, maps f32 or bf16.
+template <class F>
+void dispatch_slab(DType dtype, F&& f) {
+  check(dtype == DType::f32 || dtype == DType::bf16, "attention on a GPU: expected f32 or bf16, got ", name_of(dtype));
+  if (dtype == DType::f32) {
+    f.template operator()<float>();
+  } else {
+    f.template operator()<__nv_bfloat16>();
+  }
+}
+
 /// A block for each slab, threads for its columns.
 template <int N, class T>
 Grid grid_of(const SlabPlan& p, std::int64_t samples, int vectors) {
@@ -73,26 +86,27 @@ Grid grid_of(const SlabPlan& p, std::int64_t samples, int vectors) {
 enum class Prologue { none, rectified, residual };
 
 /// X from memory, as AttentionPrologue defines it.
-template <class T>
+template <class M>
 struct SlabInput {
-  const T* x;
-  const T* residual;
+  using T = Wide<M>;
+  const M* x;
+  const M* residual;
   const T* slope;
   const T* offset;
 
   explicit SlabInput(const AttentionForward& a)
-      : x(a.x.data<T>()),
-        residual(a.prologue.residual ? a.prologue.residual.data<T>() : nullptr),
+      : x(map_data<M>(a.x)),
+        residual(a.prologue.residual ? map_data<M>(a.prologue.residual) : nullptr),
         slope(a.prologue.slope ? a.prologue.slope.data<T>() : nullptr),
         offset(a.prologue.slope ? a.prologue.offset.data<T>() : nullptr) {}
 };
 
 /// Calls f.operator()<N, Prologue>() with the prologue that `a` has and the channels that a thread takes: 16 bytes of
-/// them where every map of the channels, `others` among them, has them aligned.
+/// Ts where every map of the channels, `others` among them, has them aligned.
 template <class T, class F>
 void with_prologue(const AttentionForward& a, const SlabPlan& p, std::initializer_list<Tensor> others, F&& f) {
   constexpr int kWide = kVector<T>;
-  const auto is_wide = [](const Tensor& t) { return !t || is_aligned<kWide>(t.data<T>()); };
+  const auto is_wide = [](const Tensor& t) { return !t || is_aligned<16>(t.raw()); };
   const bool wide = p.channels % kWide == 0 && p.width % kWide == 0 && is_wide(a.x) && is_wide(a.prologue.residual) &&
                     is_wide(a.prologue.slope) && is_wide(a.prologue.offset) &&
                     std::all_of(others.begin(), others.end(), is_wide);
@@ -148,6 +162,27 @@ __device__ __forceinline__ void store_at(T* x, const Vector<T, N>& v) {
   *reinterpret_cast<Vector<T, N>*>(x) = v;
 }
 
+/// N elements of a map, in the type that is computed in, and back.
+template <int N, class M>
+__device__ __forceinline__ Vector<Wide<M>, N> load_wide(const M* x) {
+  const Vector<M, N> stored = load_at<N>(x);
+  Vector<Wide<M>, N> v;
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    v[k] = widen(stored[k]);
+  }
+  return v;
+}
+template <int N, class M>
+__device__ __forceinline__ void store_rounded(M* x, const Vector<Wide<M>, N>& v) {
+  Vector<M, N> stored;
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    stored[k] = convert_on_device<M>(v[k]);
+  }
+  store_at<N>(x, stored);
+}
+
 /// sum[k] += a[k] * b[k].
 template <int N, class T>
 __device__ __forceinline__ void multiply_add(const Vector<T, N>& a, const Vector<T, N>& b, Vector<T, N>& sum) {
@@ -158,13 +193,14 @@ __device__ __forceinline__ void multiply_add(const Vector<T, N>& a, const Vector
 }
 
 /// X at an index of memory, for one thread's channels.
-template <int N, class T, Prologue prologue>
+template <int N, class M, Prologue prologue>
 struct SlabReader {
-  const SlabInput<T>& input;
+  using T = Wide<M>;
+  const SlabInput<M>& input;
   Vector<T, N> slope{};
   Vector<T, N> offset{};
 
-  __device__ SlabReader(const SlabInput<T>& from, const SlabPlace<N>& at) : input(from) {
+  __device__ SlabReader(const SlabInput<M>& from, const SlabPlace<N>& at) : input(from) {
     if constexpr (prologue != Prologue::none) {
       if (at.active) {
         slope = load_at<N>(from.slope + at.channel);
@@ -173,11 +209,11 @@ struct SlabReader {
     }
   }
   __device__ __forceinline__ Vector<T, N> operator()(std::int64_t i) const {
-    Vector<T, N> value = load_at<N>(input.x + i);
+    Vector<T, N> value = load_wide<N>(input.x + i);
     if constexpr (prologue != Prologue::none) {
       Vector<T, N> added{};
       if constexpr (prologue == Prologue::residual) {
-        added = load_at<N>(input.residual + i);
+        added = load_wide<N>(input.residual + i);
       }
 #pragma unroll
       for (int k = 0; k < N; ++k) {

@@ -1,10 +1,11 @@
 // Memory sets the pace: a thread keeps 16 bytes of channels and marches over rows (channel_rows.cuh).
-//   statistics  4 bytes a float: x once. Sums of d and d^2 with d = x - x[0], in double: the shift being one of the
-//               values, at most rows * 1e-16 of the variance is lost, however large the mean; partial sums just add up.
-//   forward     8 bytes: x read, out written.
-// Floor on an H100 at 3.35 TB/s, for the 6.3 million floats of (64, 64, 96, 16): 7.5 and 15 us. The sums take 4
-// operations in double a float, at that rate 3.4 of its 34 TFLOP/s: 80 to 90 % of the floor is to be expected. Maps
-// under a megabyte cost the latency of their launches.
+//   statistics  4 bytes a float, 2 in bf16: x once. Sums of d and d^2 with d = x - x[0], in double: the shift being one
+//               of the values, at most rows * 1e-16 of the variance is lost, however large the mean; partial sums just
+//               add up.
+//   forward     8 bytes, 4 in bf16: x read, out written.
+// Floor on an H100 at 3.35 TB/s, for the 6.3 million elements of (64, 64, 96, 16): 7.5 and 15 us, in bf16 3.8 and 7.5.
+// The sums take 4 operations in double an element, at that rate 3.4 of its 34 TFLOP/s, 6.7 in bf16: 80 to 90 % of the
+// floor is to be expected. Maps under a megabyte cost the latency of their launches.
 #include "kernels/cuda/batch_norm.cuh"
 #include "kernels/cuda/map.cuh"
 #include "kernels/dispatch.h"
@@ -13,26 +14,26 @@ namespace earmark::kernels::cuda {
 namespace {
 
 /// Sums of x - shift and of its square, the shift being the channel's first value.
-template <class T, int N>
+template <class M, int N>
 struct MomentTerms {
   static constexpr int kAhead = kRowsAhead;
-  const T* x;
+  const M* x;
 
   struct Channels {
     double shift[N];
   };
   __device__ Channels at(std::int64_t channel) const {
-    const Vector<T, N> first = load_vector<N>(x + channel, 0);
+    const Vector<M, N> first = load_vector<N>(x + channel, 0);
     Channels c;
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-      c.shift[k] = static_cast<double>(first[k]);
+      c.shift[k] = static_cast<double>(widen(first[k]));
     }
     return c;
   }
-  __device__ Vector<T, N> load(std::int64_t i) const { return load_vector<N>(x + i, 0); }
-  __device__ void add(const Channels& c, const Vector<T, N>& v, int k, double& first, double& second) const {
-    const double d = static_cast<double>(v[k]) - c.shift[k];
+  __device__ Vector<M, N> load(std::int64_t i) const { return load_vector<N>(x + i, 0); }
+  __device__ void add(const Channels& c, const Vector<M, N>& v, int k, double& first, double& second) const {
+    const double d = static_cast<double>(widen(v[k])) - c.shift[k];
     first += d;
     second += d * d;
   }
@@ -54,16 +55,17 @@ __device__ void move_towards(T& running, double value, double momentum) {
 }
 
 /// A warp for each channel: from the sums of MomentTerms to what a layer keeps.
-template <class T>
+template <class M>
 __global__ void __launch_bounds__(kChannelThreads)
-    moments_kernel(const double* partials, std::int64_t parts, const T* x, std::int64_t rows, std::int64_t channels,
-                   const MomentResults<T> to) {
+    moments_kernel(const double* partials, std::int64_t parts, const M* x, std::int64_t rows, std::int64_t channels,
+                   const MomentResults<Wide<M>> to) {
+  using T = Wide<M>;
   const std::int64_t c = channel_of_warp();
   const ChannelSums sums = sums_of_channel(partials, parts, channels, c);
   if (threadIdx.x % 32 == 0 && c < channels) {
     const auto count = static_cast<double>(rows);
     const double shifted_mean = sums.first / count;
-    const double mean = static_cast<double>(x[c]) + shifted_mean;
+    const double mean = static_cast<double>(widen(x[c])) + shifted_mean;
     double squares = sums.second - sums.first * shifted_mean;
     squares = squares < 0 ? 0 : squares;  // keeps NaN
     to.mean[c] = static_cast<T>(mean);
@@ -75,20 +77,21 @@ __global__ void __launch_bounds__(kChannelThreads)
   }
 }
 
-template <class T, int N>
+template <class M, int N>
 __global__ void __launch_bounds__(kChannelThreads)
-    forward_kernel(const T* x, const Normalisation<T> norm, const ChannelRows r, T* out) {
+    forward_kernel(const M* x, const Normalisation<Wide<M>> norm, const ChannelRows r, M* out) {
+  using T = Wide<M>;
   const ChannelPlace<N> at(r);
   if (at.active) {
     const Affines<T, N> map(norm, at.channel);
     for_own_rows(
         r, at, [&](std::int64_t i) { return load_vector<N>(x + i, 0); },
-        [&](std::int64_t i, const Vector<T, N>& v) {
-          Vector<T, N> y;
+        [&](std::int64_t i, const Vector<M, N>& v) {
+          Vector<M, N> y;
 #pragma unroll
           for (int k = 0; k < N; ++k) {
-            const T value = map(k, v[k]);
-            y[k] = norm.relu && value < 0 ? T{0} : value;  // keeps NaN
+            const T value = map(k, widen(v[k]));
+            y[k] = convert_on_device<M>(norm.relu && value < 0 ? T{0} : value);  // keeps NaN
           }
           store_vector<N>(out, i / N, y);  // as (out + i, 0) nvcc would store element by element
         });
@@ -146,45 +149,46 @@ T* data_or_null(const Tensor& t) {
   return t ? t.mutable_data<T>() : nullptr;
 }
 
-template <class T>
+template <class M>
 void statistics_as(const BatchNormStatistics& a) {
+  using T = Wide<M>;
   const std::int64_t channels = a.x.dim(-1);
   const std::int64_t rows = a.x.numel() / channels;
-  const T* x = a.x.data<T>();
+  const M* x = map_data<M>(a.x);
   const MomentResults<T> results{a.epsilon,
                                  a.momentum,
                                  a.mean.mutable_data<T>(),
                                  a.inverse_deviation.mutable_data<T>(),
                                  data_or_null<T>(a.running_mean),
                                  data_or_null<T>(a.running_variance)};
-  with_channel_vectors<T>(channels, {x}, [&]<int N>() {
-    const Tensor partials = channel_sums<N>(MomentTerms<T, N>{x}, rows, channels, a.x.device());
-    launch(moments_kernel<T>, warp_per_channel(channels), partials.data<double>(), partials.dim(2), x, rows, channels,
+  with_channel_vectors<M>(channels, {x}, [&]<int N>() {
+    const Tensor partials = channel_sums<N>(MomentTerms<M, N>{x}, rows, channels, a.x.device());
+    launch(moments_kernel<M>, warp_per_channel(channels), partials.data<double>(), partials.dim(2), x, rows, channels,
            results);
   });
 }
 
-template <class T>
+template <class M>
 void forward_as(const BatchNormForward& a) {
   const std::int64_t channels = a.x.dim(-1);
-  const T* x = a.x.data<T>();
-  T* out = a.out.mutable_data<T>();
-  const Normalisation<T> norm(a);
-  with_channel_vectors<T>(channels, {x, out, norm.mean, norm.inverse_deviation, norm.gamma, norm.beta}, [&]<int N>() {
+  const M* x = map_data<M>(a.x);
+  M* out = mutable_map_data<M>(a.out);
+  const Normalisation<Wide<M>> norm(a);
+  with_channel_vectors<M>(channels, {x, out, norm.mean, norm.inverse_deviation, norm.gamma, norm.beta}, [&]<int N>() {
     const ChannelLaunch l = channel_launch<N>(a.x.numel() / channels, channels, kMostBlocks);
-    launch(forward_kernel<T, N>, l.grid, x, norm, l.layout, out);
+    launch(forward_kernel<M, N>, l.grid, x, norm, l.layout, out);
   });
 }
 
 }  // namespace
 
 void batch_norm_statistics(const BatchNormStatistics& a) {
-  dispatch_float(a.x.dtype(), [&]<class T>() { statistics_as<T>(a); });
+  dispatch_map(a.x.dtype(), [&]<class M>() { statistics_as<M>(a); });
 }
 
 void batch_norm_forward(const BatchNormForward& a) {
   if (a.x.numel() > 0) {
-    dispatch_float(a.x.dtype(), [&]<class T>() { forward_as<T>(a); });
+    dispatch_map(a.x.dtype(), [&]<class M>() { forward_as<M>(a); });
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "kernels/batch_norm.h"
 #include "kernels/cuda/channel_rows.cuh"
+#include "kernels/cuda/maps.h"
 
 namespace earmark::kernels::cuda {
 
@@ -34,16 +35,35 @@ __device__ __forceinline__ Affine<T> affine_of(T mean, T inverse_deviation, T ga
   return {slope, static_cast<T>(static_cast<double>(beta) - static_cast<double>(mean) * static_cast<double>(slope))};
 }
 
+/// N numbers of a vector (C) from a thread's first channel on, in registers: fetched 16 bytes at a time.
+template <class T, int N>
+struct OfChannels {
+  T values[N];
+
+  __device__ OfChannels(const T* vector, std::int64_t channel) {
+    constexpr int kPiece = N < kVector<T> ? N : kVector<T>;
+#pragma unroll
+    for (int piece = 0; piece < N; piece += kPiece) {
+      const Vector<T, kPiece> v = load_vector<kPiece>(vector + channel + piece, 0);
+#pragma unroll
+      for (int k = 0; k < kPiece; ++k) {
+        values[piece + k] = v[k];
+      }
+    }
+  }
+  __device__ __forceinline__ const T& operator[](int k) const { return values[k]; }
+};
+
 /// y = x * slope + offset of N channels.
 template <class T, int N>
 struct Affines {
   Affine<T> map[N];
 
   __device__ Affines(const Normalisation<T>& norm, std::int64_t channel) {
-    const Vector<T, N> mean = load_vector<N>(norm.mean + channel, 0);
-    const Vector<T, N> inverse_deviation = load_vector<N>(norm.inverse_deviation + channel, 0);
-    const Vector<T, N> gamma = load_vector<N>(norm.gamma + channel, 0);
-    const Vector<T, N> beta = load_vector<N>(norm.beta + channel, 0);
+    const OfChannels<T, N> mean(norm.mean, channel);
+    const OfChannels<T, N> inverse_deviation(norm.inverse_deviation, channel);
+    const OfChannels<T, N> gamma(norm.gamma, channel);
+    const OfChannels<T, N> beta(norm.beta, channel);
 #pragma unroll
     for (int k = 0; k < N; ++k) {
       map[k] = affine_of(mean[k], inverse_deviation[k], gamma[k], beta[k]);

@@ -1,7 +1,8 @@
 // Two passes over x and dout, from memory (channel_rows.cuh): for the two sums of each channel, in double, and for dx.
-// 20 bytes a float; floor on an H100 at 3.35 TB/s for the 6.3 million floats of (64, 64, 96, 16): 38 us, or 23 where
-// the sums are given. 6 operations in double a float, at half the rate of statistics: 80 to 90 % of the floor is to be
-// expected; what fits L2 (50 MB for x and dout) is read from there the second time and can beat it.
+// 20 bytes a float, 10 in bf16; floor on an H100 at 3.35 TB/s for the 6.3 million elements of (64, 64, 96, 16): 38 us,
+// or 23 where the sums are given, in bf16 half of that. 6 operations in double an element, at half the rate of
+// statistics: 80 to 90 % of the floor is to be expected; what fits L2 (50 MB for x and dout) is read from there the
+// second time and can beat it.
 #include "kernels/cuda/batch_norm.cuh"
 #include "kernels/dispatch.h"
 
@@ -10,34 +11,34 @@ namespace {
 
 constexpr int kPairsAhead = 2;  // rows of two loads each: more would not fit the registers
 
-template <class T, int N>
+template <class M, int N>
 struct ValueAndGradient {
-  Vector<T, N> x;
-  Vector<T, N> dout;
+  Vector<M, N> x;
+  Vector<M, N> dout;
 };
 
 /// Sums of dz and of dz * (x - mean), dz being the gradient before ReLU.
-template <class T, int N>
+template <class M, int N>
 struct GradientTerms {
+  using T = Wide<M>;
   static constexpr int kAhead = kPairsAhead;
-  const T* x;
-  const T* dout;
+  const M* x;
+  const M* dout;
   Normalisation<T> norm;
 
   struct Channels {
     Affines<T, N> map;
-    Vector<T, N> mean;
+    OfChannels<T, N> mean;
   };
-  __device__ Channels at(std::int64_t channel) const {
-    return {{norm, channel}, load_vector<N>(norm.mean + channel, 0)};
-  }
-  __device__ ValueAndGradient<T, N> load(std::int64_t i) const {
+  __device__ Channels at(std::int64_t channel) const { return {{norm, channel}, {norm.mean, channel}}; }
+  __device__ ValueAndGradient<M, N> load(std::int64_t i) const {
     return {load_vector<N>(x + i, 0), load_vector<N>(dout + i, 0)};
   }
-  __device__ void add(const Channels& c, const ValueAndGradient<T, N>& v, int k, double& first, double& second) const {
-    const auto dz = static_cast<double>(c.map.through_relu(norm.relu, k, v.x[k], v.dout[k]));
+  __device__ void add(const Channels& c, const ValueAndGradient<M, N>& v, int k, double& first, double& second) const {
+    const T x_k = widen(v.x[k]);
+    const auto dz = static_cast<double>(c.map.through_relu(norm.relu, k, x_k, widen(v.dout[k])));
     first += dz;
-    second += dz * (static_cast<double>(v.x[k]) - static_cast<double>(c.mean[k]));
+    second += dz * (static_cast<double>(x_k) - static_cast<double>(c.mean[k]));
   }
 };
 
@@ -55,17 +56,18 @@ __global__ void __launch_bounds__(kChannelThreads)
 }
 
 /// dx = slope * dz + per_x * (x - mean) + constant. `share` is 1 / rows where the batch gave the statistics, else 0.
-template <class T, int N>
+template <class M, int N>
 __global__ void __launch_bounds__(kChannelThreads)
-    input_gradient_kernel(const T* x, const T* dout, const Normalisation<T> norm, const T* dgamma, const T* dbeta,
-                          T share, const ChannelRows r, T* dx) {
+    input_gradient_kernel(const M* x, const M* dout, const Normalisation<Wide<M>> norm, const Wide<M>* dgamma,
+                          const Wide<M>* dbeta, Wide<M> share, const ChannelRows r, M* dx) {
+  using T = Wide<M>;
   const ChannelPlace<N> at(r);
   if (at.active) {
     const Affines<T, N> map(norm, at.channel);
-    const Vector<T, N> mean = load_vector<N>(norm.mean + at.channel, 0);
-    const Vector<T, N> inverse_deviation = load_vector<N>(norm.inverse_deviation + at.channel, 0);
-    const Vector<T, N> gamma_sum = load_vector<N>(dgamma + at.channel, 0);
-    const Vector<T, N> beta_sum = load_vector<N>(dbeta + at.channel, 0);
+    const OfChannels<T, N> mean(norm.mean, at.channel);
+    const OfChannels<T, N> inverse_deviation(norm.inverse_deviation, at.channel);
+    const OfChannels<T, N> gamma_sum(dgamma, at.channel);
+    const OfChannels<T, N> beta_sum(dbeta, at.channel);
     T per_x[N];
     T constant[N];
 #pragma unroll
@@ -77,48 +79,51 @@ __global__ void __launch_bounds__(kChannelThreads)
     for_own_rows<N, kPairsAhead>(
         r, at,
         [&](std::int64_t i) {
-          return ValueAndGradient<T, N>{load_vector<N>(x + i, 0), load_vector<N>(dout + i, 0)};
+          return ValueAndGradient<M, N>{load_vector<N>(x + i, 0), load_vector<N>(dout + i, 0)};
         },
-        [&](std::int64_t i, const ValueAndGradient<T, N>& v) {
-          Vector<T, N> d;
+        [&](std::int64_t i, const ValueAndGradient<M, N>& v) {
+          Vector<M, N> d;
 #pragma unroll
           for (int k = 0; k < N; ++k) {
-            const T dz = map.through_relu(norm.relu, k, v.x[k], v.dout[k]);
-            d[k] = dz * map.map[k].slope + ((v.x[k] - mean[k]) * per_x[k] + constant[k]);
+            const T x_k = widen(v.x[k]);
+            const T dz = map.through_relu(norm.relu, k, x_k, widen(v.dout[k]));
+            d[k] = convert_on_device<M>(dz * map.map[k].slope + ((x_k - mean[k]) * per_x[k] + constant[k]));
           }
           store_vector<N>(dx, i / N, d);
         });
   }
 }
 
-template <class T, int N>
+template <class M, int N>
 void parameter_gradients(const BatchNormBackward& b, std::int64_t rows, std::int64_t channels) {
+  using T = Wide<M>;
   const BatchNormForward& a = b.forward;
-  const GradientTerms<T, N> terms{a.x.data<T>(), b.dout.data<T>(), Normalisation<T>(a)};
+  const GradientTerms<M, N> terms{map_data<M>(a.x), map_data<M>(b.dout), Normalisation<T>(a)};
   const Tensor partials = channel_sums<N>(terms, rows, channels, a.x.device());
   launch(parameter_gradients_kernel<T>, warp_per_channel(channels), partials.data<double>(), partials.dim(2), channels,
          a.inverse_deviation.data<T>(), b.dgamma.mutable_data<T>(), b.dbeta.mutable_data<T>());
 }
 
-template <class T>
+template <class M>
 void backward_as(const BatchNormBackward& b) {
+  using T = Wide<M>;
   const BatchNormForward& a = b.forward;
   const std::int64_t channels = a.x.dim(-1);
   const std::int64_t rows = a.x.numel() / channels;
-  const T* x = a.x.data<T>();
-  const T* dout = b.dout.data<T>();
-  T* dx = b.dx.mutable_data<T>();
+  const M* x = map_data<M>(a.x);
+  const M* dout = map_data<M>(b.dout);
+  M* dx = mutable_map_data<M>(b.dx);
   const T* dgamma = b.dgamma.data<T>();
   const T* dbeta = b.dbeta.data<T>();
   const Normalisation<T> norm(a);
-  with_channel_vectors<T>(
+  with_channel_vectors<M>(
       channels, {x, dout, dx, dgamma, dbeta, norm.mean, norm.inverse_deviation, norm.gamma, norm.beta}, [&]<int N>() {
         if (!b.sums_given) {
-          parameter_gradients<T, N>(b, rows, channels);
+          parameter_gradients<M, N>(b, rows, channels);
         }
         const T share = b.training && rows > 0 ? T{1} / static_cast<T>(rows) : T{0};
         const ChannelLaunch l = channel_launch<N>(rows, channels, kMostBlocks);
-        launch(input_gradient_kernel<T, N>, l.grid, x, dout, norm, dgamma, dbeta, share, l.layout, dx);
+        launch(input_gradient_kernel<M, N>, l.grid, x, dout, norm, dgamma, dbeta, share, l.layout, dx);
       });
 }
 
@@ -126,7 +131,7 @@ void backward_as(const BatchNormBackward& b) {
 
 void batch_norm_backward(const BatchNormBackward& b) {
   if (b.dgamma.numel() > 0) {
-    dispatch_float(b.forward.x.dtype(), [&]<class T>() { backward_as<T>(b); });
+    dispatch_map(b.forward.x.dtype(), [&]<class M>() { backward_as<M>(b); });
   }
 }
 

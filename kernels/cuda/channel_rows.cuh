@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <initializer_list>
 
 #include "kernels/cuda/launch.cuh"
@@ -51,11 +52,12 @@ ChannelLaunch channel_launch(std::int64_t rows, std::int64_t channels, std::int6
                    .block = dim3(kChannelThreads)}};
 }
 
-/// Calls f.operator()<N>() with vectors of 16 bytes where all of `pointers` and the rows allow them, else of one.
-template <class T, class F>
-void with_channel_vectors(std::int64_t channels, std::initializer_list<const T*> pointers, F&& f) {
-  constexpr int kWide = kVector<T>;
-  const bool aligned = std::ranges::all_of(pointers, [](const T* p) { return is_aligned<kWide>(p); });
+/// Calls f.operator()<N>() with vectors of 16 bytes of Ms where all of `pointers` and the rows allow them, else of one.
+template <class M, class F>
+void with_channel_vectors(std::int64_t channels, std::initializer_list<const void*> pointers, F&& f) {
+  constexpr int kWide = kVector<M>;
+  const bool aligned =
+      std::ranges::all_of(pointers, [](const void* p) { return is_aligned<16>(static_cast<const std::byte*>(p)); });
   if (aligned && channels % kWide == 0) {
     f.template operator()<kWide>();
   } else {
@@ -108,7 +110,7 @@ __device__ __forceinline__ void for_own_rows(const ChannelRows& r, const Channel
 ///   Loaded load(i)                  from memory
 ///   void add(channels, loaded, k, first, second)  channel k's two terms
 template <int N, class Terms>
-__global__ void __launch_bounds__(kChannelThreads, 3)
+__global__ void __launch_bounds__(kChannelThreads, N > 4 ? 2 : 3)
     channel_sums_kernel(const Terms terms, const ChannelRows r, double* partials) {
   __shared__ double shared[2 * N][kChannelThreads];
   const ChannelPlace<N> at(r);

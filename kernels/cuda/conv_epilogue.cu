@@ -2,19 +2,10 @@
 // Floor on an H100 at 3.35 TB/s: 8 bytes a float, 12 with a residual; 90 % of it is to be expected.
 #include "kernels/cuda/channel_rows.cuh"
 #include "kernels/cuda/conv_epilogue.h"
-#include "kernels/cuda/types.h"
+#include "kernels/cuda/maps.h"
 
 namespace earmark::kernels::cuda {
 namespace {
-
-/// Sums are made in float for the 16-bit types.
-template <class T>
-using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
-
-template <class T>
-__device__ __forceinline__ Sum<T> widen(T value) {
-  return convert_on_device<Sum<T>>(value);
-}
 
 template <class T, int N>
 struct OutAndAdd {
@@ -38,8 +29,8 @@ __global__ void __launch_bounds__(kChannelThreads)
       Vector<T, N> y;
 #pragma unroll
       for (int k = 0; k < N; ++k) {
-        const Sum<T> sum = (widen(v.out[k]) + widen(shift[k])) + widen(v.add[k]);
-        y[k] = convert_on_device<T>(relu && sum < 0 ? Sum<T>{0} : sum);  // keeps NaN
+        const Wide<T> sum = (widen(v.out[k]) + widen(shift[k])) + widen(v.add[k]);
+        y[k] = convert_on_device<T>(relu && sum < 0 ? Wide<T>{0} : sum);  // keeps NaN
       }
       store_vector<N>(out, i / N, y);
     });

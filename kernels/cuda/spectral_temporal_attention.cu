@@ -1,11 +1,13 @@
 // Forward: a column pass reads X once, adds up the temporal logits in registers and leaves X in shared memory; a row
 // pass there gives the spectral logits; a warp takes each softmax; the last pass scales the slab on its way out. Where
 // a slab is too large for shared memory, the row pass and the last pass read it again, mostly from L2.
-// Floor on an H100: x (and the residual) read and out written at 3.35 TB/s, 0.24 ms for (512, 64, 96, 32); 6 operations
-// per element are far below it, and the 2 shared-memory accesses of the row pass are about a tenth of it. A slab of 64
-// x 96 fills a multiprocessor: its threads keep 24 KB of loads under way, and 18 are enough; but reading, softmax and
-// writing follow each other there, and only other multiprocessors fill the gaps. 70 to 80 % is to be expected, more for
-// smaller maps. A softmax reads its channel `width` apart, eight lanes to a bank: on the F + T values of a channel.
+// Floor on an H100: x (and the residual) read and out written at 3.35 TB/s, 0.24 ms for (512, 64, 96, 32), 0.12 in
+// bf16; 6 operations per element are far below it, and the 2 shared-memory accesses of the row pass are about a tenth
+// of it. A slab of 64 x 96 fills a multiprocessor: its threads keep 24 KB of loads under way, and 18 are enough; but
+// reading, softmax and writing follow each other there, and only other multiprocessors fill the gaps. 70 to 80 % is to
+// be expected, more for smaller maps. In bf16 the slab is float as well, so as many elements are under way, of half the
+// bytes: half of the floor at 64 x 96, more where several slabs share a multiprocessor. A softmax reads its channel
+// `width` apart, eight or sixteen lanes to a bank: on the F + T values of a channel.
 #include "kernels/cuda/attention_slab.cuh"
 
 namespace earmark::kernels::cuda {
@@ -34,26 +36,28 @@ __device__ void softmax_of_warp(T* logits, int count, int width, bool tanh_logit
   }
 }
 
-template <class T>
+template <class M>
 struct ForwardArguments {
-  SlabInput<T> input;
+  using T = Wide<M>;
+  SlabInput<M> input;
   const T* w_spectral;
   const T* w_temporal;
   bool tanh_logits;
   T scale;
-  T* out;
+  M* out;
   T* spectral;
   T* temporal;
 };
 
 /// Block: a slab. Thread: N channels of columns, then of rows, then of columns again.
-template <int N, class T, Prologue prologue>
+template <int N, class M, Prologue prologue>
 __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
-    forward_kernel(const SlabPlan p, const ForwardArguments<T> a) {
+    forward_kernel(const SlabPlan p, const ForwardArguments<M> a) {
+  using T = Wide<M>;
   constexpr int kAhead = 8;
   const SlabPlace<N> at(p);
   const SlabPlace<1> single(p);
-  const SlabReader<N, T, prologue> read(a.input, at);
+  const SlabReader<N, M, prologue> read(a.input, at);
   T* by_column = dynamic_shared<T>();                  // w_spectral (T, width)
   T* by_row = by_column + p.columns * p.width;         // w_temporal (F, width)
   T* spectral = by_row + p.rows * p.width;             // (F, width)
@@ -99,7 +103,7 @@ __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
   unstage(p, single, temporal, p.columns, a.temporal + at.sample * row);
   for (int t = at.line; at.active && t < p.columns; t += at.lines) {
     const Vector<T, N> gate = load_at<N>(temporal + t * p.width + at.lane);
-    T* out = a.out + at.first + t * p.channels;
+    M* out = a.out + at.first + t * p.channels;
     load_ahead<kAhead>(
         p.rows, [&](int f) { return value_at(f, t); },
         [&](int f, Vector<T, N> value) {
@@ -108,34 +112,34 @@ __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
           for (int k = 0; k < N; ++k) {
             value[k] *= other[k] * a.scale * gate[k];
           }
-          store_at<N>(out + f * row, value);
+          store_rounded<N>(out + f * row, value);
         });
   }
 }
 
-template <class T>
+template <class M>
 void forward_as(const AttentionForward& a) {
+  using T = Wide<M>;
   constexpr int kVectors = 2;
-  const SlabPlan plan = plan_slabs<T>(a.x, kVectors);
-  const ForwardArguments<T> arguments{.input = SlabInput<T>(a),
+  const SlabPlan plan = plan_slabs<M>(a.x, kVectors);
+  const ForwardArguments<M> arguments{.input = SlabInput<M>(a),
                                       .w_spectral = a.w_spectral.data<T>(),
                                       .w_temporal = a.w_temporal.data<T>(),
                                       .tanh_logits = a.tanh_logits,
                                       .scale = static_cast<T>(a.scale),
-                                      .out = a.out.mutable_data<T>(),
+                                      .out = mutable_map_data<M>(a.out),
                                       .spectral = a.spectral.mutable_data<T>(),
                                       .temporal = a.temporal.mutable_data<T>()};
   with_prologue<T>(a, plan, {a.out}, [&]<int N, Prologue prologue>() {
-    launch(forward_kernel<N, T, prologue>, grid_of<N, T>(plan, a.x.dim(0), kVectors), plan, arguments);
+    launch(forward_kernel<N, M, prologue>, grid_of<N, T>(plan, a.x.dim(0), kVectors), plan, arguments);
   });
 }
 
 }  // namespace
 
 void spectral_temporal_attention_forward(const AttentionForward& a) {
-  check(a.x.dtype() == DType::f32, "attention on a GPU: expected f32, got ", name_of(a.x.dtype()));
   if (a.x.numel() > 0) {
-    forward_as<float>(a);
+    dispatch_slab(a.x.dtype(), [&]<class M>() { forward_as<M>(a); });
   }
 }
 

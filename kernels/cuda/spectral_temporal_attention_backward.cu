@@ -4,7 +4,8 @@
 // share of the weight gradients. A second launch adds up the shares of all samples in a fixed order, in double. Floor
 // on an H100: x (and the residual) and dout read and dx written at 3.35 TB/s. The row pass and the second column pass
 // read dout again, and x where a prologue needs it: a wave's slabs are 26 MB of it, which L2 (50 MB) keeps. 0.36 ms for
-// (512, 64, 96, 32), of which 60 to 70 % is to be expected: L2 moves twice as much, in passes that do not overlap.
+// (512, 64, 96, 32), 0.18 in bf16, of which 60 to 70 % is to be expected: L2 moves twice as much, in passes that do not
+// overlap; in bf16 half the bytes are under way, and 40 % is.
 #include "kernels/cuda/attention_gradient.cuh"
 #include "kernels/cuda/attention_shares.cuh"
 #include "kernels/cuda/attention_slab.cuh"
@@ -12,9 +13,10 @@
 namespace earmark::kernels::cuda {
 namespace {
 
-template <class T>
+template <class M>
 struct BackwardArguments {
-  SlabInput<T> input;
+  using T = Wide<M>;
+  SlabInput<M> input;
   const T* w_spectral;
   const T* w_temporal;
   const T* spectral;
@@ -22,8 +24,8 @@ struct BackwardArguments {
   const T* centre;
   bool tanh_logits;
   T scale;
-  const T* dout;
-  T* dx;
+  const M* dout;
+  M* dx;
   T* shares;  // (N, T + F + 2, C): of dw_spectral, dw_temporal, the sum of dx and its product with x - centre
 };
 
@@ -110,20 +112,21 @@ __device__ void store_sums(const SlabPlan& p, const SlabPlace<1>& at, const Slab
 }
 
 /// Block: a slab. Thread: N channels of columns and rows in turn.
-template <int N, class T, Prologue prologue>
+template <int N, class M, Prologue prologue>
 __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
-    backward_kernel(const SlabPlan p, const BackwardArguments<T> a) {
+    backward_kernel(const SlabPlan p, const BackwardArguments<M> a) {
+  using T = Wide<M>;
   constexpr int kAhead = 4;
   const SlabPlace<N> at(p);
   const SlabPlace<1> single(p);
-  const SlabReader<N, T, prologue> read(a.input, at);
+  const SlabReader<N, M, prologue> read(a.input, at);
   const SlabVectors<T> v(p);
   const std::int64_t row = p.columns * p.channels;
   const auto index = [&](int f, int t) { return at.first + f * row + t * p.channels; };
   const auto slab_at = [&](int f, int t) { return v.slab + (f * p.pitch() + t) * p.width + at.lane; };
   const auto value_at = [&](int f, int t) { return p.on_chip ? load_at<N>(slab_at(f, t)) : read(index(f, t)); };
   const auto both_at = [&](int f, int t) {
-    return ValueAndGradient<N, T>{value_at(f, t), load_at<N>(a.dout + index(f, t))};
+    return ValueAndGradient<N, T>{value_at(f, t), load_wide<N>(a.dout + index(f, t))};
   };
   stage(p, single, a.w_spectral, p.columns, 1, p.columns, v.by_column);
   stage(p, single, a.w_temporal, p.rows, 1, p.rows, v.by_row);
@@ -135,7 +138,7 @@ __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
     load_ahead<kAhead>(
         p.rows,
         [&](int f) {
-          return ValueAndGradient<N, T>{read(index(f, t)), load_at<N>(a.dout + index(f, t))};
+          return ValueAndGradient<N, T>{read(index(f, t)), load_wide<N>(a.dout + index(f, t))};
         },
         [&](int f, const ValueAndGradient<N, T>& e) {
           sums.add(e, v.spectral + f * p.width + at.lane, v.by_row + f * p.width + at.lane);
@@ -170,7 +173,7 @@ __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
   }
   for (int t = at.line; at.active && t < p.columns; t += at.lines) {
     const int j = t * p.width + at.lane;
-    ColumnGradient<N, T, prologue> column{load_at<N>(v.temporal + j), load_at<N>(v.dtemporal + j),
+    ColumnGradient<N, M, prologue> column{load_at<N>(v.temporal + j), load_at<N>(v.dtemporal + j),
                                           load_at<N>(v.by_column + j)};
 #pragma unroll
     for (int k = 0; k < N; ++k) {
@@ -183,8 +186,8 @@ __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
         p.rows, [&](int f) { return both_at(f, t); },
         [&](int f, const ValueAndGradient<N, T>& e) {
           const int i = f * p.width + at.lane;
-          store_at<N>(a.dx + index(f, t),
-                      column.take(e, v.dspectral + i, v.spectral + i, v.by_row + i, a.input.x + index(f, t)));
+          store_rounded<N>(a.dx + index(f, t),
+                           column.take(e, v.dspectral + i, v.spectral + i, v.by_row + i, a.input.x + index(f, t)));
         });
     store_at<N>(shares + t * p.channels + at.channel, column.share);
     store_at<N>(v.temporal + j, column.sum);  // no other thread reads this column's gate or logit any more
@@ -196,13 +199,14 @@ __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
   }
 }
 
-template <class T>
+template <class M>
 void backward_as(const AttentionBackward& b) {
+  using T = Wide<M>;
   const AttentionForward& a = b.forward;
   const bool has_prologue = static_cast<bool>(a.prologue.slope);
-  const SlabPlan plan = plan_slabs<T>(a.x, SlabVectors<T>::kCount);
-  const Tensor shares({a.x.dim(0), a.x.dim(1) + a.x.dim(2) + 2, a.x.dim(3)}, a.x.dtype(), a.x.device());
-  const BackwardArguments<T> arguments{.input = SlabInput<T>(a),
+  const SlabPlan plan = plan_slabs<M>(a.x, SlabVectors<T>::kCount);
+  const Tensor shares({a.x.dim(0), a.x.dim(1) + a.x.dim(2) + 2, a.x.dim(3)}, dtype_of<T>, a.x.device());
+  const BackwardArguments<M> arguments{.input = SlabInput<M>(a),
                                        .w_spectral = a.w_spectral.data<T>(),
                                        .w_temporal = a.w_temporal.data<T>(),
                                        .spectral = a.spectral.data<T>(),
@@ -210,11 +214,11 @@ void backward_as(const AttentionBackward& b) {
                                        .centre = has_prologue ? b.centre.data<T>() : nullptr,
                                        .tanh_logits = a.tanh_logits,
                                        .scale = static_cast<T>(a.scale),
-                                       .dout = b.dout.data<T>(),
-                                       .dx = b.dx.mutable_data<T>(),
+                                       .dout = map_data<M>(b.dout),
+                                       .dx = mutable_map_data<M>(b.dx),
                                        .shares = shares.mutable_data<T>()};
   with_prologue<T>(a, plan, {b.dout, b.dx, b.centre, shares}, [&]<int N, Prologue prologue>() {
-    launch(backward_kernel<N, T, prologue>, grid_of<N, T>(plan, a.x.dim(0), SlabVectors<T>::kCount), plan, arguments);
+    launch(backward_kernel<N, M, prologue>, grid_of<N, T>(plan, a.x.dim(0), SlabVectors<T>::kCount), plan, arguments);
   });
   const ShareSums<T> gradients{.by_column = b.dw_spectral.mutable_data<T>(),
                                .by_row = b.dw_temporal.mutable_data<T>(),
@@ -226,9 +230,8 @@ void backward_as(const AttentionBackward& b) {
 }  // namespace
 
 void spectral_temporal_attention_backward(const AttentionBackward& b) {
-  check(b.dx.dtype() == DType::f32, "attention on a GPU: expected f32, got ", name_of(b.dx.dtype()));
   if (b.forward.x.numel() > 0) {
-    return backward_as<float>(b);
+    return dispatch_slab(b.dx.dtype(), [&]<class M>() { backward_as<M>(b); });
   }
   for (const Tensor& sum : {b.dw_spectral, b.dw_temporal, b.dx_sum, b.dx_product}) {
     if (sum) {

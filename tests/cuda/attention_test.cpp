@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/compute_type.h"
 #include "kernels/spectral_temporal_attention.h"
 #include "tests/cuda/gpu.h"
 #include "tests/op_cases.h"
@@ -18,35 +19,41 @@ struct Attended {
   Shape x;
   bool prologue = false;
   bool residual = false;
+  DType stored = DType::f32;  // of the maps
 };
 
 void PrintTo(const Attended& a, std::ostream* out) {
-  *out << a.x << (a.prologue ? ", prologue" : "") << (a.residual ? ", residual" : "");
+  *out << a.x << (a.prologue ? ", prologue" : "") << (a.residual ? ", residual" : "") << ", " << name_of(a.stored);
 }
 
-/// Everything that both passes write, brought to the CPU in double.
-std::vector<Tensor> results(const Attended& size, DType dtype, Device device) {
+/// Everything that both passes write, brought to the CPU in double. Computed as the case says, or in double on the same
+/// numbers.
+std::vector<Tensor> results(const Attended& size, bool exact, Device device) {
+  const DType map_type = exact ? DType::f64 : size.stored;
+  const DType dtype = compute_type(map_type);
   const std::int64_t channels = size.x[3];
   std::uint64_t stream = 0;
   const auto input = [&](const Shape& shape, Domain domain = Domain::normal) {
-    return draw(shape, domain, dtype, 21, stream++).to(device);
+    return draw(shape, domain, DType::f32, 21, stream++).to(dtype).to(device);
   };
+  const auto map = [&] { return draw(size.x, Domain::normal, size.stored, 21, stream++).to(map_type).to(device); };
   const auto written = [&](const Shape& shape) { return Tensor(shape, dtype, device); };
-  kernels::AttentionForward f{.x = input(size.x),
+  const auto written_map = [&] { return Tensor(size.x, map_type, device); };
+  kernels::AttentionForward f{.x = map(),
                               .w_spectral = input({channels, size.x[2]}),
                               .w_temporal = input({channels, size.x[1]}),
                               .scale = static_cast<double>(size.x[1] * size.x[2]),
-                              .out = written(size.x),
+                              .out = written_map(),
                               .spectral = written({size.x[0], size.x[1], channels}),
                               .temporal = written({size.x[0], size.x[2], channels})};
-  const Tensor dout = input(size.x);
+  const Tensor dout = map();
   if (size.prologue) {
-    f.prologue = {input({channels}, Domain::positive), input({channels}), size.residual ? input(size.x) : Tensor()};
+    f.prologue = {input({channels}, Domain::positive), input({channels}), size.residual ? map() : Tensor()};
   }
   kernels::spectral_temporal_attention_forward(f);
   kernels::AttentionBackward b{.forward = f,
                                .dout = dout,
-                               .dx = written(size.x),
+                               .dx = written_map(),
                                .dw_spectral = written({channels, size.x[2]}),
                                .dw_temporal = written({channels, size.x[1]})};
   std::vector<Tensor> all{f.out, f.spectral, f.temporal, b.dx, b.dw_spectral, b.dw_temporal};
@@ -75,9 +82,9 @@ std::pair<double, double> error_of(const Tensor& got, const Tensor& want) {
 class GpuAttention : public GpuTestWithParam<Attended> {};
 
 TEST_P(GpuAttention, ErrsAtMostTwiceAsMuchAsTheCpu) {
-  const std::vector<Tensor> right = results(GetParam(), DType::f64, Device{});
-  const std::vector<Tensor> cpu = results(GetParam(), DType::f32, Device{});
-  const std::vector<Tensor> gpu = results(GetParam(), DType::f32, kGpu);
+  const std::vector<Tensor> right = results(GetParam(), true, Device{});
+  const std::vector<Tensor> cpu = results(GetParam(), false, Device{});
+  const std::vector<Tensor> gpu = results(GetParam(), false, kGpu);
   constexpr double kRounding = 4e-7;  // of the largest value: what float cannot tell
   ASSERT_EQ(gpu.size(), right.size());
   for (std::size_t i = 0; i < right.size(); ++i) {
@@ -90,7 +97,12 @@ TEST_P(GpuAttention, ErrsAtMostTwiceAsMuchAsTheCpu) {
 INSTANTIATE_TEST_SUITE_P(Sizes, GpuAttention,
                          ::testing::Values(Attended{{2, 64, 96, 8}}, Attended{{1, 64, 96, 12}, true},
                                            Attended{{2, 32, 48, 9}, true, true}, Attended{{3, 2, 3, 70}, true, true},
-                                           Attended{{1, 200, 300, 3}, true, true}, Attended{{1, 250, 240, 2}}));
+                                           Attended{{1, 200, 300, 3}, true, true}, Attended{{1, 250, 240, 2}},
+                                           Attended{{1, 64, 96, 16}, true, true, DType::bf16},
+                                           Attended{{2, 32, 48, 24}, false, false, DType::bf16},
+                                           Attended{{1, 16, 24, 9}, true, false, DType::bf16},
+                                           Attended{{3, 2, 3, 72}, true, true, DType::bf16},
+                                           Attended{{1, 200, 300, 4}, true, true, DType::bf16}));
 
 TEST_F(GpuTest, AttentionInDoubleIsRefused) {
   const Tensor x({1, 2, 2, 1}, DType::f64, kGpu);

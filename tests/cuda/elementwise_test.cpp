@@ -50,6 +50,22 @@ TEST_F(GpuElementwise, KeepsNaNAndInfinityLikeTheCpu) {
   expect_same_everywhere([](const Tensor& x, const Tensor& out) { kernels::mul(x, x, out); });
 }
 
+TEST_F(GpuElementwise, KeepsNaNAndInfinityInBf16LikeTheCpu) {
+  const Tensor x = Tensor::from<float>({7}, kSpecial).to(DType::bf16);
+  const Tensor here({7}, DType::bf16);
+  const Tensor there({7}, DType::bf16, kGpu);
+  const auto expect_the_same = [&] { expect_same(there.to(DType::f32), here.to(DType::f32)); };
+  kernels::add(x, x, here);
+  kernels::add(x.to(kGpu), x.to(kGpu), there);
+  expect_the_same();
+  kernels::residual_relu_forward({x, x, here});
+  kernels::residual_relu_forward({x.to(kGpu), x.to(kGpu), there});
+  expect_the_same();
+  kernels::residual_relu_backward({x, x, here});
+  kernels::residual_relu_backward({x.to(kGpu), x.to(kGpu), there});
+  expect_the_same();
+}
+
 TEST_F(GpuElementwise, CastsLikeTheCpu) {
   const Tensor x = Tensor::from<float>({7}, kSpecial);
   for (const DType dtype : {DType::f64, DType::bf16}) {

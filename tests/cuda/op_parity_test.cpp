@@ -1,5 +1,5 @@
-// Every operation case on the GPU, in float: against the CPU in double, with at most twice the error of the CPU in
-// float.
+// Every operation case on the GPU, in float and, where it may be, in bf16: against the CPU in double, with at most
+// twice the error of the CPU in the same type.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -49,6 +49,25 @@ TEST_P(OnTheGpu, ErrsAtMostTwiceAsMuchAsTheCpu) {
         << (i == 0 ? "value" : "gradient of input ") << i;
   }
 }
+
+/// With maps stored in bf16: against the same numbers in double.
+class InBf16OnTheGpu : public GpuTestWithParam<OpCase> {};
+
+TEST_P(InBf16OnTheGpu, ErrsAtMostTwiceAsMuchAsTheCpu) {
+  constexpr double kFloor = 1e-6;  // of the result's length; what is not stored in bf16 is as good as in float
+  const OpCase& c = GetParam();
+  const std::vector<Tensor> exact = bf16_results(c, true);
+  const std::vector<Tensor> cpu = bf16_results(c, false);
+  const std::vector<Tensor> gpu = bf16_results(c, false, kGpu);
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    ASSERT_EQ(gpu[i].shape(), exact[i].shape());
+    EXPECT_LE(distance(gpu[i], exact[i]), 2 * distance(cpu[i], exact[i]) + kFloor * (1 + length(exact[i])))
+        << (i == 0 ? "value" : "gradient of input ") << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, InBf16OnTheGpu, ::testing::ValuesIn(bf16_op_cases()),
+                         [](const auto& param) { return test_name(param.param); });
 
 INSTANTIATE_TEST_SUITE_P(Ops, OnTheGpu, ::testing::ValuesIn(op_cases()),
                          [](const auto& param) { return test_name(param.param); });

@@ -155,7 +155,7 @@ TEST(ConvPlansOfOddShapes, HaveEngines) {
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const char* card : {"h100", "a100"}) {
-    for (const std::int64_t width : {16, 32}) {
+    for (const std::int64_t width : {8, 16, 32}) {
       for (const Precision precision : {Precision::f32, Precision::tf32, Precision::bf16}) {
         all.push_back({card, width, precision});
       }

@@ -39,6 +39,7 @@ class GpuRecordedStep : public earmark::testing::GpuTest {
   Outcome train(bool cuda_graph, const std::vector<double>& rates) {
     nn::Model model = nn::make_model(options_.features, options_.encoder, 1);
     model.encoder->to(kGpu);
+    model.encoder->set_activation_type(activations_);
     Outcome outcome;
     {
       Trainer trainer(model, options_.optimizer, 0.1, cuda_graph);
@@ -65,12 +66,22 @@ class GpuRecordedStep : public earmark::testing::GpuTest {
   }
 
   TrainOptions options_ = tiny_options();
+  DType activations_ = DType::f32;
   std::vector<data::Batch> batches_;
 };
 
 TEST_F(GpuRecordedStep, LossesAndWeightsAreTheSameBits) {
   const std::vector<double> rates{1e-2, 3e-2, 5e-3, 2e-2, 1e-2};  // another one for each launch
   expect_same_bits(train(true, rates), train(false, rates));
+}
+
+TEST_F(GpuRecordedStep, SoTheyAreInBf16) {
+  const std::vector<double> rates{1e-2, 3e-2, 5e-3, 2e-2};
+  const Outcome single = train(true, rates);
+  activations_ = DType::bf16;
+  const Outcome rounded = train(true, rates);
+  expect_same_bits(rounded, train(false, rates));
+  EXPECT_NE(rounded.reports[0].loss, single.reports[0].loss) << "nothing was rounded";
 }
 
 TEST_F(GpuRecordedStep, ALaunchTakesTheLearningRateOfItsStep) {

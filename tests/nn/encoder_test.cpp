@@ -257,5 +257,37 @@ TEST(Encoder, EmbedsNothingToNothing) {
   EXPECT_EQ(make_encoder(tiny())->embed(Tensor({0, 17, 20, 1})).shape(), (Shape{0, 8}));
 }
 
+TEST(Encoder, InBf16GivesNearlyTheSameFingerprintsAndFp32Gradients) {
+  const auto encoder = make_encoder(tiny());
+  const Tensor x = random_segments(6, tiny());
+  const Tensor want = encoder->forward(Variable(x)).value();
+  encoder->set_activation_type(DType::bf16);
+  EXPECT_EQ(encoder->activation_type(), DType::bf16);
+  const Variable y = encoder->forward(Variable(x));
+  ASSERT_EQ(y.value().dtype(), DType::f32);
+  double error = 0;
+  double square = 0;
+  for (std::size_t i = 0; i < want.values<float>().size(); ++i) {
+    error += std::pow(y.value().values<float>()[i] - want.values<float>()[i], 2);
+    square += std::pow(want.values<float>()[i], 2);
+  }
+  EXPECT_GT(error, 0);
+  EXPECT_LT(std::sqrt(error / square), 0.1);
+  nt_xent(y, 0.1).loss.backward();
+  for (const NamedParameter& parameter : encoder->parameters()) {
+    if (parameter.variable.grad()) {
+      EXPECT_EQ(parameter.variable.grad().dtype(), DType::f32) << parameter.name;
+    }
+  }
+}
+
+TEST(Encoder, OtherActivationTypesAreRefused) {
+  EXPECT_THROW(make_encoder(tiny())->set_activation_type(DType::f16), Error);
+  EXPECT_THROW(make_encoder(tiny(), 1, DType::f64)->set_activation_type(DType::bf16), Error);
+  const auto encoder = make_encoder(tiny(), 1, DType::f64);
+  encoder->set_activation_type(DType::f64);
+  EXPECT_EQ(encoder->activation_type(), DType::f64);
+}
+
 }  // namespace
 }  // namespace earmark::nn

@@ -19,12 +19,8 @@
 namespace earmark::search {
 
 /// An untrained encoder whose batch normalisation has seen some music: without, everything would sound alike to it.
-inline nn::Model tiny_model(std::uint64_t seed = 1) {
-  FeatureOptions features;
-  features.normalization = FeatureOptions::Normalization::max_relative;
-  nn::EncoderOptions options;
-  options.width = 4;
-  options.attention = nn::Attention::none;
+inline nn::Model listening_model(const FeatureOptions& features, const nn::EncoderOptions& options,
+                                 std::uint64_t seed) {
   nn::Model model = nn::make_model(features, options, seed);
   for (const nn::NamedParameter& parameter : model.encoder->parameters()) {
     if (parameter.name.starts_with("head") && parameter.name.ends_with("bias")) {
@@ -41,6 +37,15 @@ inline nn::Model tiny_model(std::uint64_t seed = 1) {
   model.encoder->set_training(false);
   model.encoder->weights_changed();
   return model;
+}
+
+inline nn::Model tiny_model(std::uint64_t seed = 1) {
+  FeatureOptions features;
+  features.normalization = FeatureOptions::Normalization::max_relative;
+  nn::EncoderOptions options;
+  options.width = 4;
+  options.attention = nn::Attention::none;
+  return listening_model(features, options, seed);
 }
 
 class Composed {

@@ -8,6 +8,7 @@
 #include <span>
 #include <sstream>
 
+#include "kernels/dispatch.h"
 #include "kernels/random.h"
 #include "tests/program.h"
 #include "tests/search/composed.h"
@@ -19,6 +20,7 @@ namespace fs = std::filesystem;
 using earmark::testing::Ended;
 using earmark::testing::Surroundings;
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -467,6 +469,22 @@ TEST_F(SearchProgramWhole, WhatCannotBeDoneIsExitCodeOneAndASentence) {
   const Ended full = search({good}, "0.2", {.output = "/dev/full"});
   EXPECT_EQ(full.code, 1);
   EXPECT_THAT(full.err, HasSubstr("standard output cannot be written"));
+}
+
+TEST_F(SearchProgramWhole, GpusOfABuildWithoutCudaAreRefused) {
+  if constexpr (kBuiltWithCuda) {
+    GTEST_SKIP() << "this build has CUDA";
+  }
+  const std::string why = ": device 'cuda': this build has no CUDA backend; use --device cpu\n";
+  const std::string index = (composed_->folder / "index-of-a-gpu").string();
+  for (const Ended& refused : {search({query("gpu.wav", 0, 1).string(), "--device", "cuda"}),
+                               earmark::testing::run("index", {"build", index, "--model", composed_->model().string(),
+                                                               composed_->music().string(), "--device", "cuda"})}) {
+    EXPECT_EQ(refused.code, 1);
+    EXPECT_EQ(refused.out, "");
+    EXPECT_THAT(refused.err, AnyOf("search" + why, "index" + why));
+  }
+  EXPECT_FALSE(fs::exists(index)) << "nothing is left of what was not done";
 }
 
 }  // namespace

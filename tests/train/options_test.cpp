@@ -70,6 +70,16 @@ TEST(TrainOptions, StepsAreRecordedOnlyWhereThatIsAskedFor) {
   EXPECT_THAT(error_of({kMusic, "train.cuda_graph=2"}), HasSubstr("cuda_graph"));
 }
 
+TEST(TrainOptions, PrecisionIsOneOfThree) {
+  EXPECT_EQ(read("demo.yaml", {kMusic}).precision, Precision::fp32);
+  EXPECT_EQ(read("demo.yaml", {kMusic, "train.precision=tf32"}).precision, Precision::tf32);
+  EXPECT_EQ(read("demo.yaml", {kMusic, "train.precision=bf16"}).precision, Precision::bf16);
+  const std::string error = error_of({kMusic, "train.precision=fp16"});
+  for (const char* part : {"train.precision", "fp16", "fp32", "tf32", "bf16"}) {
+    EXPECT_THAT(error, HasSubstr(part));
+  }
+}
+
 TEST(TrainOptions, WhatDoesNotFitTogetherIsRefused) {
   EXPECT_THAT(error_of({}), HasSubstr("no music"));
   EXPECT_THAT(error_of({kMusic, "data.colored_noise=[]"}), HasSubstr("noise is asked for"));

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "data/composer.h"
+#include "kernels/dispatch.h"
 #include "tests/program.h"
 
 namespace earmark::train {
@@ -223,6 +224,17 @@ TEST_F(TrainProgramWhole, ReadOnlyFoldersAreRefusedBeforeTheWork) {
   EXPECT_EQ(run({"--resume", (folder_ / "run").string(), "--set", "train.steps=40"}, nobody), 1);
   EXPECT_THAT(output_, HasSubstr("run/lock: Permission denied"));
   EXPECT_EQ(bytes_of(folder_ / "run" / "config.yaml"), before);
+}
+
+TEST_F(TrainProgramWhole, GpusOfABuildWithoutCudaAreRefused) {
+  if constexpr (kBuiltWithCuda) {
+    GTEST_SKIP() << "this build has CUDA";
+  }
+  std::vector<std::string> all = arguments("run");
+  all.insert(all.end(), {"--device", "cuda"});
+  EXPECT_EQ(run(all), 1);
+  EXPECT_EQ(output_, "train: device 'cuda': this build has no CUDA backend; use --device cpu\n");
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
 
 }  // namespace

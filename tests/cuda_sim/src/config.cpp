@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -87,6 +88,14 @@ FailingAllocations& failing_allocations() {
   return instance;
 }
 
+struct FailingLaunch {
+  std::uint64_t before = 0;  // launches that still succeed
+  std::optional<LaunchFailure> how;
+};
+
+FailingLaunch failing_launch;
+Calls made;
+
 }  // namespace
 
 Config& config() {
@@ -100,6 +109,7 @@ void fail_allocations(std::uint64_t from, std::uint64_t count) {
 }
 
 bool next_allocation_fails() {
+  ++made.allocations;
   FailingAllocations& failing = failing_allocations();
   if (failing.before > 0) {
     --failing.before;
@@ -110,6 +120,25 @@ bool next_allocation_fails() {
     return true;
   }
   return false;
+}
+
+void fail_launch(std::uint64_t number, LaunchFailure how) {
+  const std::scoped_lock lock(runtime_mutex());
+  failing_launch = number == 0 ? FailingLaunch{} : FailingLaunch{number - 1, how};
+}
+
+std::optional<LaunchFailure> next_launch_failure() {
+  ++made.launches;
+  if (failing_launch.before > 0) {
+    --failing_launch.before;
+    return std::nullopt;
+  }
+  return std::exchange(failing_launch.how, std::nullopt);
+}
+
+Calls calls() {
+  const std::scoped_lock lock(runtime_mutex());
+  return made;
 }
 
 }  // namespace cudasim

@@ -33,7 +33,9 @@ using detail::numbers;
 constexpr std::size_t kHugePage = std::size_t{2} << 20U;
 constexpr int kFreshByte = 0xff;
 constexpr unsigned char kRedZoneByte = 0xfc;
-constexpr std::size_t kQuarantine = 64;  // freed blocks that are not used again, so that late accesses are seen
+// Freed blocks that are not used again, so that late accesses are seen: the last ones, up to this number and size.
+constexpr std::size_t kQuarantine = 64;
+constexpr std::size_t kQuarantineBytes = std::size_t{64} << 20U;
 
 std::uintptr_t top = 0;  // all below was allocated at some time
 std::size_t in_use = 0;
@@ -57,12 +59,24 @@ std::size_t span_of(std::size_t bytes) { return round_up(bytes, kGranule) + kGra
 /// Whole huge pages: protecting small ones would break them up, and cost 6 ms a launch instead of 30 us.
 void protect(int protection) { mprotect(reinterpret_cast<void*>(arena), round_up(top - arena, kHugePage), protection); }
 
-/// The number of a freed block that can be had again: of that span and rested long enough, or any that is large enough
-/// when the arena has no room for a new one. 0: none.
+/// How many of the freed blocks are in quarantine.
+std::size_t resting() {
+  std::size_t count = 0;
+  std::size_t bytes = 0;
+  for (auto number = freed.rbegin(); number != freed.rend() && count < kQuarantine; ++number, ++count) {
+    bytes += allocations[*number].span;
+    if (bytes > kQuarantineBytes) {
+      break;
+    }
+  }
+  return count;
+}
+
+/// The number of a freed block that can be had again: of that span and rested, or any that is large enough when the
+/// arena has no room for a new one. 0: none.
 std::uint32_t reusable(std::size_t span) {
   const bool full = top + span > arena + kArenaBytes;
-  const auto rested =
-      full ? freed.end() : freed.end() - static_cast<std::ptrdiff_t>(std::min(kQuarantine, freed.size()));
+  const auto rested = freed.end() - static_cast<std::ptrdiff_t>(full ? 0 : resting());
   const auto at = std::find_if(freed.begin(), rested, [&](std::uint32_t number) {
     return full ? allocations[number].span >= span : allocations[number].span == span;
   });

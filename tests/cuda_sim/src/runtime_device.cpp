@@ -3,8 +3,10 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "block.h"
+#include "config.h"
 #include "cudasim/control.h"
 #include "shared_memory.h"
 #include "status.h"
@@ -37,6 +39,13 @@ cudaError_t enqueue_kernel(const cudaLaunchConfig_t& config, KernelCall call) {
   const std::scoped_lock lock(runtime_mutex());
   if (config.dynamicSmemBytes > allowed_shared_memory(call.kernel)) {
     return noted(cudaErrorInvalidValue);
+  }
+  const std::optional<LaunchFailure> failure = next_launch_failure();
+  if (failure == LaunchFailure::refused) {
+    return noted(cudaErrorLaunchOutOfResources);
+  }
+  if (failure == LaunchFailure::faulting) {
+    return enqueue(config.stream, kernel_name(call.kernel).text, [] { fail_device(cudaErrorIllegalAddress); });
   }
   return enqueue(
       config.stream, kernel_name(call.kernel).text,

@@ -39,6 +39,8 @@ constexpr std::array kTexts{
               "operation would make the legacy stream depend on a capturing blocking stream"},
     ErrorText{cudaErrorStreamCaptureWrongThread, "cudaErrorStreamCaptureWrongThread",
               "attempt to terminate a thread-local capture sequence from another thread"},
+    ErrorText{cudaErrorLaunchOutOfResources, "cudaErrorLaunchOutOfResources",
+              "too many resources requested for launch"},
     ErrorText{cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
 };
 

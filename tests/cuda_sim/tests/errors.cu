@@ -137,6 +137,39 @@ TEST(Memory, OfShortLivesIsUsedAgain) {
   EXPECT_LT(std::set<void*>(seen.begin(), seen.end()).size(), 100);
 }
 
+/// Large ones would take the machine's memory with them: they are used again at once, small ones beside them are not.
+TEST(Memory, OfLargeBlocksIsUsedAgainAtOnce) {
+  constexpr std::size_t kLarge = std::size_t{65} << 20U;
+  constexpr std::size_t kSmall = 54321;
+  const auto place_of = [](std::size_t bytes) {
+    void* memory = nullptr;
+    EXPECT_EQ(cudaMalloc(&memory, bytes), cudaSuccess);
+    cudaFree(memory);
+    return memory;
+  };
+  void* const large = place_of(kLarge);
+  EXPECT_EQ(place_of(kLarge), large);
+  EXPECT_NE(place_of(kSmall), place_of(kSmall));
+}
+
+TEST(Kernel, FailsAtTheLaunchThatATestChooses) {
+  const DeviceArray<float> y(std::vector<float>(64, 1));
+  const std::uint64_t before = calls().launches;
+  fail_launch(2, LaunchFailure::refused);
+  EXPECT_EQ(launch(set_to, {}, y.data(), 2.0F), cudaSuccess);
+  EXPECT_EQ(launch(set_to, {}, y.data(), 3.0F), cudaErrorLaunchOutOfResources);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorLaunchOutOfResources);
+  EXPECT_EQ(y.values()[0], 2.0F) << "what was refused did not run, and did no harm";
+  EXPECT_EQ(calls().launches, before + 2);
+  fail_launch(1, LaunchFailure::faulting);
+  EXPECT_EQ(launch(set_to, {}, y.data(), 4.0F), cudaSuccess) << "that it fails is seen when it runs";
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorIllegalAddress);
+  EXPECT_EQ(launch(set_to, {}, y.data(), 5.0F), cudaErrorIllegalAddress);
+  reset_device();
+  static_cast<void>(cudaGetLastError());
+  EXPECT_EQ(y.values()[0], 2.0F);
+}
+
 /// As on a GPU, nothing works after a kernel failed, until the process (here: reset_device) starts anew.
 TEST(Kernel, ThatFailsLeavesAnErrorForGood) {
   Config quiet = config();

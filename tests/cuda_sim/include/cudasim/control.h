@@ -40,6 +40,20 @@ Config& config();
 /// it, `count` in all. CUDASIM_FAILING_ALLOCATION=FROM or FROM,COUNT does so from the program's start.
 void fail_allocations(std::uint64_t from, std::uint64_t count = 1);
 
+/// How a launch fails: refused by the call itself, which leaves the GPU as it was; or begun, with a kernel that faults
+/// when its turn comes, after which the device refuses everything.
+enum class LaunchFailure { refused, faulting };
+
+/// Lets the `number`-th launch of a kernel from now on (1: the next) fail; 0: none.
+void fail_launch(std::uint64_t number, LaunchFailure how);
+
+/// What was asked for since the program began: a test that lets each of them fail knows how many there are.
+struct Calls {
+  std::uint64_t allocations = 0;  ///< Of device memory, those that failed as well.
+  std::uint64_t launches = 0;     ///< Of kernels.
+};
+Calls calls();
+
 /// What was allocated and not yet freed, once the queued work is done.
 struct LiveMemory {
   std::size_t allocations = 0;
