@@ -186,7 +186,7 @@ LshIndex::Candidates LshIndex::candidates(const Tensor& queries) const {
                                        sequence.buckets,
                                        max_entries,
                                        max_candidates,
-                                       Tensor({m, capacity}, DType::i64, device),
+                                       Tensor::full({m, capacity}, -1, DType::i64, device),  // copied whole to the host
                                        Tensor({m, 2}, DType::i64, device)};
   kernels::gather_candidates(args);
   return {args.candidates, args.ranges};
