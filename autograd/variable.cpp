@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "autograd/layer_range.h"
 #include "kernels/elementwise.h"
 
 namespace earmark {
@@ -16,6 +17,7 @@ struct Node {
   bool requires_grad = false;
   bool is_leaf = true;
   std::string_view name = "leaf";
+  const char* layer = nullptr;  // for profilers: the LayerRange in which it was recorded
   std::vector<Variable> inputs;
   Backward backward;
   LeafHook hook;
@@ -157,6 +159,7 @@ Variable record(std::string_view name, Tensor value, std::vector<Variable> input
   if (needed) {
     out.node_->inputs = std::move(inputs);
     out.node_->backward = std::move(backward);
+    out.node_->layer = LayerRange::current();
   }
   return out;
 }
@@ -179,12 +182,14 @@ void Variable::backward(Tensor seed) const {
   }
   accumulate(node_->grad, seed);
   seed = {};
+  BackwardRanges ranges;
   for (Variable& variable : order) {
     const Variable current = std::exchange(variable, {});
     Node& node = *current.node_;
     if (node.is_leaf) {
       continue;
     }
+    ranges.enter(node.layer);
     std::vector<Tensor> grads = input_gradients(node);
     for (std::size_t i = 0; i < grads.size(); ++i) {
       deliver(node.inputs[i], std::exchange(grads[i], {}), pending);

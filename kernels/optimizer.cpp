@@ -24,7 +24,22 @@ void check_options(const AdamOptions& o) {
   check(o.epsilon > 0, "adam: epsilon must be positive, got ", o.epsilon);
 }
 
+bool is_schedule(const Tensor& t) { return t && t.dtype() == DType::f64 && t.numel() == 3; }
+
 }  // namespace
+
+AdamSchedule schedule_of(const AdamOptions& o) {
+  const auto step = static_cast<double>(o.step);
+  return {.keep = 1 - o.learning_rate * o.weight_decay,
+          .step_size = o.learning_rate / (1 - std::pow(o.beta1, step)),
+          .root_correction = 1 / std::sqrt(1 - std::pow(o.beta2, step))};
+}
+
+void set_schedule(const AdamOptions& options, const Tensor& schedule) {
+  check_options(options);
+  check(is_schedule(schedule), "adam: expected a schedule (3) f64, got ", schedule.shape());
+  run_on<cpu::set_schedule, cuda::set_schedule>(schedule.device(), schedule_of(options), schedule);
+}
 
 void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options) {
   check_options(options);
@@ -37,6 +52,8 @@ void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& opt
   }
   check(!options.gate || (options.gate.dtype() == DType::f64 && options.gate.numel() == 2), "adam: gate of shape ",
         options.gate.shape());
+  check(!options.schedule || is_schedule(options.schedule), "adam: expected a schedule (3) f64, got ",
+        options.schedule.shape());
   if (!parameters.empty()) {
     run_on<cpu::adam_step, cuda::adam_step>(parameters.front().value.device(), parameters, options);
   }

@@ -2,7 +2,6 @@
 // one pass, and clipping by the global norm. Bit-identical for any thread count. f32 and f64.
 #pragma once
 
-#include <cmath>
 #include <span>
 
 #include "kernels/tensor.h"
@@ -25,25 +24,38 @@ struct AdamOptions {
   double epsilon = 1e-8;
   double weight_decay = 0;    ///< value -= learning_rate * weight_decay * value, beside the gradient's step.
   double gradient_scale = 1;  ///< Every gradient is read times this: clip_factor() goes here.
+  Tensor schedule{};          ///< Where given, what set_schedule() wrote says what depends on step and learning rate.
   Tensor gate{};              ///< Where given, this says it instead, on the parameters' device (update_gate).
 };
+
+/// What changes from step to step, as numbers that the inner loop multiplies with.
+struct AdamSchedule {
+  double keep = 1;
+  double step_size = 0;
+  double root_correction = 1;
+};
+AdamSchedule schedule_of(const AdamOptions& options);
 
 /// The options as the inner loop uses them.
 template <class T>
 struct AdamCoefficients {
   T beta1, one_minus_beta1, beta2, one_minus_beta2, keep, step_size, root_correction, epsilon, gradient_scale;
 
-  explicit AdamCoefficients(const AdamOptions& o)
+  AdamCoefficients(const AdamOptions& o, const AdamSchedule& s)
       : beta1(static_cast<T>(o.beta1)),
         one_minus_beta1(static_cast<T>(1 - o.beta1)),
         beta2(static_cast<T>(o.beta2)),
         one_minus_beta2(static_cast<T>(1 - o.beta2)),
-        keep(static_cast<T>(1 - o.learning_rate * o.weight_decay)),
-        step_size(static_cast<T>(o.learning_rate / (1 - std::pow(o.beta1, static_cast<double>(o.step))))),
-        root_correction(static_cast<T>(1 / std::sqrt(1 - std::pow(o.beta2, static_cast<double>(o.step))))),
+        keep(static_cast<T>(s.keep)),
+        step_size(static_cast<T>(s.step_size)),
+        root_correction(static_cast<T>(s.root_correction)),
         epsilon(static_cast<T>(o.epsilon)),
         gradient_scale(static_cast<T>(o.gradient_scale)) {}
 };
+
+/// Writes AdamSchedule's numbers for these options to `schedule` (3) f64, by queued work: a step that is recorded in a
+/// CUDA graph reads them from there, as what it was called with is fixed.
+void set_schedule(const AdamOptions& options, const Tensor& schedule);
 
 /// value -= learning_rate * m^ / (sqrt(v^) + epsilon), as torch.optim.Adam / AdamW do.
 void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options);
@@ -72,11 +84,13 @@ Tensor open_gate(Device device);
 double clip_grad_norm(std::span<const Tensor> gradients, double maximum);
 
 namespace cpu {
+void set_schedule(const AdamSchedule& values, const Tensor& schedule);
 void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options);
 double grad_square_sum(std::span<const Tensor> gradients);
 void update_gate(const UpdateGate& args);
 }  // namespace cpu
 namespace cuda {
+void set_schedule(const AdamSchedule& values, const Tensor& schedule);
 void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options);
 double grad_square_sum(std::span<const Tensor> gradients);
 void update_gate(const UpdateGate& args);

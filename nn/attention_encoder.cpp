@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "autograd/functions.h"
+#include "autograd/layer_range.h"
 #include "autograd/normalized_attention.h"
 #include "autograd/residual.h"
-#include "kernels/trace.h"
 #include "nn/initialise.h"
 
 namespace earmark::nn {
@@ -192,12 +192,15 @@ Variable AttentionEncoder::forward(const Variable& x) {
   if (training()) {
     weights_changed();  // The running statistics move.
   }
-  Variable y = stage(front_, stored(x), {}, {});
+  Variable y = [&] {
+    const LayerRange range("front");
+    return stage(front_, stored(x), {}, {});
+  }();
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    const TraceRange range(block_name(i));
+    const LayerRange range(block_name(i));
     y = block(blocks_.at(i), y);
   }
-  const TraceRange range("head");
+  const LayerRange range("head");
   return head(cast(y, weight_type()));
 }
 

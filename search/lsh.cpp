@@ -1,15 +1,15 @@
 #include "search/lsh.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstring>
 #include <limits>
 #include <utility>
 
 #include "kernels/error.h"
+#include "kernels/gather.h"
+#include "kernels/gathered_topk.h"
 #include "kernels/parallel.h"
 #include "kernels/probe.h"
+#include "kernels/row_counts.h"
 #include "kernels/trace.h"
 #include "search/lsh_tables.h"
 
@@ -76,134 +76,32 @@ TableMemory compact(const std::vector<std::int32_t>& buckets, int bits) {
   return table;
 }
 
-/// The rows in the probed buckets of one query, each once, ascending. Counts in how many buckets a row was found: near
-/// rows are found again and again, so that where there are too many, the count chooses well.
-class Candidates {
- public:
-  explicit Candidates(std::int64_t rows) : counts_(static_cast<std::size_t>(rows), 0) {}
+/// Queries, what they are to be compared with and what was found so far, all on one device.
+struct Comparison {
+  Tensor queries;     // (m, d) f32
+  Tensor candidates;  // of all queries, as kernels::GatheredTopK takes them
+  Tensor ranges;      // (m, 2) i64
+  Neighbours best;    // (m, k)
 
-  void add(std::span<const std::uint32_t> bucket) {
-    entries_ += bucket.size();
-    std::size_t end = found_.size();
-    found_.resize(end + bucket.size());
-    for (const std::uint32_t row : bucket) {  // without branches: new rows come in no order
-      std::uint8_t& count = counts_[row];
-      found_[end] = row;
-      end += static_cast<std::size_t>(count == 0);
-      count = static_cast<std::uint8_t>(count + static_cast<int>(count < 255));
-    }
-    found_.resize(end);
+  Comparison to(Device device) const {
+    return {queries.to(device),
+            candidates.to(device),
+            ranges.to(device),
+            {best.indices.to(device), best.scores.to(device)}};
   }
-  /// Bucket entries looked at since the last call of take().
-  std::size_t entries() const { return entries_; }
-  /// At most `limit` (0: all) of the rows added since the last call; of the last count that fits, the lower rows.
-  const std::vector<std::int64_t>& take(std::size_t limit) {
-    std::array<std::size_t, 256> rows_with{};
-    for (const std::uint32_t row : found_) {
-      ++rows_with[counts_[row]];
-    }
-    std::size_t least = 1;
-    std::size_t room = found_.size();  // for rows with the least count
-    if (limit > 0 && found_.size() > limit) {
-      std::size_t above = 0;
-      least = 255;
-      for (; above + rows_with[least] < limit; --least) {
-        above += rows_with[least];
-      }
-      room = limit - above;
-    }
-    rows_.clear();
-    for_each_found([&](std::uint32_t row, std::size_t count) {
-      if (count > least || (count == least && room > 0)) {
-        room -= count == least ? 1 : 0;
-        rows_.push_back(row);
-      }
-    });
-    found_.clear();
-    entries_ = 0;
-    return rows_;
-  }
-
- private:
-  /// Calls f(row, count) in ascending order and forgets the counts. Many rows are found faster by looking at all.
-  template <class F>
-  void for_each_found(F&& f) {
-    constexpr std::size_t kDense = 64;
-    if (found_.size() * kDense < counts_.size()) {
-      std::sort(found_.begin(), found_.end());
-      for (const std::uint32_t row : found_) {
-        f(row, std::exchange(counts_[row], 0));
-      }
-      return;
-    }
-    for (std::size_t begin = 0; begin < counts_.size(); begin += 8) {
-      const std::size_t end = std::min(counts_.size(), begin + 8);
-      std::uint64_t eight = 0;
-      std::memcpy(&eight, counts_.data() + begin, end - begin);
-      for (std::size_t row = begin; eight != 0 && row < end; ++row) {
-        if (counts_[row] != 0) {
-          f(static_cast<std::uint32_t>(row), std::exchange(counts_[row], 0));
-        }
-      }
-    }
-  }
-
-  std::vector<std::uint8_t> counts_;
-  std::vector<std::uint32_t> found_;
-  std::vector<std::int64_t> rows_;
-  std::size_t entries_ = 0;
 };
 
-/// Keeps the k best of one query; rows arrive in ascending order, so that ties go to the lower one.
-void insert(float score, std::int64_t row, int k, float* scores, std::int64_t* indices) {
-  if (!(score > scores[k - 1])) {
-    return;
-  }
-  int at = k - 1;
-  for (; at > 0 && scores[at - 1] < score; --at) {
-    scores[at] = scores[at - 1];
-    indices[at] = indices[at - 1];
-  }
-  scores[at] = score;
-  indices[at] = row;
-}
-
-/// Rows to be compared with each of some queries, ascending.
-using CandidateRows = std::vector<std::vector<std::int64_t>>;
-
-/// Compares queries with those of their candidates that lie in `block`, where its rows are, and keeps the k best in
-/// `found`. begins[q] is the first candidate of query q that is not behind the block; it is moved on.
-void compare_in_block(const Block& block, const Tensor& queries, const CandidateRows& candidates,
-                      std::vector<std::size_t>& begins, const Neighbours& found) {
+/// Compares with all blocks, each where its rows are; blocks on the device come first.
+void compare(const Database& database, Comparison& args) {
   const TraceRange range("compare candidates");
-  const std::int64_t after = block.first + block.stored.rows.dim(0);
-  std::vector<std::int64_t> owners;
-  std::vector<std::int64_t> rows;
-  std::vector<std::size_t> firsts;  // of each query's candidates among all
-  for (std::size_t q = 0; q < candidates.size(); ++q) {
-    firsts.push_back(rows.size());
-    for (std::size_t& at = begins[q]; at < candidates[q].size() && candidates[q][at] < after; ++at) {
-      owners.push_back(static_cast<std::int64_t>(q));
-      rows.push_back(candidates[q][at] - block.first);
+  for (const Block& block : database.blocks()) {
+    const Device device = block.stored.rows.device();
+    if (args.queries.device() != device) {
+      args = args.to(device);
     }
+    kernels::gathered_topk(
+        {args.queries, block.stored, block.first, args.candidates, args.ranges, args.best.scores, args.best.indices});
   }
-  firsts.push_back(rows.size());
-  if (rows.empty()) {
-    return;
-  }
-  const Shape shape{static_cast<std::int64_t>(rows.size())};
-  const Device device = block.stored.rows.device();
-  const Tensor out(shape, DType::f32, device);
-  kernels::gathered_inner_product({queries.to(device), block.stored, Tensor::from<std::int64_t>(shape, owners),
-                                   Tensor::from<std::int64_t>(shape, rows), out});
-  const Tensor products = out.to(Device{});
-  const auto k = static_cast<int>(found.scores.dim(1));
-  parallel_for(static_cast<std::int64_t>(candidates.size()), [&](std::int64_t q) {
-    for (std::size_t i = firsts[static_cast<std::size_t>(q)]; i < firsts[static_cast<std::size_t>(q) + 1]; ++i) {
-      insert(products.data<float>()[i], rows[i] + block.first, k, found.scores.mutable_data<float>() + q * k,
-             found.indices.mutable_data<std::int64_t>() + q * k);
-    }
-  });
 }
 
 }  // namespace
@@ -238,21 +136,71 @@ LshIndex LshIndex::build(const Database& database, const LshOptions& options) {
   return index;
 }
 
-std::vector<std::vector<std::int64_t>> LshIndex::candidates_of(const Tensor& queries) const {
+LshIndex LshIndex::on(Device device, std::size_t budget) const {
+  LshIndex index = *this;
+  index.resident_ = nullptr;
+  if (device.backend == Backend::cpu || tables_->bytes > budget) {
+    return index;
+  }
+  const auto copied = [device]<class Signed>(Signed, const auto& numbers) {
+    const Tensor out({static_cast<std::int64_t>(numbers.size())}, dtype_of<Signed>, device);
+    // A view that is only read from.
+    out.copy_from(Tensor(out.shape(), out.dtype(), const_cast<void*>(static_cast<const void*>(numbers.data())),
+                         nullptr));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+    return out;
+  };
+  auto resident = std::make_shared<kernels::BucketTables>();
+  resident->rows = tables_->rows;
+  for (const CompactTable& t : tables_->tables) {
+    resident->tables.push_back({copied(std::int64_t{}, t.occupied), copied(std::int32_t{}, t.before),
+                                copied(std::int32_t{}, t.offsets), copied(std::int32_t{}, t.entries)});
+    for (std::size_t i = 0; i + 1 < t.offsets.size(); ++i) {
+      resident->largest_bucket = std::max<std::int64_t>(resident->largest_bucket, t.offsets[i + 1] - t.offsets[i]);
+    }
+  }
+  index.resident_ = resident;
+  return index;
+}
+
+bool LshIndex::gathers_on(Device device) const {
+  return resident_ != nullptr && !resident_->tables.empty() && resident_->tables.front().entries.device() == device;
+}
+
+LshIndex::Candidates LshIndex::candidates(const Tensor& queries) const {
   const TraceRange range("hash candidates");
+  const LshOptions& options = tables_->options;
+  const std::int64_t m = queries.dim(0);
+  const std::int64_t probes = std::max(options.probes, options.tables);
+  const Device device = queries.device();
+  const kernels::ProbeSequence sequence{queries, &tables_->family, Tensor({m, probes}, DType::i32, device),
+                                        Tensor({m, probes}, DType::i32, device)};
+  kernels::probe_sequence(sequence);
+  if (!gathers_on(device)) {
+    return look_up(sequence.tables.to(Device{}), sequence.buckets.to(Device{}));
+  }
+  const std::int64_t max_entries = std::max(0, options.max_entries);
+  const std::int64_t max_candidates = std::max(0, options.max_candidates);
+  const std::int64_t capacity = kernels::most_candidates(*resident_, probes, max_entries, max_candidates);
+  const kernels::GatherCandidates args{resident_.get(),
+                                       sequence.tables,
+                                       sequence.buckets,
+                                       max_entries,
+                                       max_candidates,
+                                       Tensor::full({m, capacity}, -1, DType::i64, device),  // copied whole to the host
+                                       Tensor({m, 2}, DType::i64, device)};
+  kernels::gather_candidates(args);
+  return {args.candidates, args.ranges};
+}
+
+LshIndex::Candidates LshIndex::look_up(const Tensor& probe_tables, const Tensor& probe_buckets) const {
   constexpr std::int64_t kMostPerTask = 32;
   const Tables& t = *tables_;
-  const std::int64_t m = queries.dim(0);
-  const std::int64_t probes = std::max(t.options.probes, t.options.tables);
-  const kernels::ProbeSequence sequence{queries, &t.family, Tensor({m, probes}, DType::i32, queries.device()),
-                                        Tensor({m, probes}, DType::i32, queries.device())};
-  kernels::probe_sequence(sequence);
-  const Tensor probe_tables = sequence.tables.to(Device{});
-  const Tensor probe_buckets = sequence.buckets.to(Device{});
+  const std::int64_t m = probe_tables.dim(0);
+  const std::int64_t probes = probe_tables.dim(1);
   const auto most = static_cast<std::size_t>(t.options.max_entries > 0 ? t.options.max_entries : INT32_MAX);
-  CandidateRows found(static_cast<std::size_t>(m));
+  std::vector<std::vector<std::int64_t>> found(static_cast<std::size_t>(m));
   parallel_ranges(m, even_grain(m, kMostPerTask), [&](std::int64_t begin, std::int64_t end) {
-    Candidates rows(t.rows);
+    kernels::RowCounts rows(t.rows);
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int32_t* table = probe_tables.data<std::int32_t>() + i * probes;
       const std::int32_t* bucket = probe_buckets.data<std::int32_t>() + i * probes;
@@ -262,34 +210,67 @@ std::vector<std::vector<std::int64_t>> LshIndex::candidates_of(const Tensor& que
       found[static_cast<std::size_t>(i)] = rows.take(static_cast<std::size_t>(std::max(0, t.options.max_candidates)));
     }
   });
-  return found;
+  const Tensor ranges({m, 2}, DType::i64);
+  std::int64_t total = 0;
+  for (std::int64_t i = 0; i < m; ++i) {
+    std::int64_t* range = ranges.mutable_data<std::int64_t>() + 2 * i;
+    range[0] = total;
+    range[1] = total += static_cast<std::int64_t>(found[static_cast<std::size_t>(i)].size());
+  }
+  const Tensor rows({total}, DType::i64);
+  parallel_for(m, [&](std::int64_t i) {
+    const std::vector<std::int64_t>& of_query = found[static_cast<std::size_t>(i)];
+    std::copy(of_query.begin(), of_query.end(), rows.mutable_data<std::int64_t>() + ranges.data<std::int64_t>()[2 * i]);
+  });
+  return {rows, ranges};
+}
+
+std::int64_t LshIndex::queries_at_once(Device device) const {
+  constexpr std::int64_t kOnHost = 256;
+  constexpr std::int64_t kOnDevice = 4096;
+  constexpr std::int64_t kMostNumbers = 1 << 25;  // 256 MB of candidates
+  if (!gathers_on(device)) {
+    return kOnHost;
+  }
+  const LshOptions& options = tables_->options;
+  const std::int64_t capacity =
+      kernels::most_candidates(*resident_, std::max(options.probes, options.tables), std::max(0, options.max_entries),
+                               std::max(0, options.max_candidates));
+  return std::clamp<std::int64_t>(kMostNumbers / std::max<std::int64_t>(1, capacity), 1, kOnDevice);
 }
 
 Neighbours LshIndex::search(const Database& database, const Tensor& queries, int k, double* candidates) const {
   const TraceRange range("hash search");
-  constexpr std::int64_t kBatch = 256;  // queries whose candidates are held in memory together
   check(database.rows() == tables_->rows && database.dimension() == queries.dim(1), "LSH tables of ", tables_->rows,
         " fingerprints do not belong to this database");
+  const Device device = database.device();
   const std::int64_t m = queries.dim(0);
-  const Neighbours found{Tensor({m, k}, DType::i64), Tensor({m, k})};
+  const Neighbours found{Tensor({m, k}, DType::i64, device), Tensor({m, k}, DType::f32, device)};
   kernels::topk_begin({queries, {}, 0, found.scores, found.indices});
-  double compared = 0;
-  for (std::int64_t begin = 0; begin < m; begin += kBatch) {
-    const std::int64_t end = std::min(m, begin + kBatch);
-    const Tensor batch = queries.slice(begin, end).to(database.device());
-    const CandidateRows rows = candidates_of(batch);
-    std::vector<std::size_t> begins(rows.size(), 0);
-    for (const Block& block : database.blocks()) {
-      compare_in_block(block, batch, rows, begins, {found.indices.slice(begin, end), found.scores.slice(begin, end)});
-    }
-    for (const std::vector<std::int64_t>& of_query : rows) {
-      compared += static_cast<double>(of_query.size());
+  const Tensor ranges({m, 2}, DType::i64, device);
+  const std::int64_t step = queries_at_once(device);
+  for (std::int64_t begin = 0; begin < m; begin += step) {
+    const std::int64_t end = std::min(m, begin + step);
+    const Tensor batch = queries.slice(begin, end).to(device);
+    const Candidates of_batch = this->candidates(batch);
+    ranges.slice(begin, end).copy_from(of_batch.ranges);
+    const Neighbours best{found.indices.slice(begin, end), found.scores.slice(begin, end)};
+    Comparison comparison{batch, of_batch.rows.to(device), of_batch.ranges.to(device), best};
+    compare(database, comparison);
+    if (comparison.queries.device() != device) {
+      best.indices.copy_from(comparison.best.indices);
+      best.scores.copy_from(comparison.best.scores);
     }
   }
   if (candidates != nullptr) {
+    const Tensor all = ranges.to(Device{});
+    double compared = 0;
+    for (std::int64_t i = 0; i < m; ++i) {
+      compared += static_cast<double>(all.data<std::int64_t>()[2 * i + 1] - all.data<std::int64_t>()[2 * i]);
+    }
     *candidates = m > 0 ? compared / static_cast<double>(m) : 0;
   }
-  return found;
+  return {found.indices.to(Device{}), found.scores.to(Device{})};
 }
 
 std::span<const std::uint32_t> LshIndex::bucket(int table, std::int32_t number) const {

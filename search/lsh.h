@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/gather.h"
 #include "kernels/hash.h"
 #include "search/database.h"
 #include "search/exact.h"
@@ -38,9 +39,24 @@ class LshIndex {
   static LshIndex load(const std::filesystem::path& file, const LshOptions& options, std::uint64_t key);
   void save(const std::filesystem::path& file, std::uint64_t key) const;
 
-  /// The k nearest rows among those in the probed buckets: probes are chosen on the database's device, buckets looked
-  /// up on the host, and their rows compared where they are. `candidates`, where given, is set to the mean number of
-  /// distinct rows compared per query row.
+  /// The same tables, copied to `device` where they take no more than `budget` bytes of it: then a search of a database
+  /// there looks into buckets there. On the CPU, and where they do not fit, the host looks into them.
+  LshIndex on(Device device, std::size_t budget) const;
+  /// Whether buckets are looked into on `device`, which is not the CPU.
+  bool gathers_on(Device device) const;
+
+  /// The rows in the probed buckets of each query, as many as are to be compared: rows [ranges[q][0], ranges[q][1]) of
+  /// the list are those of query q, ascending. On the host, or on the queries' device where it gathers.
+  struct Candidates {
+    Tensor rows;    // any shape, i64
+    Tensor ranges;  // (m, 2) i64
+  };
+  /// Queries (m, d) f32 on the device that chooses the probes.
+  Candidates candidates(const Tensor& queries) const;
+
+  /// The k nearest rows among those in the probed buckets, which are compared where they are; all else is done on the
+  /// database's device, where the tables are, without the host's taking part until the answers are copied back.
+  /// `candidates`, where given, is set to the mean number of distinct rows compared per query row.
   Neighbours search(const Database& database, const Tensor& queries, int k, double* candidates = nullptr) const;
   /// Rows in a bucket, ascending.
   std::span<const std::uint32_t> bucket(int table, std::int32_t number) const;
@@ -50,9 +66,13 @@ class LshIndex {
 
  private:
   struct Tables;
-  /// The rows in the probed buckets of each query, ascending, as many as are to be compared.
-  std::vector<std::vector<std::int64_t>> candidates_of(const Tensor& queries) const;
+  /// The candidates of probes (m, probes) that are on the host, as are the tables.
+  Candidates look_up(const Tensor& probe_tables, const Tensor& probe_buckets) const;
+  /// So many queries' candidates are held in memory together.
+  std::int64_t queries_at_once(Device device) const;
+
   std::shared_ptr<const Tables> tables_;
+  std::shared_ptr<const kernels::BucketTables> resident_;  // null: nowhere but on the host
 };
 
 }  // namespace earmark::search

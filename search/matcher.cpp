@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "kernels/device_choice.h"
 #include "kernels/error.h"
 #include "search/ranking.h"
 
@@ -19,6 +20,12 @@ void check_options(const MatcherOptions& options) {
         options.min_overlap);
 }
 
+/// The tables where `database` is searched. Rows came first: tables take half of what memory those left at most.
+LshIndex placed(const LshIndex& tables, const Database& database) {
+  const Device device = database.device();
+  return device.backend == Backend::cpu ? tables : tables.on(device, free_memory(device) / 2);
+}
+
 }  // namespace
 
 Matcher::Matcher(const IndexStore& store, MatcherOptions options)
@@ -29,7 +36,7 @@ Matcher::Matcher(const IndexStore& store, MatcherOptions options)
     options_.calibration = store.calibration();
   }
   if (options_.method == Method::lsh && database_->rows() > 0) {
-    lsh_ = store.lsh(options_.lsh);
+    lsh_ = placed(store.lsh(options_.lsh), *database_);
   }
 }
 
@@ -37,7 +44,7 @@ Matcher::Matcher(const Database& database, MatcherOptions options)
     : database_(&database), options_(std::move(options)) {
   check_options(options_);
   if (options_.method == Method::lsh && database.rows() > 0) {
-    lsh_ = LshIndex::build(database, options_.lsh);
+    lsh_ = placed(LshIndex::build(database, options_.lsh), database);
   }
 }
 

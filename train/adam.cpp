@@ -3,22 +3,40 @@
 #include <charconv>
 
 #include "kernels/error.h"
-#include "kernels/optimizer.h"
 #include "kernels/trace.h"
 
 namespace earmark::train {
 
 Adam::Adam(const nn::Encoder& encoder, const OptimizerOptions& options)
-    : parameters_(encoder.parameters()), gate_(kernels::open_gate(encoder.device())), options_(options) {
+    : parameters_(encoder.parameters()),
+      gate_(kernels::open_gate(encoder.device())),
+      schedule_({3}, DType::f64, encoder.device()),
+      options_(options) {
   for (const nn::NamedParameter& parameter : parameters_) {
     moment1_.push_back(zeros_like(parameter.variable.value()));
     moment2_.push_back(zeros_like(parameter.variable.value()));
   }
 }
 
-void Adam::step(double learning_rate, const Tensor& loss) {
-  const TraceRange range("optimizer");
+kernels::AdamOptions Adam::kernel_options() const {
+  return {.step = steps_done_ + 1,
+          .beta1 = options_.beta1,
+          .beta2 = options_.beta2,
+          .epsilon = options_.epsilon,
+          .weight_decay = options_.weight_decay,
+          .schedule = schedule_,
+          .gate = gate_};
+}
+
+void Adam::begin_step(double learning_rate) {
   check(!cut_off_, "the optimiser failed in the middle of its last update: go on from a checkpoint");
+  kernels::AdamOptions options = kernel_options();
+  options.learning_rate = learning_rate;
+  kernels::set_schedule(options, schedule_);
+}
+
+void Adam::update(const Tensor& loss) {
+  const TraceRange range("optimizer");
   std::vector<Tensor> gradients;
   std::vector<kernels::AdamParameter> updates;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -28,15 +46,8 @@ void Adam::step(double learning_rate, const Tensor& loss) {
   }
   kernels::update_gate({gradients, loss, options_.clip_norm, gate_});
   cut_off_ = true;  // until all parameters are on their way
-  kernels::adam_step(updates, {.step = steps_done_ + 1,
-                               .learning_rate = learning_rate,
-                               .beta1 = options_.beta1,
-                               .beta2 = options_.beta2,
-                               .epsilon = options_.epsilon,
-                               .weight_decay = options_.weight_decay,
-                               .gate = gate_});
+  kernels::adam_step(updates, kernel_options());
   cut_off_ = false;
-  ++steps_done_;
   forget_gradients();
 }
 
@@ -44,6 +55,12 @@ void Adam::forget_gradients() {
   for (nn::NamedParameter& parameter : parameters_) {
     parameter.variable.zero_grad();
   }
+}
+
+void Adam::step(double learning_rate, const Tensor& loss) {
+  begin_step(learning_rate);
+  update(loss);
+  end_step();
 }
 
 nn::SafetensorsFile Adam::state() const {

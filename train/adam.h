@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "kernels/optimizer.h"
 #include "nn/encoder.h"
 #include "nn/safetensors.h"
 #include "train/options.h"
@@ -13,12 +14,19 @@ class Adam {
  public:
   Adam(const nn::Encoder& encoder, const OptimizerOptions& options);
 
-  /// Clips if the options say so, moves every parameter that has a gradient, and clears the gradients; the host does
-  /// not wait for any of it. When `loss` () or the norm of all gradients is not finite, nothing is moved, now and from
-  /// then on. Where the device refuses an update that it has half begun, this and all further steps throw Error, until
-  /// parameters and state are loaded.
+  /// Tells the device what the next update is: its learning rate, and the how many-th it is.
+  void begin_step(double learning_rate);
+  /// The update: clips if the options say so, moves every parameter that has a gradient, and clears the gradients; the
+  /// host does not wait for any of it. When `loss` () or the norm of all gradients is not finite, nothing is moved, now
+  /// and from then on. Where the device refuses an update that it has half begun, this throws Error, and so
+  /// does begin_step() until parameters and state are loaded. Recorded in a CUDA graph, it does what begin_step() says
+  /// anew before each launch.
+  void update(const Tensor& loss);
+  /// Counts the update that was queued.
+  void end_step() { ++steps_done_; }
+  /// All three.
   void step(double learning_rate, const Tensor& loss);
-  /// What step() does at its end; for a step that failed before.
+  /// What update() does at its end; for a step that failed before.
   void forget_gradients();
   /// Of all gradients of the last step before clipping, () f64 on their device; the next step overwrites it.
   Tensor norm() const { return gate_.slice(0, 1); }
@@ -32,10 +40,13 @@ class Adam {
   void load_state(const nn::SafetensorsFile& state, const std::string& origin);
 
  private:
+  kernels::AdamOptions kernel_options() const;
+
   std::vector<nn::NamedParameter> parameters_;
   std::vector<Tensor> moment1_;
   std::vector<Tensor> moment2_;
-  Tensor gate_;  // kernels::UpdateGate's
+  Tensor gate_;      // kernels::UpdateGate's
+  Tensor schedule_;  // kernels::set_schedule's
   OptimizerOptions options_;
   std::int64_t steps_done_ = 0;
   bool cut_off_ = false;  // only some parameters were updated

@@ -105,6 +105,9 @@ void read_train(Section section, TrainOptions& options) {
                       {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
                       "tf32: faster convolutions on GPUs, elsewhere the same as fp32. bf16: activations stored with 8 "
                       "bits; faster on GPUs, slower elsewhere. Weights and checkpoints are fp32 always.");
+  section.read(
+      "cuda_graph", options.cuda_graph,
+      "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do.");
   section.read("learning_rate", optimizer.learning_rate, {0, 10}, "", "Of Adam, at its highest.");
   section.read_choice("schedule", optimizer.schedule, {{"constant", Schedule::constant}, {"cosine", Schedule::cosine}},
                       "Of the learning rate after the warm-up.");

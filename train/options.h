@@ -76,6 +76,7 @@ struct TrainOptions {
   double time_budget_minutes = 0;  ///< When > 0, it ends the run and drives the schedule instead of `steps`.
   double temperature = 0.1;
   Precision precision = Precision::fp32;
+  bool cuda_graph = false;                 ///< On a GPU, a step is recorded once and then launched as a whole.
   std::int64_t log_interval = 10;          ///< Steps between scalars for TensorBoard.
   std::int64_t checkpoint_interval = 500;  ///< Steps.
   int keep_checkpoints = 2;

@@ -82,7 +82,7 @@ class Run {
         data_(data),
         folder_(folder),
         on_cpu_(device.backend == Backend::cpu),
-        trainer_(model_on(device, options), options.optimizer, options.temperature),
+        trainer_(model_on(device, options), options.optimizer, options.temperature, options.cuda_graph),
         state_(restore()),
         log_(folder.log(), state_.log_bytes),
         events_(folder.events(), state_.events_bytes),
@@ -91,6 +91,9 @@ class Run {
     if (state_.log_bytes == 0) {
       log_.append(kLogHeader);
       events_.append(tensorboard_record(tensorboard_version_event(wall_time())));
+    }
+    if (options.cuda_graph && on_cpu_) {
+      progress_.line("train.cuda_graph means nothing on the CPU: steps run as always");
     }
     if (data_changed_) {
       progress_.line("the training music is not what it was at the checkpoint: going on, but not bit for bit");

@@ -4,8 +4,10 @@
 #include <cmath>
 #include <vector>
 
+#include "autograd/layer_range.h"
 #include "kernels/error.h"
 #include "kernels/trace.h"
+#include "train/recorded_step.h"
 
 namespace earmark::train {
 
@@ -19,8 +21,15 @@ Tensor concatenate(const Tensor& a, const Tensor& b, Device device) {
   return out;
 }
 
-Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temperature)
-    : model_(std::move(model)), adam_(*model_.encoder, options), temperature_(temperature) {}
+Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temperature, bool cuda_graph)
+    : recorded_(cuda_graph && model.encoder->device().backend == Backend::cuda
+                    ? std::make_unique<RecordedStep>(model.encoder->device())
+                    : nullptr),
+      model_(std::move(model)),
+      adam_(*model_.encoder, options),
+      temperature_(temperature) {}
+
+Trainer::~Trainer() = default;
 
 void Trainer::begin_step(const data::Batch& batch, double learning_rate) {
   try {
@@ -35,20 +44,28 @@ void Trainer::queue_step(const data::Batch& batch, double learning_rate) {
   const TraceRange range("train step");
   nn::Encoder& encoder = *model_.encoder;
   encoder.set_training(true);
-  const NtXentResult result = loss_of(batch);
+  adam_.begin_step(learning_rate);
+  const auto compute_on = [this](const Tensor& views) { return compute(views); };
+  const StepLosses losses = recorded_ ? recorded_->run(batch.clean, batch.distorted, compute_on)
+                                      : compute(concatenate(batch.clean, batch.distorted, encoder.device()));
+  adam_.end_step();
+  encoder.weights_changed();
+  reports_.push(std::array{losses.loss, losses.top1, adam_.norm()});
+}
+
+StepLosses Trainer::compute(const Tensor& views) {
+  const NtXentResult result = [&] {
+    const TraceRange forward("forward");
+    const Variable embeddings = model_.encoder->forward(Variable(views));
+    const LayerRange loss("loss");
+    return nt_xent(embeddings, temperature_);
+  }();
   {
     const TraceRange backward("backward");
     result.loss.backward();
   }
-  adam_.step(learning_rate, result.loss.value());
-  encoder.weights_changed();
-  reports_.push(std::array{result.loss.value(), result.top1, adam_.norm()});
-}
-
-NtXentResult Trainer::loss_of(const data::Batch& batch) {
-  const TraceRange range("forward");
-  nn::Encoder& encoder = *model_.encoder;
-  return nt_xent(encoder.forward(Variable(concatenate(batch.clean, batch.distorted, encoder.device()))), temperature_);
+  adam_.update(result.loss.value());
+  return {result.loss.value(), result.top1};
 }
 
 StepReport Trainer::finish_step() {

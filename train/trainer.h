@@ -1,6 +1,8 @@
 // One training step: both views of every pair through the encoder in one batch, NT-Xent, backward, Adam.
 #pragma once
 
+#include <memory>
+
 #include "autograd/functions.h"
 #include "data/pair_sampler.h"
 #include "kernels/readback.h"
@@ -8,6 +10,9 @@
 #include "train/adam.h"
 
 namespace earmark::train {
+
+class RecordedStep;
+struct StepLosses;
 
 struct StepReport {
   double loss = 0;
@@ -18,7 +23,14 @@ struct StepReport {
 
 class Trainer {
  public:
-  Trainer(nn::Model model, const OptimizerOptions& options, double temperature);
+  /// With `cuda_graph`, on a GPU, the step is recorded in a CUDA graph: the first step of a shape runs as always, the
+  /// second is recorded, and it and those that follow are one launch each. Then everything this thread does on that GPU
+  /// goes to a stream of the trainer's, until the trainer is destroyed by the same thread. On the CPU it means nothing.
+  Trainer(nn::Model model, const OptimizerOptions& options, double temperature, bool cuda_graph = false);
+
+  ~Trainer();
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   /// Trains on one batch, on the encoder's device, without waiting for it: reports are taken later, in order. From the
   /// first step on whose loss or gradient is not finite, nothing is updated. The encoder is in training mode
@@ -34,8 +46,10 @@ class Trainer {
 
  private:
   void queue_step(const data::Batch& batch, double learning_rate);
-  NtXentResult loss_of(const data::Batch& batch);
+  /// All of a step that is the same each time: forward, backward and update on views (2N, F, T), which it only reads.
+  StepLosses compute(const Tensor& views);
 
+  std::unique_ptr<RecordedStep> recorded_;  // null: steps are not recorded
   nn::Model model_;
   Adam adam_;
   double temperature_;

@@ -66,6 +66,13 @@ double square_sum(const T* x, std::int64_t count) {
 
 }  // namespace
 
+void set_schedule(const AdamSchedule& values, const Tensor& schedule) {
+  double* out = schedule.mutable_data<double>();
+  out[0] = values.keep;
+  out[1] = values.step_size;
+  out[2] = values.root_correction;
+}
+
 void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& given) {
   AdamOptions options = given;
   if (given.gate) {
@@ -80,8 +87,12 @@ void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& giv
       add_chunks(i, parameters[i].value.numel(), chunks);
     }
   }
-  const AdamCoefficients<float> single(options);
-  const AdamCoefficients<double> twice(options);
+  const double* given_schedule = given.schedule ? given.schedule.data<double>() : nullptr;
+  const AdamSchedule schedule = given_schedule == nullptr
+                                    ? schedule_of(options)
+                                    : AdamSchedule{given_schedule[0], given_schedule[1], given_schedule[2]};
+  const AdamCoefficients<float> single(options, schedule);
+  const AdamCoefficients<double> twice(options, schedule);
   parallel_for(static_cast<std::int64_t>(chunks.size()), [&](std::int64_t task) {
     const Chunk& chunk = chunks[static_cast<std::size_t>(task)];
     const AdamParameter& p = parameters[chunk.tensor];

@@ -4,6 +4,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "kernels/cuda/graph_memory.h"
 #include "kernels/cuda/status.h"
 #include "kernels/cuda/stream.h"
 
@@ -27,7 +28,10 @@ cublasHandle_t blas() {
     CUBLAS_CHECK(cublasCreate(&fresh));
     handle.reset(fresh);
   }
-  CUBLAS_CHECK(cublasSetStream(handle.get(), current_stream()));
+  CUBLAS_CHECK(cublasSetStream(handle.get(), current_stream()));  // the workspace is the handle's own again
+  if (Arena* const arena = recording_arena()) {
+    CUBLAS_CHECK(cublasSetWorkspace(handle.get(), arena->workspace(), kBlasWorkspace));
+  }
   return handle.get();
 }
 

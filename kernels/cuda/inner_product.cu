@@ -8,6 +8,7 @@
 // of shared memory for sixteen multiply-adds make the latter 0.15 at least, and slices are loaded and multiplied in
 // turn: 60 to 70 % of the floor is to be expected, from three blocks of a multiprocessor that fill each other's gaps.
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/neighbours.cuh"
 #include "kernels/cuda/reduction.cuh"
 #include "kernels/cuda/stored_row.cuh"
 #include "kernels/cuda/vector.cuh"
@@ -26,25 +27,6 @@ constexpr int kRows = 32 * kPerLane;           // at a time
 constexpr int kSlice = 32;                     // elements of both in shared memory
 constexpr int kQueryPadding = 4;               // keeps 16-byte alignment, and moves neighbouring elements four banks on
 constexpr std::int64_t kMostChunks = 1056;     // 8 blocks for each multiprocessor of an H100
-constexpr std::int64_t kMostNeighbours = 512;  // 128 KiB of lists
-
-/// Puts (score, row) into a descending list of k, behind all that are as good; the last falls out. The whole warp.
-template <class Row>
-__device__ __forceinline__ void insert(float* scores, Row* rows, int k, float score, Row row) {
-  for (int base = (k - 1) / 32 * 32; base >= 0; base -= 32) {
-    const int i = base + static_cast<int>(threadIdx.x % 32);
-    const bool moves = i < k && scores[i] < score;
-    const bool here = moves && (i == 0 || scores[i - 1] >= score);
-    const float new_score = moves && !here ? scores[i - 1] : score;
-    const Row new_row = moves && !here ? rows[i - 1] : row;
-    __syncwarp();
-    if (moves) {
-      scores[i] = new_score;
-      rows[i] = new_row;
-    }
-    __syncwarp();
-  }
-}
 
 /// The present k best of a warp's queries, chunk-relative rows; in shared memory.
 struct Lists {

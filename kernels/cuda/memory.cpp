@@ -6,6 +6,8 @@
 #include <mutex>
 #include <vector>
 
+#include "kernels/cuda/graph.h"
+#include "kernels/cuda/graph_memory.h"
 #include "kernels/cuda/status.h"
 #include "kernels/cuda/stream.h"
 
@@ -135,6 +137,10 @@ std::byte* allocate(std::size_t bytes, int device) {
   if (bytes == 0) {
     return nullptr;
   }
+  if (Arena* const arena = recording_arena()) {
+    check(arena->device() == device, "CUDA graph: work of cuda:", arena->device(), " takes memory of cuda:", device);
+    return arena->take(bytes);
+  }
   const DeviceScope scope(device);
   keep_memory(device);
   void* block = nullptr;
@@ -146,14 +152,23 @@ std::byte* allocate(std::size_t bytes, int device) {
     }
   }
   ledger().took(bytes);
+  if (RehearsalScope* const plan = rehearsal()) {
+    plan->took(static_cast<std::byte*>(block), bytes);
+  }
   return static_cast<std::byte*>(block);
 }
 
 void release(std::byte* block, std::size_t bytes, int device) noexcept {
-  if (block == nullptr) {
+  if (block == nullptr || give_to_arena(block)) {
     return;
   }
+  if (RecordingScope* const scope = recording()) {
+    return scope->release_later(block, bytes, device);
+  }
   ledger().gave(bytes);
+  if (RehearsalScope* const plan = rehearsal()) {
+    plan->gave(block);
+  }
   try {
     const DeviceScope scope(device);
     static_cast<void>(cudaFreeAsync(block, current_stream()));
@@ -165,6 +180,9 @@ void release(std::byte* block, std::size_t bytes, int device) noexcept {
 void copy(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) {
   const bool both = to_device.backend == Backend::cuda && from_device.backend == Backend::cuda;
   const bool queued = both && to_device == from_device;
+  if (!queued) {
+    refuse_while_recording("a copy between devices, which is waited for,");
+  }
   if (both && !queued) {  // streams of two GPUs know nothing of each other
     const DeviceScope source(from_device.index);
     CUDA_CHECK(cudaStreamSynchronize(current_stream()));
@@ -203,9 +221,15 @@ std::shared_ptr<void> own_stream(int index) {
   return std::make_shared<Own>();
 }
 
-void synchronize_stream() { CUDA_CHECK(cudaStreamSynchronize(current_stream())); }
+void synchronize_stream() {
+  refuse_while_recording("waiting for the stream");
+  CUDA_CHECK(cudaStreamSynchronize(current_stream()));
+}
 
-void synchronize() { CUDA_CHECK(cudaDeviceSynchronize()); }
+void synchronize() {
+  refuse_while_recording("waiting for the GPU");
+  CUDA_CHECK(cudaDeviceSynchronize());
+}
 
 MemoryUse memory_use() { return ledger().use(); }
 

@@ -106,10 +106,21 @@ struct AdamUpdate {
   }
 };
 
-/// gate (2), or null: an UpdateGate's.
+__global__ void schedule_kernel(AdamSchedule values, double* schedule) {
+  schedule[0] = values.keep;
+  schedule[1] = values.step_size;
+  schedule[2] = values.root_correction;
+}
+
+/// schedule (3), or null: set_schedule()'s. gate (2), or null: an UpdateGate's.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    adam_kernel(const Batch<T, 4> batch, AdamCoefficients<T> c, const double* gate) {
+    adam_kernel(const Batch<T, 4> batch, AdamCoefficients<T> c, const double* schedule, const double* gate) {
+  if (schedule != nullptr) {
+    c.keep = static_cast<T>(schedule[0]);
+    c.step_size = static_cast<T>(schedule[1]);
+    c.root_correction = static_cast<T>(schedule[2]);
+  }
   if (gate != nullptr) {
     c.gradient_scale = static_cast<T>(gate[1]);
     if (c.gradient_scale != c.gradient_scale) {
@@ -186,10 +197,11 @@ __global__ void gate_kernel(const double* float_squares, const double* double_sq
 
 template <class T>
 void adam_as(std::span<const AdamParameter> parameters, const AdamOptions& options) {
-  const AdamCoefficients<T> coefficients(options);
+  const AdamCoefficients<T> coefficients(options, schedule_of(options));
   Batch<T, 4> batch;
   const auto flush = [&] {
     launch(adam_kernel<T>, blocks(batch.blocks(), kThreads), batch, coefficients,
+           options.schedule ? options.schedule.data<double>() : nullptr,
            options.gate ? options.gate.data<double>() : nullptr);
     batch = {};
   };
@@ -241,6 +253,10 @@ Tensor square_sum(std::span<const Tensor> gradients) {
 }
 
 }  // namespace
+
+void set_schedule(const AdamSchedule& values, const Tensor& schedule) {
+  launch(schedule_kernel, blocks(1, 1), values, schedule.mutable_data<double>());
+}
 
 void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options) {
   adam_as<float>(parameters, options);

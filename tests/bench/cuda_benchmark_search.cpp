@@ -1,6 +1,8 @@
 // Hashes, the exact scan, sequence scores and votes.
 #include <algorithm>
 
+#include "kernels/gather.h"
+#include "kernels/gathered_topk.h"
 #include "kernels/hash.h"
 #include "kernels/inner_product.h"
 #include "kernels/probe.h"
@@ -61,6 +63,16 @@ KernelCase hash_case(const BenchmarkSizes& s) {
           }};
 }
 
+/// f(0), f(1), ... on the GPU, i32.
+template <class F>
+Tensor counted(std::int64_t count, const F& f) {
+  const Tensor out({count}, DType::i32);
+  for (std::int64_t i = 0; i < count; ++i) {
+    out.mutable_data<std::int32_t>()[i] = static_cast<std::int32_t>(f(i));
+  }
+  return out.to(kGpu);
+}
+
 KernelCase probe_case() {
   constexpr std::int64_t kQueries = 50;
   constexpr std::int64_t kProbes = 400;
@@ -80,6 +92,68 @@ Tensor integers(std::int64_t count, std::int64_t first, std::int64_t step) {
     out.mutable_data<std::int64_t>()[i] = first + i * step;
   }
   return out.to(kGpu);
+}
+
+/// 50 queries, 400 probes each, of 50 tables whose buckets hold 20 rows: 8,000 entries, of which 1,000 are kept.
+KernelCase gather_case(const BenchmarkSizes& s) {
+  constexpr std::int64_t kQueries = 50;
+  constexpr std::int64_t kProbes = 400;
+  static constexpr std::int64_t kTables = 50;
+  static constexpr std::int64_t kOfBucket = 20;
+  constexpr double kEntries = static_cast<double>(kProbes * kOfBucket);
+  const std::int64_t buckets = std::max<std::int64_t>(64, s.rows / kOfBucket / 64 * 64);
+  return {"gather/400_probes", kQueries * (4 * kEntries + 96.0 * kProbes + 8 * 1000), 0,
+          [=]() -> std::function<void()> {
+            const auto tables = std::make_shared<kernels::BucketTables>();
+            tables->rows = buckets * kOfBucket;
+            tables->largest_bucket = kOfBucket;
+            const Tensor before = counted(buckets / 64, [](std::int64_t i) { return i * 64; });
+            const Tensor offsets = counted(buckets + 1, [](std::int64_t i) { return i * kOfBucket; });
+            const Tensor all = Tensor::full({buckets / 64}, -1, DType::i64, kGpu);
+            for (std::int64_t t = 0; t < kTables; ++t) {
+              const std::int64_t rows = tables->rows;
+              tables->tables.push_back(
+                  {all, before, offsets, counted(rows, [=](std::int64_t i) { return (i * 7919 + t * 131) % rows; })});
+            }
+            const kernels::GatherCandidates args{
+                tables.get(),
+                counted(kQueries * kProbes, [](std::int64_t i) { return i % kTables; }).reshape({kQueries, kProbes}),
+                counted(kQueries * kProbes, [=](std::int64_t i) { return i * 6151 % buckets; })
+                    .reshape({kQueries, kProbes}),
+                8000,
+                1000,
+                Tensor({kQueries, 1000}, DType::i64, kGpu),
+                Tensor({kQueries, 2}, DType::i64, kGpu)};
+            return [args, tables] { kernels::gather_candidates(args); };
+          }};
+}
+
+/// 50 queries of 1,000 candidates each, anywhere among the rows.
+KernelCase gathered_topk_case(const BenchmarkSizes& s) {
+  constexpr std::int64_t kQueries = 50;
+  const std::int64_t candidates = std::min<std::int64_t>(1000, s.rows);
+  const double products = static_cast<double>(kQueries * candidates);
+  return {"gathered_topk/50_queries", products * (8 + 4 * kDimension), 2 * products * kDimension,
+          [=]() -> std::function<void()> {
+            const Tensor ranges({kQueries, 2}, DType::i64);
+            for (std::int64_t q = 0; q < 2 * kQueries; ++q) {
+              ranges.mutable_data<std::int64_t>()[q] = (q + 1) / 2 * candidates;
+            }
+            const Tensor list({kQueries * candidates}, DType::i64);
+            for (std::int64_t i = 0; i < list.numel(); ++i) {
+              list.mutable_data<std::int64_t>()[i] = i % candidates * (s.rows / candidates);
+            }
+            const kernels::GatheredTopK args{.queries = gpu_normal({kQueries, kDimension}, 1),
+                                             .stored = {fingerprints(s.rows), {}},
+                                             .candidates = list.to(kGpu),
+                                             .ranges = ranges.to(kGpu),
+                                             .scores = gpu_empty({kQueries, 20}),
+                                             .indices = Tensor({kQueries, 20}, DType::i64, kGpu)};
+            return [args] {
+              kernels::topk_begin({args.queries, {}, 0, args.scores, args.indices});
+              kernels::gathered_topk(args);
+            };
+          }};
 }
 
 /// A thousand candidates of a query of 50 fingerprints.
@@ -128,6 +202,8 @@ std::vector<KernelCase> search_kernel_cases(const BenchmarkSizes& s) {
           scan_case(s, 32, DType::i8),
           hash_case(s),
           probe_case(),
+          gather_case(s),
+          gathered_topk_case(s),
           score_case(s),
           vote_case(s)};
 }

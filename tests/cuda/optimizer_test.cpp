@@ -55,6 +55,24 @@ TEST_F(GpuOptimizer, AdamStepsAsOnTheCpu) {
   }
 }
 
+TEST_F(GpuOptimizer, AScheduleSaysStepAndLearningRate) {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const auto told = parameters(dtype, kGpu);
+    const auto shown = parameters(dtype, kGpu);
+    const Tensor schedule({3}, DType::f64, kGpu);
+    for (int step = 1; step <= 3; ++step) {
+      const kernels::AdamOptions options{.step = step, .learning_rate = 0.1 / step, .weight_decay = 0.2};
+      kernels::adam_step(told, options);
+      kernels::set_schedule(options, schedule);
+      kernels::adam_step(shown, {.weight_decay = 0.2, .schedule = schedule});
+    }
+    for (std::size_t i = 0; i < told.size(); ++i) {
+      const Tensor want = told[i].value.to(Device{});
+      EXPECT_EQ(std::memcmp(shown[i].value.to(Device{}).raw(), want.raw(), want.bytes()), 0) << i;
+    }
+  }
+}
+
 TEST_F(GpuOptimizer, GatedStepsAreTheCpusAndStopForGood) {
   for (const DType dtype : {DType::f32, DType::f64}) {
     const auto step = [&](Device device) {

@@ -148,16 +148,57 @@ TEST_F(GpuSearch, HashTablesAreTheCpusBucketByBucket) {
   }
 }
 
-TEST_F(GpuSearch, HashedNeighboursAreTheCpus) {
-  const Database here = database_of(rows_, DType::f32);
-  const LshIndex index = LshIndex::build(here, {9, 9, 1, 60, 3, 20, 0});
-  double compared = 0;
-  double compared_there = 0;
-  const Neighbours want = index.search(here, queries_, 4, &compared);
-  for (const std::size_t budget : {kPlenty, kBytes / 3}) {
-    expect_same(index.search(here.on(kGpu, budget), queries_, 4, &compared_there), want);
-    EXPECT_EQ(compared_there, compared);
+std::vector<std::vector<std::int64_t>> lists_of(const LshIndex::Candidates& candidates) {
+  const Tensor rows = candidates.rows.to(Device{});
+  const Tensor ranges = candidates.ranges.to(Device{});
+  std::vector<std::vector<std::int64_t>> lists;
+  for (std::int64_t q = 0; q < ranges.dim(0); ++q) {
+    const std::int64_t* range = ranges.data<std::int64_t>() + 2 * q;
+    lists.emplace_back(rows.data<std::int64_t>() + range[0], rows.data<std::int64_t>() + range[1]);
   }
+  return lists;
+}
+
+/// Limits of entries and candidates.
+const std::vector<std::pair<int, int>> kLimits{{0, 0}, {0, 20}, {90, 0}, {90, 20}, {1, 1}};
+
+TEST_F(GpuSearch, CandidatesAreTheCpusQueryByQuery) {
+  const Database here = database_of(rows_, DType::f32);
+  for (const auto& [entries, most] : kLimits) {
+    const LshIndex index = LshIndex::build(here, {9, 9, 1, 60, 3, most, entries});
+    const LshIndex there = index.on(kGpu, kPlenty);
+    EXPECT_TRUE(there.gathers_on(kGpu));
+    EXPECT_FALSE(there.gathers_on(Device{}));
+    const LshIndex::Candidates got = there.candidates(queries_.to(kGpu));
+    EXPECT_EQ(got.rows.device(), kGpu);
+    EXPECT_EQ(lists_of(got), lists_of(index.candidates(queries_))) << entries << ", " << most;
+  }
+}
+
+TEST_F(GpuSearch, HashedNeighboursAreTheCpusWhereverTablesAndRowsAre) {
+  const Database here = database_of(rows_, DType::f32);
+  for (const auto& [entries, most] : kLimits) {
+    const LshIndex index = LshIndex::build(here, {9, 9, 1, 60, 3, most, entries});
+    double compared = 0;
+    double compared_there = 0;
+    const Neighbours want = index.search(here, queries_, 4, &compared);
+    for (const std::size_t budget : {kPlenty, kBytes / 3, std::size_t{0}}) {
+      const Database there = here.on(kGpu, budget);
+      for (const LshIndex& tables : {index, index.on(kGpu, kPlenty), index.on(kGpu, index.bytes() - 1)}) {
+        expect_same(tables.search(there, queries_, 4, &compared_there), want);
+        EXPECT_EQ(compared_there, compared);
+      }
+    }
+  }
+}
+
+TEST_F(GpuSearch, TablesThatDoNotFitStayOnTheHost) {
+  const LshIndex index = LshIndex::build(database_of(rows_, DType::f32), {9, 9, 1, 60, 3, 0, 0});
+  EXPECT_FALSE(index.gathers_on(kGpu));
+  EXPECT_FALSE(index.on(kGpu, index.bytes() - 1).gathers_on(kGpu));
+  const LshIndex there = index.on(kGpu, index.bytes());
+  EXPECT_TRUE(there.gathers_on(kGpu));
+  EXPECT_FALSE(there.on(Device{}, kPlenty).gathers_on(kGpu));
 }
 
 void expect_same(const std::vector<Match>& got, const std::vector<Match>& want) {

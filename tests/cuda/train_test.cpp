@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -75,6 +76,19 @@ TEST_F(GpuTraining, LossesAreTheCpusAndCheckpointsGoOnAnywhere) {
   }
   const std::vector<double> whole = train("cpu", options(5), {});
   expect_near(train("gpu", options(5), {}), whole);
+}
+
+TEST_F(GpuTraining, RecordedStepsAreTheSameBitsThroughAWholeRun) {
+  TrainOptions recorded = options(6);  // validates and saves in between
+  const std::vector<double> want = train("queued", recorded, kGpu);
+  recorded.cuda_graph = true;
+  EXPECT_EQ(train("recorded", recorded, kGpu), want);
+  const auto bytes_of = [&](const std::string& name) {
+    std::ifstream in(folder_ / name / "model.safetensors", std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  EXPECT_FALSE(bytes_of("queued").empty());
+  EXPECT_EQ(bytes_of("recorded"), bytes_of("queued"));
 }
 
 /// Both devices compute in float and round to bf16 what they store, so a loss differs where a last bit of float decides

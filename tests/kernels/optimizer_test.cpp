@@ -8,6 +8,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "tests/op_cases.h"
 
@@ -47,6 +48,25 @@ TEST(Adam, MatchesTheAlgorithmOverSteps) {
     value -= 0.1 * (m / (1 - std::pow(0.9, step))) / (std::sqrt(v / (1 - std::pow(0.999, step))) + 1e-8);
     EXPECT_NEAR(p.value.data<double>()[3], value, 1e-12);
   }
+}
+
+/// What a step reads from a schedule are the bits that it would work out from its options.
+TEST(Adam, AScheduleSaysStepAndLearningRate) {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const AdamParameter told = parameter({70}, dtype, 1);
+    const AdamParameter shown = parameter({70}, dtype, 1);
+    const Tensor schedule({3}, DType::f64);
+    for (int step = 1; step <= 4; ++step) {
+      const AdamOptions options{.step = step, .learning_rate = 0.1 / step, .beta2 = 0.99, .weight_decay = 0.2};
+      adam_step(std::span(&told, 1), options);
+      set_schedule(options, schedule);
+      adam_step(std::span(&shown, 1), {.beta2 = 0.99, .weight_decay = 0.2, .schedule = schedule});
+      EXPECT_TRUE(std::equal(told.value.raw(), told.value.raw() + told.value.bytes(), shown.value.raw())) << step;
+    }
+  }
+  const AdamParameter p = parameter({3}, DType::f32, 1);
+  EXPECT_THROW(adam_step(std::span(&p, 1), {.schedule = Tensor({2}, DType::f64)}), Error);
+  EXPECT_THROW(set_schedule({}, Tensor({3})), Error);
 }
 
 TEST(Adam, LeavesParametersWithoutGradientAlone) {

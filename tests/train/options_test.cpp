@@ -64,6 +64,12 @@ TEST(TrainOptions, EveryConfigurationIsCompleteAndRoundTrips) {
 
 TEST(TrainOptions, SeedReachesThePairs) { EXPECT_EQ(read("demo.yaml", {kMusic, "train.seed=9"}).pairs.seed, 9U); }
 
+TEST(TrainOptions, StepsAreRecordedOnlyWhereThatIsAskedFor) {
+  EXPECT_FALSE(read("demo.yaml", {kMusic}).cuda_graph);
+  EXPECT_TRUE(read("demo.yaml", {kMusic, "train.cuda_graph=true"}).cuda_graph);
+  EXPECT_THAT(error_of({kMusic, "train.cuda_graph=2"}), HasSubstr("cuda_graph"));
+}
+
 TEST(TrainOptions, PrecisionIsOneOfThree) {
   EXPECT_EQ(read("demo.yaml", {kMusic}).precision, Precision::fp32);
   EXPECT_EQ(read("demo.yaml", {kMusic, "train.precision=tf32"}).precision, Precision::tf32);

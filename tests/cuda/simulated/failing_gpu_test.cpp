@@ -219,7 +219,7 @@ class SmallTraining {
  public:
   train::StepReport step() { return last_ = trainer_->step(batch_, 1e-3); }
   train::StepReport last() const { return last_; }
-  void begin_anew() { trainer_ = std::make_unique<train::Trainer>(fresh()); }
+  void begin_anew() { trainer_ = fresh(); }
 
  private:
   static train::TrainOptions options() {
@@ -227,15 +227,15 @@ class SmallTraining {
     options.pairs.pairs = 2;
     return options;
   }
-  train::Trainer fresh() const {
+  std::unique_ptr<train::Trainer> fresh() const {
     nn::Model model = nn::make_model(options_.features, options_.encoder, 1);
     model.encoder->to(kGpu);
-    return {model, options_.optimizer, 0.1};
+    return std::make_unique<train::Trainer>(model, options_.optimizer, 0.1);
   }
 
   const train::TrainOptions options_ = options();
   const data::Batch batch_ = train::tiny_data(options_).training->batch(0);
-  std::unique_ptr<train::Trainer> trainer_ = std::make_unique<train::Trainer>(fresh());
+  std::unique_ptr<train::Trainer> trainer_ = fresh();
   train::StepReport last_;
 };
 

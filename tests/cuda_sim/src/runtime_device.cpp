@@ -101,7 +101,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   return device == 0 ? device_status() : noted(cudaErrorInvalidDevice);
 }
 
-cudaError_t cudaDeviceSynchronize() { return finish_all_streams(); }
+cudaError_t cudaDeviceSynchronize() {
+  note_wait(&HostWaits::device);
+  return finish_all_streams();
+}
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
@@ -122,7 +125,10 @@ cudaError_t cudaFuncGetName(const char** name, const void* kernel) {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) { return create_stream(stream, flags); }
 cudaError_t cudaStreamCreate(cudaStream_t* stream) { return create_stream(stream, cudaStreamDefault); }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) { return destroy_stream(stream); }
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return finish_stream(stream); }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  note_wait(&HostWaits::streams);
+  return finish_stream(stream);
+}
 cudaError_t cudaStreamQuery(cudaStream_t stream) { return query_stream(stream); }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
   return wait_for_event(stream, event);
@@ -132,7 +138,10 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) { retur
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return create_event(event, cudaEventDefault); }
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return destroy_event(event); }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return record_event(event, stream); }
-cudaError_t cudaEventSynchronize(cudaEvent_t event) { return finish_event(event); }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  note_wait(&HostWaits::events);
+  return finish_event(event);
+}
 cudaError_t cudaEventQuery(cudaEvent_t event) { return query_event(event); }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
   return time_between_events(milliseconds, first, last);

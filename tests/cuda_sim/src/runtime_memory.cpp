@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "access.h"
+#include "capture.h"
 #include "config.h"
 #include "memory.h"
 #include "report.h"
@@ -65,9 +66,18 @@ std::string fault_of(const void* to, const void* from, std::size_t bytes, cudaMe
 
 cudaError_t queue_copy(void* to, const void* from, std::size_t bytes, cudaStream_t stream) {
   if (in_arena(from)) {
-    if (!in_arena(to)) {
+    if (is_recorded(stream) && !in_arena(to) && !is_pinned(to)) {
+      return *refused_by_recording(stream);
+    }
+    if (!in_arena(to) && !is_recorded(stream)) {
       std::memset(to, 0xff, bytes);  // undefined until the copy is done: not what the host hopes for
     }
+    return enqueue(stream, "cudaMemcpyAsync", [=] { copy_now(to, from, bytes); });
+  }
+  if (is_recorded(stream) && !is_pinned(from)) {  // a replay would read memory that the caller may drop
+    return *refused_by_recording(stream);
+  }
+  if (is_recorded(stream)) {
     return enqueue(stream, "cudaMemcpyAsync", [=] { copy_now(to, from, bytes); });
   }
   if (!is_pinned(from)) {  // read before the call returns
@@ -116,6 +126,9 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   if (const cudaError_t status = device_status(); status != cudaSuccess || bytes == 0) {
     return status;
   }
+  if (const auto refused = refused_by_recording()) {
+    return *refused;
+  }
   *pointer = next_allocation_fails() ? nullptr : allocate(bytes);
   return noted(*pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
@@ -123,19 +136,34 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 /// As with a GPU, what is queued is done first.
 cudaError_t cudaFree(void* pointer) {
   const Lock lock(runtime_mutex());
+  note_wait(&HostWaits::device);
   if (const cudaError_t status = finish_all_streams(); status != cudaSuccess || pointer == nullptr) {
     return status;
   }
   return release(pointer) ? cudaSuccess : noted(cudaErrorInvalidValue);
 }
 
-cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t /*stream*/) {
-  return cudaMalloc(pointer, bytes);
+/// Memory that belongs to a graph is not simulated.
+cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t stream) {
+  const Lock lock(runtime_mutex());
+  *pointer = nullptr;
+  if (is_recorded(stream)) {
+    return *refused_by_recording(stream);
+  }
+  if (const cudaError_t status = device_status(); status != cudaSuccess || bytes == 0) {
+    return status;
+  }
+  *pointer = next_allocation_fails() ? nullptr : allocate(bytes);
+  return noted(*pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
 
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
   if (pointer == nullptr) {
     return cudaSuccess;
+  }
+  const Lock lock(runtime_mutex());
+  if (is_recorded(stream)) {
+    return *refused_by_recording(stream);
   }
   return enqueue(stream, "cudaFreeAsync", [pointer] {
     library_frees(pointer, "cudaFreeAsync");
@@ -190,6 +218,10 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  note_wait(&HostWaits::copies);
+  if (const auto refused = refused_by_recording()) {
+    return *refused;
+  }
   const cudaError_t status = check_and_queue_copy(to, from, bytes, kind, nullptr, __builtin_return_address(0));
   return status == cudaSuccess ? finish_stream(nullptr) : status;
 }
@@ -205,6 +237,10 @@ cudaError_t cudaMemsetAsync(void* to, int byte, std::size_t bytes, cudaStream_t 
 }
 
 cudaError_t cudaMemset(void* to, int byte, std::size_t bytes) {
+  note_wait(&HostWaits::copies);
+  if (const auto refused = refused_by_recording()) {
+    return *refused;
+  }
   const cudaError_t status = cudaMemsetAsync(to, byte, bytes, nullptr);
   return status == cudaSuccess ? finish_stream(nullptr) : status;
 }

@@ -9,6 +9,7 @@ namespace cudasim {
 namespace {
 
 thread_local cudaError_t last = cudaSuccess;
+thread_local HostWaits waits;
 cudaError_t sticky = cudaSuccess;
 
 struct ErrorText {
@@ -29,6 +30,15 @@ constexpr std::array kTexts{
     ErrorText{cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     ErrorText{cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
     ErrorText{cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
+    ErrorText{cudaErrorIllegalState, "cudaErrorIllegalState", "the operation cannot be performed in the present state"},
+    ErrorText{cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+              "operation not permitted when stream is capturing"},
+    ErrorText{cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+              "operation failed due to a previous error during capture"},
+    ErrorText{cudaErrorStreamCaptureImplicit, "cudaErrorStreamCaptureImplicit",
+              "operation would make the legacy stream depend on a capturing blocking stream"},
+    ErrorText{cudaErrorStreamCaptureWrongThread, "cudaErrorStreamCaptureWrongThread",
+              "attempt to terminate a thread-local capture sequence from another thread"},
     ErrorText{cudaErrorLaunchOutOfResources, "cudaErrorLaunchOutOfResources",
               "too many resources requested for launch"},
     ErrorText{cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
@@ -52,6 +62,10 @@ cudaError_t driver_status() {
 }
 
 }  // namespace
+
+HostWaits host_waits() { return waits; }
+
+void note_wait(std::size_t HostWaits::*kind) { ++(waits.*kind); }
 
 cudaError_t noted(cudaError_t status) {
   if (status != cudaSuccess) {

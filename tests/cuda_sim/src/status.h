@@ -3,6 +3,10 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
+
+#include "cudasim/control.h"
+
 namespace cudasim {
 
 /// Remembers an error for cudaGetLastError of this OS thread; hands it back.
@@ -14,5 +18,8 @@ cudaError_t device_status();
 /// From now on the device refuses everything, as a GPU does after a kernel failed.
 void fail_device(cudaError_t status);
 void forget_errors();
+
+/// Counts a wait of the calling thread (host_waits()).
+void note_wait(std::size_t HostWaits::*kind);
 
 }  // namespace cudasim

@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "capture.h"
 #include "cudasim/control.h"
 #include "memory.h"
 #include "report.h"
@@ -182,8 +183,18 @@ cudaError_t enqueue(cudaStream_t handle, std::string name, std::function<void()>
   if (stream == nullptr) {
     return noted(cudaErrorInvalidResourceHandle);
   }
+  if (const auto recorded = record_work(handle, stream->index == 0, name, run)) {
+    return *recorded;
+  }
   push(*stream, std::move(name), {std::move(run), 0, nullptr, 0});
   return cudaSuccess;
+}
+
+bool is_stream(cudaStream_t handle) { return find_stream(handle) != nullptr; }
+
+bool is_blocking_stream(cudaStream_t handle) {
+  const Stream* const stream = find_stream(handle);
+  return stream != nullptr && stream->blocking;
 }
 
 cudaError_t create_stream(cudaStream_t* handle, unsigned flags) {
@@ -214,6 +225,9 @@ cudaError_t finish_stream(cudaStream_t handle) {
   if (stream == nullptr) {
     return noted(cudaErrorInvalidResourceHandle);
   }
+  if (const auto refused = refused_by_recording(handle)) {
+    return *refused;
+  }
   run_until([&] { return stream->queue.empty(); });
   join(host_clock, stream->clock);
   check_red_zones("a stream's synchronisation");
@@ -222,6 +236,9 @@ cudaError_t finish_stream(cudaStream_t handle) {
 
 cudaError_t finish_all_streams() {
   const Lock lock(runtime_mutex());
+  if (const auto refused = refused_by_recording()) {
+    return *refused;
+  }
   run_until([] { return false; });
   for (const auto& stream : streams) {
     join(host_clock, stream->clock);
@@ -238,6 +255,9 @@ cudaError_t query_stream(cudaStream_t handle) {
   }
   if (const cudaError_t status = device_status(); status != cudaSuccess) {
     return status;
+  }
+  if (const auto refused = refused_by_recording(handle)) {
+    return *refused;
   }
   if (!stream->queue.empty()) {
     return let_one_run();
@@ -269,6 +289,9 @@ cudaError_t record_event(cudaEvent_t handle, cudaStream_t on) {
   if (event == nullptr) {
     return noted(cudaErrorInvalidResourceHandle);
   }
+  if (is_recorded(on)) {  // events that become part of a graph are not simulated
+    return *refused_by_recording(on);
+  }
   const std::uint64_t generation = event->recorded + 1;
   const cudaError_t status = enqueue(on, "cudaEventRecord", [event, generation] {
     event->passed = std::max(event->passed, generation);
@@ -291,6 +314,9 @@ cudaError_t wait_for_event(cudaStream_t handle, cudaEvent_t event_handle) {
   if (stream == nullptr || event == nullptr) {
     return noted(cudaErrorInvalidResourceHandle);
   }
+  if (is_recorded(handle)) {
+    return *refused_by_recording(handle);
+  }
   if (event->recorded > 0) {
     join(stream->clock, event->before);
     push(*stream, "cudaStreamWaitEvent", {[] {}, 0, event, event->recorded});
@@ -303,6 +329,9 @@ cudaError_t finish_event(cudaEvent_t handle) {
   const EventPointer event = find_event(handle);
   if (event == nullptr) {
     return noted(cudaErrorInvalidResourceHandle);
+  }
+  if (const auto refused = refused_by_recording()) {
+    return *refused;
   }
   run_until([&] { return event->passed >= event->recorded; });
   join(host_clock, event->before);
@@ -317,6 +346,9 @@ cudaError_t query_event(cudaEvent_t handle) {
   }
   if (const cudaError_t status = device_status(); status != cudaSuccess) {
     return status;
+  }
+  if (const auto refused = refused_by_recording()) {
+    return *refused;
   }
   if (event->passed < event->recorded) {
     return let_one_run();
@@ -341,6 +373,7 @@ cudaError_t time_between_events(float* milliseconds, cudaEvent_t first, cudaEven
 
 void reset_device() {
   const Lock lock(runtime_mutex());
+  forget_recordings();
   for (const auto& stream : streams) {
     stream->queue.clear();
   }

@@ -43,6 +43,10 @@ std::recursive_mutex& runtime_mutex();
 /// Queues `run` on a stream, as the runtime's and the libraries' functions do.
 cudaError_t enqueue(cudaStream_t stream, std::string name, std::function<void()> run);
 
+/// Whether there is a stream of this handle, and whether the default stream waits for it.
+bool is_stream(cudaStream_t stream);
+bool is_blocking_stream(cudaStream_t stream);
+
 cudaError_t create_stream(cudaStream_t* stream, unsigned flags);
 cudaError_t destroy_stream(cudaStream_t stream);
 /// Runs work until the stream has none left, and checks the red zones. The sticky error, if there is one.

@@ -62,6 +62,16 @@ struct LiveMemory {
 };
 LiveMemory live_memory();
 
+/// How often the host waited, by what it called, since the program began.
+struct HostWaits {
+  std::size_t device = 0;   ///< cudaDeviceSynchronize, and cudaFree, which waits for everything as well.
+  std::size_t streams = 0;  ///< cudaStreamSynchronize
+  std::size_t events = 0;   ///< cudaEventSynchronize
+  std::size_t copies = 0;   ///< cudaMemcpy and cudaMemset, which wait for the default stream.
+};
+/// Of the calling thread.
+HostWaits host_waits();
+
 /// Whether the kernels were compiled for checking: every load and store is seen. Without, only those that fault are.
 bool check_build();
 

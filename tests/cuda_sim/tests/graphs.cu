@@ -1,0 +1,240 @@
+// Streams that are recorded into graphs: nothing runs until the graph is launched, each launch runs it all, and what
+// the runtime refuses while a stream is recorded is refused.
+#include <functional>
+#include <thread>
+
+#include "planted.h"
+#include "simulator.h"
+
+namespace cudasim::testing {
+namespace {
+
+__global__ void add_one(int* x) { x[threadIdx.x] += 1; }
+__global__ void times_two(int* x) { x[threadIdx.x] *= 2; }
+
+class Stream {
+ public:
+  explicit Stream(unsigned flags = cudaStreamNonBlocking) {
+    EXPECT_EQ(cudaStreamCreateWithFlags(&handle, flags), cudaSuccess);
+  }
+  ~Stream() { cudaStreamDestroy(handle); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t handle = nullptr;
+};
+
+cudaStreamCaptureStatus status_of(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  EXPECT_EQ(cudaStreamIsCapturing(stream, &status), cudaSuccess);
+  return status;
+}
+
+cudaGraphExec_t recorded(cudaStream_t stream, const std::function<void()>& work) {
+  EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(status_of(stream), cudaStreamCaptureStatusActive);
+  work();
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  EXPECT_EQ(status_of(stream), cudaStreamCaptureStatusNone);
+  cudaGraphExec_t executable = nullptr;
+  EXPECT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  return executable;
+}
+
+TEST(Graphs, RunInOrderWithEachLaunchAndNotBefore) {
+  for (const Order order : {Order::forward, Order::reverse, Order::seeded}) {
+    Config c = config();
+    c.order = order;
+    const WithConfig scope(c);
+    const Stream stream;
+    const DeviceArray<int> x({1, 2});
+    const DeviceArray<int> y({0, 0});
+    const cudaGraphExec_t graph = recorded(stream.handle, [&] {
+      launch(add_one, {.threads = 2, .stream = stream.handle}, x.data());
+      launch(times_two, {.threads = 2, .stream = stream.handle}, x.data());
+      EXPECT_EQ(cudaMemcpyAsync(y.data(), x.data(), 8, cudaMemcpyDeviceToDevice, stream.handle), cudaSuccess);
+    });
+    EXPECT_EQ(x.values(), (std::vector<int>{1, 2}));
+    EXPECT_EQ(cudaGraphLaunch(graph, stream.handle), cudaSuccess);
+    EXPECT_EQ(y.values(), (std::vector<int>{4, 6}));
+    EXPECT_EQ(cudaGraphLaunch(graph, stream.handle), cudaSuccess);
+    EXPECT_EQ(cudaGraphExecDestroy(graph), cudaSuccess) << "what was launched still runs";
+    EXPECT_EQ(y.values(), (std::vector<int>{10, 14}));
+    EXPECT_EQ(cudaGraphLaunch(graph, stream.handle), cudaErrorInvalidValue);
+    EXPECT_EQ(cudaGraphExecDestroy(graph), cudaErrorInvalidValue);
+    static_cast<void>(cudaGetLastError());
+  }
+}
+
+TEST(Graphs, SayHowManyPiecesTheyHave) {
+  const Stream stream;
+  const DeviceArray<int> x({1, 2});
+  EXPECT_EQ(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeGlobal), cudaSuccess);
+  launch(add_one, {.threads = 2, .stream = stream.handle}, x.data());
+  EXPECT_EQ(cudaMemsetAsync(x.data(), 0, 8, stream.handle), cudaSuccess);
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream.handle, &graph), cudaSuccess);
+  std::size_t count = 0;
+  EXPECT_EQ(cudaGraphGetNodes(graph, nullptr, &count), cudaSuccess);
+  EXPECT_EQ(count, 2U);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+}
+
+TEST(Graphs, OtherStreamsAndThreadsGoOn) {
+  const Stream stream;
+  const Stream other;
+  const DeviceArray<int> x({1, 2});
+  const DeviceArray<int> y({1, 2});
+  const cudaGraphExec_t graph = recorded(stream.handle, [&] {
+    launch(add_one, {.threads = 2, .stream = stream.handle}, x.data());
+    launch(add_one, {.threads = 2, .stream = other.handle}, y.data());
+    std::thread([&] { EXPECT_EQ(cudaStreamSynchronize(other.handle), cudaSuccess); }).join();
+  });
+  EXPECT_EQ(y.values(), (std::vector<int>{2, 3}));
+  EXPECT_EQ(x.values(), (std::vector<int>{1, 2}));
+  EXPECT_EQ(cudaGraphExecDestroy(graph), cudaSuccess);
+}
+
+/// Does `forbidden` while a stream is recorded: `status` is what it gives, and the recording is spoiled.
+void expect_refused(const char* what, cudaError_t status, const std::function<cudaError_t(cudaStream_t)>& forbidden,
+                    unsigned flags = cudaStreamNonBlocking) {
+  SCOPED_TRACE(what);
+  const Stream stream(flags);
+  const DeviceArray<int> x({1, 2});
+  ASSERT_EQ(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(launch(add_one, {.threads = 2, .stream = stream.handle}, x.data()), cudaSuccess);
+  EXPECT_EQ(forbidden(stream.handle), status);
+  EXPECT_EQ(cudaGetLastError(), status);
+  EXPECT_EQ(status_of(stream.handle), cudaStreamCaptureStatusInvalidated);
+  EXPECT_EQ(launch(add_one, {.threads = 2, .stream = stream.handle}, x.data()), cudaErrorStreamCaptureInvalidated);
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream.handle, &graph), cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(graph, nullptr);
+  EXPECT_EQ(launch(add_one, {.threads = 2, .stream = stream.handle}, x.data()), cudaSuccess) << "it is as it was";
+  EXPECT_EQ(x.values(), (std::vector<int>{2, 3}));
+  static_cast<void>(cudaGetLastError());
+}
+
+TEST(Graphs, WaitingAndAskingSpoilTheRecording) {
+  constexpr cudaError_t kRefused = cudaErrorStreamCaptureUnsupported;
+  cudaEvent_t event = nullptr;
+  ASSERT_EQ(cudaEventCreate(&event), cudaSuccess);
+  const DeviceArray<int> memory(std::vector{5});
+  int value = 0;
+  expect_refused("cudaStreamSynchronize", kRefused, cudaStreamSynchronize);
+  expect_refused("cudaStreamQuery", kRefused, cudaStreamQuery);
+  expect_refused("cudaDeviceSynchronize", kRefused, [](cudaStream_t) { return cudaDeviceSynchronize(); });
+  expect_refused("cudaEventSynchronize", kRefused, [&](cudaStream_t) { return cudaEventSynchronize(event); });
+  expect_refused("cudaEventQuery", kRefused, [&](cudaStream_t) { return cudaEventQuery(event); });
+  expect_refused("cudaMemcpy", kRefused,
+                 [&](cudaStream_t) { return cudaMemcpy(&value, memory.data(), 4, cudaMemcpyDeviceToHost); });
+  expect_refused("cudaMemset", kRefused, [&](cudaStream_t) { return cudaMemset(memory.data(), 0, 4); });
+  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+}
+
+TEST(Graphs, MemoryAndThePageableHostSpoilTheRecording) {
+  constexpr cudaError_t kRefused = cudaErrorStreamCaptureUnsupported;
+  void* memory = nullptr;
+  const DeviceArray<int> there(std::vector{5});
+  int value = 0;
+  expect_refused("cudaMalloc", kRefused, [&](cudaStream_t) { return cudaMalloc(&memory, 16); });
+  EXPECT_EQ(memory, nullptr);
+  expect_refused("cudaMallocAsync", kRefused, [&](cudaStream_t s) { return cudaMallocAsync(&memory, 16, s); });
+  expect_refused("cudaFreeAsync", kRefused, [&](cudaStream_t s) { return cudaFreeAsync(there.data(), s); });
+  expect_refused("from pageable memory", kRefused,
+                 [&](cudaStream_t s) { return cudaMemcpyAsync(there.data(), &value, 4, cudaMemcpyHostToDevice, s); });
+  expect_refused("to pageable memory", kRefused,
+                 [&](cudaStream_t s) { return cudaMemcpyAsync(&value, there.data(), 4, cudaMemcpyDeviceToHost, s); });
+  EXPECT_EQ(there.values(), std::vector{5});
+}
+
+TEST(Graphs, TheDefaultStreamIsNotRecordedAndWaitsForNoRecording) {
+  EXPECT_EQ(cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeThreadLocal), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(cudaStreamBeginCapture(cudaStreamLegacy, cudaStreamCaptureModeRelaxed), cudaErrorStreamCaptureUnsupported);
+  static_cast<void>(cudaGetLastError());
+  const DeviceArray<int> y({1, 2});
+  const auto on_default = [&](cudaStream_t) { return launch(add_one, {.threads = 2}, y.data()); };
+  expect_refused("a blocking stream", cudaErrorStreamCaptureImplicit, on_default, cudaStreamDefault);
+  EXPECT_EQ(y.values(), (std::vector<int>{1, 2}));
+}
+
+TEST(Graphs, RecordingsBeginAndEndOnce) {
+  const Stream stream;
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream.handle, &graph), cudaErrorIllegalState);
+  ASSERT_EQ(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), cudaErrorIllegalState);
+  std::thread([&] {
+    EXPECT_EQ(cudaStreamEndCapture(stream.handle, &graph), cudaErrorStreamCaptureWrongThread);
+  }).join();
+  EXPECT_EQ(cudaStreamEndCapture(stream.handle, &graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaErrorInvalidValue);
+  cudaGraphExec_t executable = nullptr;
+  EXPECT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaGraphLaunch(executable, stream.handle), cudaErrorInvalidValue);
+  static_cast<void>(cudaGetLastError());
+}
+
+TEST(Graphs, InRelaxedModeOnlyTheRecordedStreamRefuses) {
+  const Stream stream;
+  void* memory = nullptr;
+  ASSERT_EQ(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  EXPECT_EQ(cudaMalloc(&memory, 16), cudaSuccess);
+  EXPECT_EQ(status_of(stream.handle), cudaStreamCaptureStatusActive);
+  EXPECT_EQ(cudaStreamSynchronize(stream.handle), cudaErrorStreamCaptureUnsupported);
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream.handle, &graph), cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(cudaFree(memory), cudaSuccess);
+  static_cast<void>(cudaGetLastError());
+}
+
+TEST(Waits, AreCountedByWhatTheyAre) {
+  const Stream stream;
+  const HostWaits before = host_waits();
+  cudaEvent_t event = nullptr;
+  EXPECT_EQ(cudaEventCreate(&event), cudaSuccess);
+  EXPECT_EQ(cudaEventSynchronize(event), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream.handle), cudaSuccess);
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  {
+    const DeviceArray<int> x({1, 2});  // copies, and frees in the end
+  }
+  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+  const HostWaits after = host_waits();
+  EXPECT_EQ(after.events, before.events + 1);
+  EXPECT_EQ(after.streams, before.streams + 1);
+  EXPECT_EQ(after.device, before.device + 2);
+  EXPECT_EQ(after.copies, before.copies + 1);
+}
+
+__global__ void count_up(int* x) {
+  x[threadIdx.x] += 1;  // launch_after_free
+}
+
+/// A launch writes to memory that was freed since it was recorded.
+void launch_after_free(bool broken) {
+  const Stream stream;
+  int* x = nullptr;
+  EXPECT_EQ(cudaMalloc(reinterpret_cast<void**>(&x), 8), cudaSuccess);
+  EXPECT_EQ(cudaMemset(x, 0, 8), cudaSuccess);
+  const cudaGraphExec_t graph =
+      recorded(stream.handle, [&] { launch(count_up, {.threads = 2, .stream = stream.handle}, x); });
+  if (broken) {
+    EXPECT_EQ(cudaFree(x), cudaSuccess);
+  }
+  EXPECT_EQ(cudaGraphLaunch(graph, stream.handle), cudaSuccess);
+  static_cast<void>(cudaStreamSynchronize(stream.handle));
+  EXPECT_EQ(cudaGraphExecDestroy(graph), cudaSuccess);
+  if (!broken) {
+    EXPECT_EQ(cudaFree(x), cudaSuccess);
+  }
+}
+
+const Plants kPlants(
+    __FILE__,
+    {{.name = "launch_after_free", .run = launch_after_free, .kinds = {"use-after-free"}, .says = {"count_up"}}});
+
+}  // namespace
+}  // namespace cudasim::testing
