@@ -185,7 +185,7 @@ struct Results {
 
 __global__ void __launch_bounds__(kThreads)
     gather_rows_kernel(const Buckets* tables, Probes probes, const Extent* extents, std::int64_t first,
-                  std::uint32_t max_candidates, Scratch scratch, Results results) {
+                       std::uint32_t max_candidates, Scratch scratch, Results results) {
   __shared__ std::uint32_t histogram[kThreads];
   __shared__ std::uint32_t kept_count;
   const std::int64_t query = first + blockIdx.x;

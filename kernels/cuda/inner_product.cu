@@ -19,14 +19,14 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-constexpr int kResident = 3;                   // blocks of a multiprocessor, which leave a thread 80 registers
-constexpr int kPerWarp = 4;                    // queries
-constexpr int kQueries = kWarps * kPerWarp;    // of a block
-constexpr int kPerLane = 4;                    // rows
-constexpr int kRows = 32 * kPerLane;           // at a time
-constexpr int kSlice = 32;                     // elements of both in shared memory
-constexpr int kQueryPadding = 4;               // keeps 16-byte alignment, and moves neighbouring elements four banks on
-constexpr std::int64_t kMostChunks = 1056;     // 8 blocks for each multiprocessor of an H100
+constexpr int kResident = 3;                 // blocks of a multiprocessor, which leave a thread 80 registers
+constexpr int kPerWarp = 4;                  // queries
+constexpr int kQueries = kWarps * kPerWarp;  // of a block
+constexpr int kPerLane = 4;                  // rows
+constexpr int kRows = 32 * kPerLane;         // at a time
+constexpr int kSlice = 32;                   // elements of both in shared memory
+constexpr int kQueryPadding = 4;             // keeps 16-byte alignment, and moves neighbouring elements four banks on
+constexpr std::int64_t kMostChunks = 1056;   // 8 blocks for each multiprocessor of an H100
 
 /// The present k best of a warp's queries, chunk-relative rows; in shared memory.
 struct Lists {
