@@ -1,6 +1,6 @@
 // Two-dimensional convolution (cross-correlation) of N x F x T x C activations and both of its gradients.
 //   out[n,f,t,o] = bias[o] + sum_{a,b,i} x[n, f*stride_f + a - pad_f, t*stride_t + b - pad_t, i] * weight[o,a,b,i]
-// Positions outside x count as zero and cost nothing: taps that fall there are skipped.
+// Positions outside x count as zero and cost nothing: taps that fall there are skipped. bf16 is summed in float.
 #pragma once
 
 #include <memory>

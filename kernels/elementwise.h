@@ -5,7 +5,7 @@
 
 namespace earmark::kernels {
 
-void add(const Tensor& a, const Tensor& b, const Tensor& out);  ///< out = a + b
+void add(const Tensor& a, const Tensor& b, const Tensor& out);  ///< out = a + b; also bf16, where gradients meet.
 void sub(const Tensor& a, const Tensor& b, const Tensor& out);  ///< out = a - b
 void mul(const Tensor& a, const Tensor& b, const Tensor& out);  ///< out = a * b
 void scale(const Tensor& x, double factor, const Tensor& out);  ///< out = factor * x
