@@ -85,11 +85,13 @@ TEST_P(GpuAttention, ErrsAtMostTwiceAsMuchAsTheCpu) {
   const std::vector<Tensor> right = results(GetParam(), true, Device{});
   const std::vector<Tensor> cpu = results(GetParam(), false, Device{});
   const std::vector<Tensor> gpu = results(GetParam(), false, kGpu);
-  constexpr double kRounding = 4e-7;  // of the largest value: what float cannot tell
+  // Of the largest value: what float cannot tell. Maps in bf16 are a thousand times as coarse, and what is left of sums
+  // over a large one need not agree so far.
+  const double rounding = GetParam().stored == DType::bf16 ? 4e-6 : 4e-7;
   ASSERT_EQ(gpu.size(), right.size());
   for (std::size_t i = 0; i < right.size(); ++i) {
     const auto [error, magnitude] = error_of(gpu[i], right[i]);
-    EXPECT_LE(error, 2 * error_of(cpu[i], right[i]).first + kRounding * magnitude) << "result " << i;
+    EXPECT_LE(error, 2 * error_of(cpu[i], right[i]).first + rounding * magnitude) << "result " << i;
     EXPECT_GT(magnitude, 0) << "result " << i;
   }
 }
