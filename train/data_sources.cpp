@@ -62,6 +62,17 @@ std::vector<data::AudioFile> list_music(const DataOptions& options, Complaints& 
   return files;
 }
 
+/// "data.music (/music, /more), data.fma (/fma)": what a message blames.
+std::string sources_of(const DataOptions& options) {
+  std::string folders;
+  for (const fs::path& path : options.music) {
+    folders += (folders.empty() ? "" : ", ") + data::printable(path.string());
+  }
+  const std::string music = folders.empty() ? "" : "data.music (" + folders + ")";
+  const std::string fma = options.fma.empty() ? "" : "data.fma (" + data::printable(options.fma.string()) + ")";
+  return music + (music.empty() || fma.empty() ? "" : ", ") + fma;
+}
+
 data::PcmStore prepare(const TrainOptions& options, const std::vector<data::AudioFile>& files, bool show_progress) {
   fs::create_directories(options.data.store);
   return data::PcmStore::prepare(options.data.store, files,
@@ -179,11 +190,11 @@ std::string hours(const data::PcmStore& store) {
 TrainingData open_training_data(const TrainOptions& options, const Report& report) {
   Complaints complaints{report, {}};
   const std::vector<data::AudioFile> files = list_music(options.data, complaints);
-  check(!files.empty(), "data.music: no sound files found");
+  check(!files.empty(), sources_of(options.data), ": no sound files found");
   const ValidationOptions& validation = options.validation;
   const bool validates = validation.interval > 0 && validation.tracks > 0;
   auto store = std::make_shared<data::PcmStore>(prepare_and_report(options, files, complaints));
-  check(store->size() > 0, "data.music: none of ", files.size(), " files can be used");
+  check(store->size() > 0, sources_of(options.data), ": none of ", files.size(), " files can be used");
   std::shared_ptr<const data::PcmStore> held;
   if (validates && !validation.music.empty()) {
     const data::PcmStore other = prepare_and_report(options, data::list_audio_files(validation.music), complaints);

@@ -54,6 +54,22 @@ TEST_F(TrainProgramWhole, SaysWhatIsWrong) {
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
 
+TEST_F(TrainProgramWhole, WithoutMusicItSaysWhereItLooked) {
+  const std::string empty = (folder_ / "empty").string();
+  fs::create_directories(empty);
+  EXPECT_EQ(run(arguments("run", {"data.music=[" + empty + "]"})), 1);
+  EXPECT_THAT(output_, HasSubstr("train: data.music (" + empty + "): no sound files found\n"));
+  write_text(folder_ / "empty/text.mp3", "no music");
+  EXPECT_EQ(run(arguments("run", {"data.music=[" + empty + "]"})), 1);
+  EXPECT_THAT(output_, HasSubstr("text.mp3: not a sound file"));
+  EXPECT_THAT(output_, HasSubstr("train: data.music (" + empty + "): none of 1 files can be used\n"));
+  fs::create_directories(folder_ / "fma/fma_small");
+  const std::string fma = (folder_ / "fma").string();
+  EXPECT_EQ(run(arguments("run", {"data.music=[]", "data.fma=" + fma})), 1);
+  EXPECT_THAT(output_, HasSubstr("train: data.fma (" + fma + "): no sound files found\n"));
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
 TEST_F(TrainProgramWhole, ResumingWithAnotherConfigurationIsRefused) {
   ASSERT_EQ(run(arguments("run")), 0) << output_;
   const std::string config = (folder_ / "tiny.yaml").string();
