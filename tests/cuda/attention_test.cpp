@@ -36,12 +36,20 @@ std::vector<Tensor> results(const Attended& size, std::uint64_t seed, bool exact
   const auto input = [&](const Shape& shape, Domain domain = Domain::normal) {
     return draw(shape, domain, DType::f32, seed, stream++).to(dtype).to(device);
   };
+  // Of logits of ordinary size: those of a large slab would otherwise leave one row and one column with all the weight,
+  // and their gradient with nothing but rounding.
+  const auto weight = [&](std::int64_t extent) {
+    const Tensor w = draw({channels, extent}, Domain::normal, DType::f32, seed, stream++);
+    float* values = w.mutable_data<float>();
+    std::for_each(values, values + w.numel(), [&](float& v) { v /= std::sqrt(static_cast<float>(extent)); });
+    return w.to(dtype).to(device);
+  };
   const auto map = [&] { return draw(size.x, Domain::normal, size.stored, seed, stream++).to(map_type).to(device); };
   const auto written = [&](const Shape& shape) { return Tensor(shape, dtype, device); };
   const auto written_map = [&] { return Tensor(size.x, map_type, device); };
   kernels::AttentionForward f{.x = map(),
-                              .w_spectral = input({channels, size.x[2]}),
-                              .w_temporal = input({channels, size.x[1]}),
+                              .w_spectral = weight(size.x[2]),
+                              .w_temporal = weight(size.x[1]),
                               .scale = static_cast<double>(size.x[1] * size.x[2]),
                               .out = written_map(),
                               .spectral = written({size.x[0], size.x[1], channels}),
@@ -90,7 +98,7 @@ struct Accuracy {
 };
 
 std::vector<Accuracy> accuracies(const Attended& size) {
-  constexpr std::uint64_t kDraws = 4;
+  constexpr std::uint64_t kDraws = 3;
   std::vector<Accuracy> all;
   for (std::uint64_t seed = 21; seed < 21 + kDraws; ++seed) {
     const std::vector<Tensor> right = results(size, seed, true, Device{});
