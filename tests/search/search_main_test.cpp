@@ -1,24 +1,15 @@
-// The program `search` as a user meets it: one answer in three forms, long recordings, lists, streams, bad queries.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
+// The program `search` as a user meets it: one answer in three forms, long recordings, lists, bad queries.
 #include <algorithm>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <span>
-#include <sstream>
 
 #include "kernels/device_choice.h"
 #include "kernels/random.h"
-#include "tests/program.h"
-#include "tests/search/composed.h"
+#include "tests/search/search_program.h"
 
 namespace earmark::search {
 namespace {
 
-namespace fs = std::filesystem;
-using earmark::testing::Ended;
-using earmark::testing::Surroundings;
 using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
@@ -26,74 +17,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-constexpr double kSeconds = 25;
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, separator);) {
-    parts.push_back(part);
-  }
-  if (text.ends_with(separator) && separator != '\n') {
-    parts.emplace_back();
-  }
-  return parts;
-}
-
-std::vector<std::string> lines_in(const std::string& text) { return split(text, '\n'); }
-
-std::vector<nlohmann::json> json_lines(const std::string& text) {
-  std::vector<nlohmann::json> objects;
-  for (const std::string& line : lines_in(text)) {
-    objects.push_back(nlohmann::json::parse(line));
-  }
-  return objects;
-}
-
-class SearchProgramWhole : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    composed_ = new Composed(3, kSeconds);
-    const Ended built = earmark::testing::run("index", {"build", composed_->index().string(), "--model",
-                                                        composed_->model().string(), composed_->music().string()});
-    ASSERT_EQ(built.code, 0) << built.err;
-  }
-  static void TearDownTestSuite() { delete composed_; }
-
-  static Ended run(std::vector<std::string> arguments, const Surroundings& surroundings = {}) {
-    arguments.insert(arguments.end(), {"--threads", "1"});
-    return earmark::testing::run("search", arguments, surroundings);
-  }
-  /// An untrained encoder finds clean excerpts, but is sure of little: the threshold is the test's.
-  static Ended search(const std::vector<std::string>& arguments, const std::string& threshold = "0.2",
-                      const Surroundings& surroundings = {}) {
-    std::vector<std::string> all = {composed_->index().string(), "--threshold", threshold};
-    all.insert(all.end(), arguments.begin(), arguments.end());
-    return run(all, surroundings);
-  }
-  /// Excerpts of two tracks, 14 s each, joined.
-  static std::vector<float> medley() {
-    std::vector<float> sound(composed_->part(0, 1, 14).begin(), composed_->part(0, 1, 14).end());
-    sound.insert(sound.end(), composed_->part(1, 8, 14).begin(), composed_->part(1, 8, 14).end());
-    return sound;
-  }
-  static fs::path query(const std::string& name, int track, double begin_s, double length_s = 5) {
-    return composed_->write(name, composed_->part(track, begin_s, length_s));
-  }
-  static fs::path raw_medley() {
-    std::string bytes;
-    for (const float x : medley()) {
-      const auto sample = static_cast<std::uint16_t>(data::to_int16(x));
-      bytes += static_cast<char>(sample & 0xFFU);
-      bytes += static_cast<char>(sample >> 8U);
-    }
-    write_bytes(composed_->folder / "medley.raw", bytes);
-    return composed_->folder / "medley.raw";
-  }
-
-  static Composed* composed_;
-};
-Composed* SearchProgramWhole::composed_ = nullptr;
+class SearchProgramWhole : public SearchProgram {};
 
 TEST_F(SearchProgramWhole, AllFormsAndMethodsGiveTheSameAnswer) {
   const std::string file = query("excerpt.wav", 1, 6.5).string();
@@ -264,50 +188,6 @@ TEST_F(SearchProgramWhole, BadListsAreSentencesAndLeaveTheResultsAlone) {
   const Ended nowhere = search({"--list", list.string(), "--out", (composed_->folder / "no" / "where.tsv").string()});
   EXPECT_EQ(nowhere.code, 1);
   EXPECT_THAT(nowhere.err, HasSubstr("where.tsv"));
-}
-
-TEST_F(SearchProgramWhole, MonitorsFilesAndStandardInput) {
-  const std::string file = composed_->write("medley.wav", medley()).string();
-  const Ended begins = search({"--monitor", file}, "0.7");
-  EXPECT_EQ(begins.code, 0) << begins.err;
-  EXPECT_EQ(begins.err, "");
-  const std::vector<std::string> lines = lines_in(begins.out);
-  ASSERT_EQ(lines.size(), 2U) << begins.out;
-  EXPECT_THAT(lines[0], AllOf(StartsWith("0:00."), HasSubstr("  track-0.wav  from 0:01.")));
-  EXPECT_THAT(lines[1], HasSubstr("  track-1.wav  from 0:0"));
-
-  const fs::path raw = raw_medley();
-  EXPECT_EQ(search({"--monitor", "-", "--raw"}, "0.7", {.input = raw}).out, begins.out);
-  EXPECT_EQ(search({"--monitor", "-"}, "0.7", {.input = file}).out, begins.out);
-
-  const Ended ends = search({"--monitor", "-", "--raw", "--ends"}, "0.7", {.input = raw});
-  EXPECT_THAT(ends.out, AllOf(HasSubstr("  track-0.wav  0:01."), HasSubstr(" - 0:28.0  track-1.wav  0:0")));
-  EXPECT_EQ(lines_in(ends.out).size(), 2U);
-  const std::vector<nlohmann::json> events = json_lines(search({"--monitor", file, "--json"}, "0.7").out);
-  ASSERT_EQ(events.size(), 2U);
-  EXPECT_EQ(events[0].at("event"), "begin");
-  EXPECT_EQ(events[1].at("track"), "track-1.wav");
-  const std::vector<std::string> rows = lines_in(search({"--monitor", file, "--tsv"}, "0.7").out);
-  ASSERT_EQ(rows.size(), 3U);
-  EXPECT_THAT(rows[0], StartsWith("query\tquery_begin_s\t"));
-  // However the sound comes, the answer is the whole recording's.
-  const std::vector<std::string> whole = lines_in(search({file, "--tsv"}, "0.7").out);
-  ASSERT_EQ(whole.size(), 3U);
-  EXPECT_EQ(file + rows[1], whole[1]);
-  EXPECT_EQ(file + rows[2], whole[2]);
-}
-
-TEST_F(SearchProgramWhole, MonitoringNothing) {
-  const Ended silence = search({"--monitor", "-", "--raw"});  // standard input is empty
-  EXPECT_EQ(silence.code, 0) << silence.err;
-  EXPECT_EQ(silence.all(), "");
-  const Ended empty = search({"--monitor", "-"});
-  EXPECT_EQ(empty.code, 1);
-  EXPECT_THAT(empty.err, HasSubstr("standard input"));
-  const Ended missing = search({"--monitor", "missing.wav"});
-  EXPECT_EQ(missing.code, 1);
-  EXPECT_THAT(missing.err, HasSubstr("missing.wav: No such file or directory"));
-  EXPECT_EQ(missing.out, "");
 }
 
 TEST_F(SearchProgramWhole, BadQueriesAreNamedAndTheGoodOnesAnswered) {
