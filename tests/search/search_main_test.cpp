@@ -1,5 +1,6 @@
 // The program `search` as a user meets it: one answer in three forms, long recordings, lists, bad queries.
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <span>
 
@@ -157,6 +158,27 @@ TEST_F(SearchProgramWhole, ListOfQueries) {
   const Ended printed = search({"--list", list}, "0.7");
   EXPECT_EQ(printed.code, 0);
   EXPECT_EQ(printed.out, results);
+}
+
+TEST_F(SearchProgramWhole, TracksInSubfoldersAreNamedByTheirPathInTheCollection) {
+  const fs::path library = composed_->folder / "library";
+  fs::create_directories(library / "artist" / "disc 1");
+  fs::copy_file(composed_->music() / "track-1.wav", library / "artist" / "disc 1" / "first, \"live\".wav");
+  fs::copy_file(composed_->music() / "track-2.wav", library / "single.wav");
+  const std::string index = (composed_->folder / "library index").string();
+  const Ended built = earmark::testing::run(
+      "index", {"build", index, "--model", composed_->model().string(), library.string(), "--threads", "1"});
+  ASSERT_EQ(built.code, 0) << built.err;
+  const std::string deep = query("deep.wav", 1, 6.5).string();
+  query("single.wav", 2, 3.2);
+  const fs::path list = composed_->folder / "nested.csv";
+  write_bytes(list, "query_id,path\ndeep,deep.wav\nflat,single.wav\n");
+  const std::vector<std::string> rows = lines_in(run({index, "--list", list.string(), "--threshold", "0.2"}).out);
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_THAT(rows[1], StartsWith("deep\tartist/disc 1/first, \"live\".wav\t6.5"));
+  EXPECT_THAT(rows[2], StartsWith("flat\tsingle.wav\t3."));
+  const nlohmann::json object = json_lines(run({index, deep, "--json", "--threshold", "0.2"}).out).at(0);
+  EXPECT_EQ(object.at("matches").at(0).at("track"), "artist/disc 1/first, \"live\".wav");
 }
 
 TEST_F(SearchProgramWhole, BadListsAreSentencesAndLeaveTheResultsAlone) {
@@ -349,6 +371,55 @@ TEST_F(SearchProgramWhole, WhatCannotBeDoneIsExitCodeOneAndASentence) {
   const Ended full = search({good}, "0.2", {.output = "/dev/full"});
   EXPECT_EQ(full.code, 1);
   EXPECT_THAT(full.err, HasSubstr("standard output cannot be written"));
+}
+
+TEST_F(SearchProgramWhole, AFolderThatMayOnlyBeReadIsEnough) {
+  const std::string reason = earmark::testing::reason_against_nobody("search");
+  if (!reason.empty()) {
+    GTEST_SKIP() << reason;
+  }
+  const std::string file = query("excerpt.wav", 1, 6.5).string();
+  const fs::path index = composed_->folder / "read only";
+  fs::copy(composed_->index(), index, fs::copy_options::recursive);
+  fs::remove(index / "lsh.cache");
+  fs::permissions(composed_->folder.path(), fs::perms::others_read | fs::perms::others_exec, fs::perm_options::add);
+  for (const std::string method : {"exact", "lsh"}) {
+    const Ended ended = run({index.string(), file, "--method", method, "--threshold", "0.2"}, {.as_nobody = true});
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    EXPECT_EQ(ended.err, "");
+    EXPECT_EQ(ended.out, search({file, "--method", method}).out);
+    EXPECT_THAT(ended.out, HasSubstr("  match     track-1.wav  at 0:06.5"));
+  }
+  EXPECT_FALSE(fs::exists(index / "lsh.cache"));
+  write_bytes(composed_->folder / "one.csv", "query_id,path\none,excerpt.wav\n");
+  const Ended nowhere = run(
+      {index.string(), "--list", (composed_->folder / "one.csv").string(), "--out", (index / "results.tsv").string()},
+      {.as_nobody = true});
+  EXPECT_EQ(nowhere.code, 1);
+  EXPECT_THAT(nowhere.err, AllOf(HasSubstr("results.tsv"), HasSubstr("Permission denied")));
+}
+
+TEST_F(SearchProgramWhole, AFullDiskKeepsTheResultsOfBefore) {
+  const earmark::testing::SmallDisk disk(1 << 20U);
+  if (!disk.problem().empty()) {
+    GTEST_SKIP() << disk.problem();
+  }
+  query("excerpt.wav", 1, 6.5);
+  const fs::path list = composed_->folder / "full.csv";
+  write_bytes(list, "query_id,path\none,excerpt.wav\n");
+  const fs::path out = disk / "results.tsv";
+  ASSERT_EQ(search({"--list", list.string(), "--out", out.string()}).code, 0);
+  const std::string before = earmark::testing::bytes_of(out);
+  write_bytes(list, "query_id,path\none,excerpt.wav\ntwo,excerpt.wav\n");
+  disk.fill(0);
+  const Ended full = search({"--list", list.string(), "--out", out.string()});
+  EXPECT_EQ(full.code, 1);
+  EXPECT_THAT(full.err, AllOf(HasSubstr("results.tsv"), HasSubstr("No space left on device")));
+  EXPECT_EQ(earmark::testing::bytes_of(out), before);
+  disk.free_space();
+  EXPECT_EQ(search({"--list", list.string(), "--out", out.string()}).code, 0);
+  EXPECT_EQ(lines_in(earmark::testing::bytes_of(out)).size(), 3U);
+  EXPECT_EQ(std::distance(fs::directory_iterator(out.parent_path()), {}), 1) << "nothing unfinished is left";
 }
 
 TEST_F(SearchProgramWhole, GpusOfABuildWithoutCudaAreRefused) {
