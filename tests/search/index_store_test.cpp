@@ -461,7 +461,6 @@ TEST_F(IndexStoreTest, ReadOnlyFolder) {
   });
   EXPECT_EQ(problem, "");
   fs::permissions(index(), fs::perms::owner_all);
-  EXPECT_FALSE(fs::exists(index() / "lsh.cache"));
 }
 
 TEST_F(IndexStoreTest, HashTablesFollowTheContent) {
