@@ -25,7 +25,7 @@ TEST_F(SearchProgramWhole, AllFormsAndMethodsGiveTheSameAnswer) {
   for (const std::string method : {"exact", "lsh"}) {
     const Ended text = search({file, "--method", method});
     EXPECT_EQ(text.code, 0) << text.err;
-    EXPECT_THAT(text.out, StartsWith(file + ":\n  match     track-1.wav  at 0:06.5  score "));
+    EXPECT_THAT(text.out, StartsWith(file + ":\n  match     track-1.wav  at 0:06.5 - 0:11.5  score "));
     EXPECT_EQ(text.err, "");
 
     const Ended json = search({file, "--method", method, "--json"});
@@ -38,6 +38,7 @@ TEST_F(SearchProgramWhole, AllFormsAndMethodsGiveTheSameAnswer) {
     const nlohmann::json& match = objects[0].at("matches")[0];
     EXPECT_EQ(match.at("track"), "track-1.wav");
     EXPECT_NEAR(match.at("start_s").get<double>(), 6.5, 0.05);
+    EXPECT_NEAR(match.at("end_s").get<double>(), match.at("start_s").get<double>() + 5, 0.002);
     EXPECT_EQ(match.at("matched"), true);
 
     const Ended tsv = search({file, "--method", method, "--tsv"});
