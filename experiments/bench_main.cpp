@@ -87,7 +87,7 @@ void add_confidence_command(CLI::App& app, Run& chosen) {
 
 int main(int argc, char** argv) {
   CLI::App app("Speed and accuracy against peers; the last line of output is one JSON object", "bench");
-  app.require_subcommand(1);
+  app.require_subcommand(1)->fallthrough();  // --threads may come behind the name of the benchmark
   Run chosen;
   add_encoder_command(app, chosen, "train", "training steps against PyTorch", earmark::experiments::bench_train);
   add_encoder_command(app, chosen, "infer", "inference against PyTorch", earmark::experiments::bench_infer);

@@ -343,17 +343,16 @@ void IndexWriter::set_calibration(const Calibration& calibration) {
 
 void IndexWriter::commit() {
   State& s = *state_;
-  if (s.pending.empty() && s.written.empty() && s.leaving.empty()) {
-    return;
-  }
-  std::set<std::int64_t> segments;
-  for (const TrackEntry& entry : s.catalogue.tracks()) {
-    if (s.leaving.contains(entry.track.id)) {
-      segments.insert(entry.segment);
+  if (!s.pending.empty() || !s.written.empty() || !s.leaving.empty()) {
+    std::set<std::int64_t> segments;
+    for (const TrackEntry& entry : s.catalogue.tracks()) {
+      if (s.leaving.contains(entry.track.id)) {
+        segments.insert(entry.segment);
+      }
     }
+    s.rewrite(segments);
   }
-  s.rewrite(segments);
-  s.join_small_segments();
+  s.join_small_segments();  // also those that a writer which was killed has left
 }
 
 }  // namespace earmark::search

@@ -51,7 +51,8 @@ class IndexWriter {
   /// Copies all tracks of another index of the same model and hop; committed when it returns.
   MergeReport merge(const IndexStore& other);
   void set_calibration(const Calibration& calibration);
-  /// Makes everything added so far durable and visible. Nothing to do where nothing was added.
+  /// Makes everything added so far durable and visible; where nothing was added, only segments are joined that are
+  /// many.
   void commit();
 
  private:

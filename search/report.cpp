@@ -33,10 +33,11 @@ std::string json_text(const std::string& bytes) {
   }
 }
 
-Json to_json(const Match& match) {
+Json to_json(const Match& match, double length_s) {
   return {{"track", json_text(match.track)},
           {"track_id", match.track_id},
           {"start_s", rounded(match.start_s, 1e-3)},
+          {"end_s", rounded(match.start_s + length_s, 1e-3)},
           {"score", rounded(match.score, 1e-4)},
           {"confidence", rounded(match.confidence, 1e-4)},
           {"matched", match.matched}};
@@ -63,7 +64,7 @@ void write_json(std::ostream& out, const Answer& answer) {
   }
   Json found = Json::array();
   for (const Match& match : answer.matches) {
-    found.push_back(to_json(match));
+    found.push_back(to_json(match, answer.length_s));
   }
   for (const Stretch& stretch : answer.stretches) {
     found.push_back(to_json(stretch));
@@ -115,8 +116,8 @@ void write_text(std::ostream& out, const Answer& answer) {
   }
   for (const Match& match : answer.matches) {
     out << "  " << (match.matched ? "match   " : "no match") << "  " << data::printable(match.track) << "  at "
-        << format_time(match.start_s) << "  score " << number(match.score, 3) << "  confidence "
-        << number(match.confidence, 3) << '\n';
+        << format_time(match.start_s) << " - " << format_time(match.start_s + answer.length_s) << "  score "
+        << number(match.score, 3) << "  confidence " << number(match.confidence, 3) << '\n';
   }
   for (const Stretch& stretch : answer.stretches) {
     out << "  ";

@@ -121,6 +121,7 @@ std::vector<OpCase> nt_xent_cases() {
       {"nt_xent/one_pair", {{2, 3}}, whole(0.5), {Domain::unit_rows}},
       {"nt_xent/ties", {{8, 4}}, whole(0.2), {Domain::ties}},
       {"nt_xent/cold", {{6, 5}}, whole(0.05), {Domain::unit_rows}},
+      {"nt_xent/coldest", {{6, 5}}, whole(0.01), {Domain::unit_rows}},
       {"nt_xent/several_tiles", {{70, 3}}, whole(0.3), {Domain::unit_rows}},
       {"nt_xent/first_rank", {{4, 5}, {12, 5}}, local(0), {Domain::unit_rows, Domain::unit_rows}},
       {"nt_xent/middle_rank",

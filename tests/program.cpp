@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <thread>
@@ -24,6 +26,9 @@ namespace {
 
 constexpr uid_t kNobody = 65534;
 constexpr int kNotStarted = 127;
+
+/// The groups and rights of root go as well.
+bool become_nobody() { return ::setgroups(0, nullptr) == 0 && ::setgid(kNobody) == 0 && ::setuid(kNobody) == 0; }
 
 /// In the child: never returns. The program was opened before, so that who may do nothing can still start it.
 [[noreturn]] void start(int program, char** arguments, const std::string& out, const std::string& err,
@@ -37,12 +42,20 @@ constexpr int kNotStarted = 127;
     ready = ready && ::setrlimit(RLIMIT_FSIZE, &limit) == 0;
   }
   if (surroundings.as_nobody) {
-    ready = ready && ::setgroups(0, nullptr) == 0 && ::setgid(kNobody) == 0 && ::setuid(kNobody) == 0;
+    ready = ready && become_nobody();
   }
   if (ready) {
     ::fexecve(program, arguments, environ);
   }
   ::_exit(kNotStarted);
+}
+
+std::string problem_of(const std::function<std::string()>& work) {
+  try {
+    return work();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
 }
 
 }  // namespace
@@ -122,6 +135,25 @@ std::string reason_against_nobody(const std::string& program) {
     return "only root can start a program as another user";
   }
   return run(program, {"--help"}, {.as_nobody = true}).code == 0 ? "" : "nobody may not run the programs here";
+}
+
+std::string problem_as_nobody(const std::function<std::string()>& work) {
+  std::array<int, 2> answer{};
+  check(::pipe(answer.data()) == 0, "no pipe: ", std::strerror(errno));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool ready = ::geteuid() != 0 || become_nobody();
+    const std::string problem = ready ? problem_of(work) : "root cannot become nobody";
+    const ssize_t told = ::write(answer[1], problem.data(), problem.size());
+    ::_exit(told == static_cast<ssize_t>(problem.size()) ? 0 : 1);
+  }
+  ::close(answer[1]);
+  std::string problem(4096, ' ');
+  problem.resize(static_cast<std::size_t>(std::max<ssize_t>(0, ::read(answer[0], problem.data(), problem.size()))));
+  ::close(answer[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return status == 0 ? problem : "the child ended badly: " + problem;
 }
 
 SmallDisk::SmallDisk(std::uint64_t bytes) {

@@ -58,6 +58,10 @@ Ended run(const std::string& name, const std::vector<std::string>& arguments, co
 /// Why `program` cannot be run as another user here; empty where it can.
 std::string reason_against_nobody(const std::string& program);
 
+/// Runs `work` in a child that is nobody where this is root, and is as little allowed to write as the permissions say.
+/// What it returns, or the sentence of what it throws; empty: all is well.
+std::string problem_as_nobody(const std::function<std::string()>& work);
+
 /// A disk of its own for the rest of the process, so small that it can be filled.
 class SmallDisk {
  public:

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "data/composer.h"
 #include "kernels/error.h"
@@ -19,11 +20,25 @@ namespace earmark::experiments {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 std::string text_of(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+/// The heads of the Markdown table below the heading that begins so.
+std::vector<std::string> columns_of(const std::string& tables, const std::string& heading) {
+  const std::size_t begin = tables.find("\n|", tables.find("### " + heading));
+  std::istringstream head(tables.substr(begin + 2, tables.find('\n', begin + 1) - begin - 2));
+  std::vector<std::string> out;
+  for (std::string field; std::getline(head, field, '|');) {
+    const std::size_t first = field.find_first_not_of(' ');
+    out.push_back(field.substr(first, field.find_last_not_of(' ') - first + 1));
+  }
+  return out;
 }
 
 class WholeReproduce : public ::testing::Test {
@@ -73,6 +88,17 @@ TEST_F(WholeReproduce, FindsCleanQueriesAndReusesItsStages) {
   EXPECT_THAT(text_of(request_.out / "report.html"), HasSubstr("</html>"));
   const nlohmann::json json = nlohmann::json::parse(text_of(request_.out / "results.json"));
   EXPECT_EQ(json["database"]["tracks"], 4);
+  // What was searched is said, and how: 4 tracks of 8 s, a fingerprint of 0.96 s every 0.1 s.
+  EXPECT_EQ(json["database"]["fingerprints"], 4 * 71);
+  EXPECT_THAT(tables, HasSubstr("Database: music, 4 tracks, 0.0 h, 284 fingerprints as fp32."));
+  EXPECT_THAT(tables, HasSubstr("The paper's database is the Free Music Archive, larger and of other music"));
+  EXPECT_THAT(columns_of(tables, "Table 1 in full"),
+              ElementsAre("length", "SNR", "exact, scored", "exact, vote", "LSH, scored", "LSH, vote", "paper"));
+  EXPECT_THAT(columns_of(tables, "Table 2 in full"), ElementsAre("distortion", "SNR or RT60", "exact, scored",
+                                                                 "exact, vote", "LSH, scored", "LSH, vote", "paper"));
+  EXPECT_THAT(text_of(request_.out / "queries" / "queries.csv"),
+              StartsWith("query_id,path,track_id,start_s,length_s,condition,snr_db,rt60_s,noise_kind,equivalent_starts,"
+                         "repeats\n"));
   // Even an untrained encoder finds what it has stored: clean queries differ by less than half a hop.
   bool found = false;
   for (const nlohmann::json& cell : json["cells"]) {

@@ -142,6 +142,76 @@ TEST(Tables, InFullHaveEveryMethod) {
               ElementsAre("noise + reverb", "10 dB", "75.0 30.1–95.4", "75.0 30.1–95.4", "98.5"));
 }
 
+/// Answers to every query of the paper's protocol at all of its lengths, searched in so many ways.
+Results results_of_the_protocol(const std::vector<std::string>& methods, const std::vector<std::string>& rankings) {
+  Results results;
+  for (const Condition& condition : protocol_conditions()) {
+    const std::string id = condition.label();
+    results.set.queries.push_back(
+        {id, id + ".wav", "a.ogg", 20, 5, condition.name(), condition.snr_db, condition.rt60_s, "", {}, {}});
+  }
+  results.evaluation.lengths_s = {kLengthsS.begin(), kLengthsS.end()};
+  const std::vector<Answer> answers(results.set.queries.size(), {"a.ogg", 20, 1, true});
+  for (const std::string& method : methods) {
+    for (const std::string& ranking : rankings) {
+      results.evaluation.systems.push_back({method + ", " + ranking, method, ranking, {kLengthsS.size(), answers}, {}});
+    }
+  }
+  results.verdicts = judge(results.set, results.evaluation, [](const std::string&) { return std::nullopt; });
+  return results;
+}
+
+/// The rows of what the paper prints.
+std::vector<std::vector<std::string>> rows_of_the_paper(const std::vector<Table>& tables) {
+  std::vector<std::vector<std::string>> out;
+  for (const Table& table : tables) {
+    for (const Row& row : table.rows) {
+      if (row.pale) {
+        out.push_back(texts(row));
+      }
+    }
+  }
+  return out;
+}
+
+TEST(Tables, PrintEveryRowOfThePaper) {
+  const Results results = results_of_the_protocol({"exact"}, {"scored"});
+  const std::string ours = "paper: attention encoder";
+  const std::string nafp = "paper: NAFP";
+  EXPECT_THAT(rows_of_the_paper(table_1(results)),
+              ElementsAre(ElementsAre("0.96 s", ours, "60.3", "76.6", "81.3", "82.8"),
+                          ElementsAre("0.96 s", nafp, "27.3", "58.7", "70.7", "73.9"),
+                          ElementsAre("2 s", ours, "66.4", "83.5", "86.9", "88.0"),
+                          ElementsAre("2 s", nafp, "39.0", "69.6", "76.5", "78.7"),
+                          ElementsAre("3 s", ours, "67.9", "85.1", "88.2", "89.3"),
+                          ElementsAre("3 s", nafp, "47.1", "75.2", "80.2", "81.4"),
+                          ElementsAre("5 s", ours, "69.5", "87.1", "90.5", "91.9"),
+                          ElementsAre("5 s", nafp, "54.7", "77.3", "81.8", "82.8")));
+  const std::string audfprint = "paper: audfprint";
+  EXPECT_THAT(rows_of_the_paper(table_2(results)),
+              ElementsAre(ElementsAre("noise", ours, "95.0", "98.7", "98.9", "99.2"),
+                          ElementsAre("noise", audfprint, "72.1", "82.7", "89.4", "91.2"),
+                          ElementsAre("noise + reverb", ours, "84.3", "96.8", "98.5", "98.9"),
+                          ElementsAre("noise + reverb", audfprint, "64.8", "79.4", "87.2", "92.3"),
+                          ElementsAre("reverb, RT60", ours, "99.2", "99.5", "98.9", "99.6", "98.7"),
+                          ElementsAre("reverb, RT60", audfprint, "96.1", "94.6", "81.8", "89.6", "40.2")));
+  EXPECT_THAT(table_2(results).back().heads, ElementsAre("0.2 s", "0.4 s", "0.5 s", "0.7 s", "0.8 s"));
+}
+
+TEST(Tables, InFullHaveEveryConditionAndTheFourWaysOfSearching) {
+  const Results results = results_of_the_protocol({"exact", "LSH"}, {"scored", "vote"});
+  const Table places = full_table_1(results);
+  const Table tracks = full_table_2(results);
+  for (const Table& table : {places, tracks}) {
+    EXPECT_THAT(table.heads, ElementsAre("exact, scored", "exact, vote", "LSH, scored", "LSH, vote", "paper"));
+  }
+  EXPECT_EQ(places.rows.size(), 4U * (1 + 4)) << "lengths; clean and four ratios";
+  EXPECT_EQ(tracks.rows.size(), 14U);
+  EXPECT_THAT(texts(places.rows[1]),
+              ElementsAre("0.96 s", "0 dB", "100 20.7–100", "100 20.7–100", "100 20.7–100", "100 20.7–100", "60.3"));
+  EXPECT_EQ(texts(tracks.rows.back()).back(), "98.7");
+}
+
 TEST(Tables, ShowHowManyQueriesAreUndecidable) {
   Results results = results_by_hand();
   EXPECT_THAT(report_markdown(results), Not(HasSubstr("Undecidable"))) << "not known";

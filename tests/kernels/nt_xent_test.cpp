@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "tests/op_cases.h"
@@ -37,25 +39,41 @@ Tensor axes(const std::vector<int>& which, std::int64_t d, DType dtype) {
   return t.to(dtype);
 }
 
-/// The definition, with the whole matrix of similarities, in double.
-double plain_loss(const Tensor& views, double temperature) {
+/// Loss and gradient by the definition, with the whole matrix of similarities, in double.
+struct Plain {
+  double loss = 0;
+  std::vector<double> gradient;  // of every number of the views
+};
+Plain plain(const Tensor& views, double temperature) {
   const Tensor z = views.to(DType::f64);
   const std::int64_t n = z.dim(0);
-  double total = 0;
+  const std::int64_t d = z.dim(1);
+  const auto row = [&](std::int64_t i) { return z.data<double>() + i * d; };
+  Plain out{0, std::vector<double>(static_cast<std::size_t>(n * d))};
   for (std::int64_t i = 0; i < n; ++i) {
-    double denominator = 0;
-    double positive = 0;
+    const std::int64_t positive = (i + n / 2) % n;
+    std::vector<double> similarity(static_cast<std::size_t>(n));
+    double highest = -1e300;
     for (std::int64_t j = 0; j < n; ++j) {
-      double similarity = 0;
-      for (std::int64_t k = 0; k < z.dim(1); ++k) {
-        similarity += z.data<double>()[i * z.dim(1) + k] * z.data<double>()[j * z.dim(1) + k] / temperature;
-      }
-      denominator += j == i ? 0 : std::exp(similarity);
-      positive = j == (i + n / 2) % n ? similarity : positive;
+      similarity[static_cast<std::size_t>(j)] = std::inner_product(row(i), row(i) + d, row(j), 0.0) / temperature;
+      highest = j == i ? highest : std::max(highest, similarity[static_cast<std::size_t>(j)]);
     }
-    total += std::log(denominator) - positive;
+    double denominator = 0;
+    for (std::int64_t j = 0; j < n; ++j) {
+      denominator += j == i ? 0 : std::exp(similarity[static_cast<std::size_t>(j)] - highest);
+    }
+    out.loss +=
+        (highest + std::log(denominator) - similarity[static_cast<std::size_t>(positive)]) / static_cast<double>(n);
+    for (std::int64_t j = 0; j < n; ++j) {
+      const double softmax = j == i ? 0 : std::exp(similarity[static_cast<std::size_t>(j)] - highest) / denominator;
+      const double slope = (softmax - (j == positive ? 1 : 0)) / (temperature * static_cast<double>(n));
+      for (std::int64_t k = 0; k < d; ++k) {
+        out.gradient[static_cast<std::size_t>(i * d + k)] += slope * row(j)[k];
+        out.gradient[static_cast<std::size_t>(j * d + k)] += slope * row(i)[k];
+      }
+    }
   }
-  return total / static_cast<double>(n);
+  return out;
 }
 
 class AnyType : public ::testing::TestWithParam<DType> {};
@@ -89,8 +107,8 @@ TEST_P(AnyType, WrongPairsAtTheColdestTemperature) {
 TEST(NtXent, MatchesTheDefinitionAcrossTiles) {
   for (const std::int64_t rows : {2, 10, 66, 514}) {
     const Tensor views = draw({rows, 17}, Domain::unit_rows, DType::f64, 4);
-    EXPECT_NEAR(run(views, 0.1).loss.item(), plain_loss(views, 0.1), 1e-11) << rows;
-    EXPECT_NEAR(run(views.to(DType::f32), 0.1).loss.item(), plain_loss(views, 0.1), 3e-6) << rows;
+    EXPECT_NEAR(run(views, 0.1).loss.item(), plain(views, 0.1).loss, 1e-11) << rows;
+    EXPECT_NEAR(run(views.to(DType::f32), 0.1).loss.item(), plain(views, 0.1).loss, 3e-6) << rows;
   }
 }
 
@@ -156,13 +174,48 @@ TEST(NtXent, RanksTogetherAreOneDevice) {
   }
 }
 
-TEST(NtXent, GradientIsFiniteAtTheColdestTemperature) {
-  const Tensor views = draw({64, 8}, Domain::unit_rows, DType::f32, 9);
-  const NtXentBackward b{run(views, 0.01), Tensor::full({}, 1), empty_like(views), empty_like(views)};
-  nt_xent_backward(b);
-  for (const float g : b.danchors.values<float>()) {
-    EXPECT_TRUE(std::isfinite(g));
-    EXPECT_LE(std::abs(g), 200.0F / 64);
+/// Pairs as training makes them: second views near the first ones, how near differs from pair to pair.
+Tensor pairs(std::int64_t count, std::int64_t d) {
+  const Tensor first = draw({count, d}, Domain::unit_rows, DType::f64, 9);
+  const Tensor noise = draw({count, d}, Domain::unit_rows, DType::f64, 10);
+  const Tensor views({2 * count, d}, DType::f64);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double* a = first.data<double>() + i * d;
+    const double* b = noise.data<double>() + i * d;
+    const double share = static_cast<double>(i) / static_cast<double>(count);
+    double square = 0;
+    for (std::int64_t k = 0; k < d; ++k) {
+      views.mutable_data<double>()[i * d + k] = a[k];
+      square += std::pow(a[k] + share * b[k], 2);
+    }
+    for (std::int64_t k = 0; k < d; ++k) {
+      views.mutable_data<double>()[(count + i) * d + k] = (a[k] + share * b[k]) / std::sqrt(square);
+    }
+  }
+  return views;
+}
+
+TEST_P(AnyType, LossAndGradientAreTheDefinitionsWhenItIsCold) {
+  const bool single = GetParam() == DType::f32;
+  for (const double temperature : {0.01, 0.02, 0.1}) {
+    for (const std::int64_t count : {1, 3, 37, 150}) {
+      const Tensor views = pairs(count, 16).to(GetParam());
+      const Plain want = plain(views, temperature);
+      const NtXentBackward got{run(views, temperature), Tensor::full({}, 1, GetParam()), empty_like(views),
+                               empty_like(views)};
+      nt_xent_backward(got);
+      // A similarity of 1 over the temperature is rounded to a share of 6e-8 (1e-16): so is what becomes of it.
+      const double exact = (single ? 1.2e-7 : 2.3e-16) / temperature;
+      EXPECT_NEAR(got.forward.loss.item(), want.loss, 4 * exact) << count << " pairs at " << temperature;
+      const Tensor anchors = got.danchors.to(DType::f64);
+      const Tensor keys = got.dkeys.to(DType::f64);
+      // Where a pair is solved, softmax and 1 cancel: what is left is as exact as one of them.
+      const double most = 1 / (temperature * 2.0 * static_cast<double>(count));
+      for (std::size_t i = 0; i < want.gradient.size(); ++i) {
+        ASSERT_NEAR(anchors.values<double>()[i] + keys.values<double>()[i], want.gradient[i], 4 * exact * most)
+            << count << " pairs at " << temperature;
+      }
+    }
   }
 }
 

@@ -29,9 +29,12 @@ class IndexProgram : public ::testing::Test {
   Ended run(std::vector<std::string> arguments, const Surroundings& surroundings = {}) const {
     return earmark::testing::run("index", with_one_thread(std::move(arguments)), surroundings);
   }
-  static std::vector<std::string> with_one_thread(std::vector<std::string> arguments) {
-    arguments.insert(arguments.end(), {"--threads", "1"});
+  static std::vector<std::string> with_threads(int threads, std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--threads", std::to_string(threads)});
     return arguments;
+  }
+  static std::vector<std::string> with_one_thread(std::vector<std::string> arguments) {
+    return with_threads(1, std::move(arguments));
   }
   std::vector<std::string> build_arguments(const fs::path& index, const std::vector<fs::path>& paths) const {
     std::vector<std::string> arguments = {"build", index.string(), "--model", composed_.model().string()};

@@ -1,24 +1,16 @@
-// The program `search` as a user meets it: one answer in three forms, long recordings, lists, streams, bad queries.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
+// The program `search` as a user meets it: one answer in three forms, long recordings, lists, bad queries.
 #include <algorithm>
+#include <iterator>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <span>
-#include <sstream>
 
 #include "kernels/device_choice.h"
 #include "kernels/random.h"
-#include "tests/program.h"
-#include "tests/search/composed.h"
+#include "tests/search/search_program.h"
 
 namespace earmark::search {
 namespace {
 
-namespace fs = std::filesystem;
-using earmark::testing::Ended;
-using earmark::testing::Surroundings;
 using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
@@ -26,81 +18,14 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-constexpr double kSeconds = 25;
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, separator);) {
-    parts.push_back(part);
-  }
-  if (text.ends_with(separator) && separator != '\n') {
-    parts.emplace_back();
-  }
-  return parts;
-}
-
-std::vector<std::string> lines_in(const std::string& text) { return split(text, '\n'); }
-
-std::vector<nlohmann::json> json_lines(const std::string& text) {
-  std::vector<nlohmann::json> objects;
-  for (const std::string& line : lines_in(text)) {
-    objects.push_back(nlohmann::json::parse(line));
-  }
-  return objects;
-}
-
-class SearchProgramWhole : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    composed_ = new Composed(3, kSeconds);
-    const Ended built = earmark::testing::run("index", {"build", composed_->index().string(), "--model",
-                                                        composed_->model().string(), composed_->music().string()});
-    ASSERT_EQ(built.code, 0) << built.err;
-  }
-  static void TearDownTestSuite() { delete composed_; }
-
-  static Ended run(std::vector<std::string> arguments, const Surroundings& surroundings = {}) {
-    arguments.insert(arguments.end(), {"--threads", "1"});
-    return earmark::testing::run("search", arguments, surroundings);
-  }
-  /// An untrained encoder finds clean excerpts, but is sure of little: the threshold is the test's.
-  static Ended search(const std::vector<std::string>& arguments, const std::string& threshold = "0.2",
-                      const Surroundings& surroundings = {}) {
-    std::vector<std::string> all = {composed_->index().string(), "--threshold", threshold};
-    all.insert(all.end(), arguments.begin(), arguments.end());
-    return run(all, surroundings);
-  }
-  /// Excerpts of two tracks, 14 s each, joined.
-  static std::vector<float> medley() {
-    std::vector<float> sound(composed_->part(0, 1, 14).begin(), composed_->part(0, 1, 14).end());
-    sound.insert(sound.end(), composed_->part(1, 8, 14).begin(), composed_->part(1, 8, 14).end());
-    return sound;
-  }
-  static fs::path query(const std::string& name, int track, double begin_s, double length_s = 5) {
-    return composed_->write(name, composed_->part(track, begin_s, length_s));
-  }
-  static fs::path raw_medley() {
-    std::string bytes;
-    for (const float x : medley()) {
-      const auto sample = static_cast<std::uint16_t>(data::to_int16(x));
-      bytes += static_cast<char>(sample & 0xFFU);
-      bytes += static_cast<char>(sample >> 8U);
-    }
-    write_bytes(composed_->folder / "medley.raw", bytes);
-    return composed_->folder / "medley.raw";
-  }
-
-  static Composed* composed_;
-};
-Composed* SearchProgramWhole::composed_ = nullptr;
+class SearchProgramWhole : public SearchProgram {};
 
 TEST_F(SearchProgramWhole, AllFormsAndMethodsGiveTheSameAnswer) {
   const std::string file = query("excerpt.wav", 1, 6.5).string();
   for (const std::string method : {"exact", "lsh"}) {
     const Ended text = search({file, "--method", method});
     EXPECT_EQ(text.code, 0) << text.err;
-    EXPECT_THAT(text.out, StartsWith(file + ":\n  match     track-1.wav  at 0:06.5  score "));
+    EXPECT_THAT(text.out, StartsWith(file + ":\n  match     track-1.wav  at 0:06.5 - 0:11.5  score "));
     EXPECT_EQ(text.err, "");
 
     const Ended json = search({file, "--method", method, "--json"});
@@ -113,6 +38,7 @@ TEST_F(SearchProgramWhole, AllFormsAndMethodsGiveTheSameAnswer) {
     const nlohmann::json& match = objects[0].at("matches")[0];
     EXPECT_EQ(match.at("track"), "track-1.wav");
     EXPECT_NEAR(match.at("start_s").get<double>(), 6.5, 0.05);
+    EXPECT_NEAR(match.at("end_s").get<double>(), match.at("start_s").get<double>() + 5, 0.002);
     EXPECT_EQ(match.at("matched"), true);
 
     const Ended tsv = search({file, "--method", method, "--tsv"});
@@ -235,6 +161,27 @@ TEST_F(SearchProgramWhole, ListOfQueries) {
   EXPECT_EQ(printed.out, results);
 }
 
+TEST_F(SearchProgramWhole, TracksInSubfoldersAreNamedByTheirPathInTheCollection) {
+  const fs::path library = composed_->folder / "library";
+  fs::create_directories(library / "artist" / "disc 1");
+  fs::copy_file(composed_->music() / "track-1.wav", library / "artist" / "disc 1" / "first, \"live\".wav");
+  fs::copy_file(composed_->music() / "track-2.wav", library / "single.wav");
+  const std::string index = (composed_->folder / "library index").string();
+  const Ended built = earmark::testing::run(
+      "index", {"build", index, "--model", composed_->model().string(), library.string(), "--threads", "1"});
+  ASSERT_EQ(built.code, 0) << built.err;
+  const std::string deep = query("deep.wav", 1, 6.5).string();
+  query("single.wav", 2, 3.2);
+  const fs::path list = composed_->folder / "nested.csv";
+  write_bytes(list, "query_id,path\ndeep,deep.wav\nflat,single.wav\n");
+  const std::vector<std::string> rows = lines_in(run({index, "--list", list.string(), "--threshold", "0.2"}).out);
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_THAT(rows[1], StartsWith("deep\tartist/disc 1/first, \"live\".wav\t6.5"));
+  EXPECT_THAT(rows[2], StartsWith("flat\tsingle.wav\t3."));
+  const nlohmann::json object = json_lines(run({index, deep, "--json", "--threshold", "0.2"}).out).at(0);
+  EXPECT_EQ(object.at("matches").at(0).at("track"), "artist/disc 1/first, \"live\".wav");
+}
+
 TEST_F(SearchProgramWhole, BadListsAreSentencesAndLeaveTheResultsAlone) {
   const fs::path list = composed_->folder / "bad.csv";
   const fs::path out = composed_->folder / "kept.tsv";
@@ -264,50 +211,6 @@ TEST_F(SearchProgramWhole, BadListsAreSentencesAndLeaveTheResultsAlone) {
   const Ended nowhere = search({"--list", list.string(), "--out", (composed_->folder / "no" / "where.tsv").string()});
   EXPECT_EQ(nowhere.code, 1);
   EXPECT_THAT(nowhere.err, HasSubstr("where.tsv"));
-}
-
-TEST_F(SearchProgramWhole, MonitorsFilesAndStandardInput) {
-  const std::string file = composed_->write("medley.wav", medley()).string();
-  const Ended begins = search({"--monitor", file}, "0.7");
-  EXPECT_EQ(begins.code, 0) << begins.err;
-  EXPECT_EQ(begins.err, "");
-  const std::vector<std::string> lines = lines_in(begins.out);
-  ASSERT_EQ(lines.size(), 2U) << begins.out;
-  EXPECT_THAT(lines[0], AllOf(StartsWith("0:00."), HasSubstr("  track-0.wav  from 0:01.")));
-  EXPECT_THAT(lines[1], HasSubstr("  track-1.wav  from 0:0"));
-
-  const fs::path raw = raw_medley();
-  EXPECT_EQ(search({"--monitor", "-", "--raw"}, "0.7", {.input = raw}).out, begins.out);
-  EXPECT_EQ(search({"--monitor", "-"}, "0.7", {.input = file}).out, begins.out);
-
-  const Ended ends = search({"--monitor", "-", "--raw", "--ends"}, "0.7", {.input = raw});
-  EXPECT_THAT(ends.out, AllOf(HasSubstr("  track-0.wav  0:01."), HasSubstr(" - 0:28.0  track-1.wav  0:0")));
-  EXPECT_EQ(lines_in(ends.out).size(), 2U);
-  const std::vector<nlohmann::json> events = json_lines(search({"--monitor", file, "--json"}, "0.7").out);
-  ASSERT_EQ(events.size(), 2U);
-  EXPECT_EQ(events[0].at("event"), "begin");
-  EXPECT_EQ(events[1].at("track"), "track-1.wav");
-  const std::vector<std::string> rows = lines_in(search({"--monitor", file, "--tsv"}, "0.7").out);
-  ASSERT_EQ(rows.size(), 3U);
-  EXPECT_THAT(rows[0], StartsWith("query\tquery_begin_s\t"));
-  // However the sound comes, the answer is the whole recording's.
-  const std::vector<std::string> whole = lines_in(search({file, "--tsv"}, "0.7").out);
-  ASSERT_EQ(whole.size(), 3U);
-  EXPECT_EQ(file + rows[1], whole[1]);
-  EXPECT_EQ(file + rows[2], whole[2]);
-}
-
-TEST_F(SearchProgramWhole, MonitoringNothing) {
-  const Ended silence = search({"--monitor", "-", "--raw"});  // standard input is empty
-  EXPECT_EQ(silence.code, 0) << silence.err;
-  EXPECT_EQ(silence.all(), "");
-  const Ended empty = search({"--monitor", "-"});
-  EXPECT_EQ(empty.code, 1);
-  EXPECT_THAT(empty.err, HasSubstr("standard input"));
-  const Ended missing = search({"--monitor", "missing.wav"});
-  EXPECT_EQ(missing.code, 1);
-  EXPECT_THAT(missing.err, HasSubstr("missing.wav: No such file or directory"));
-  EXPECT_EQ(missing.out, "");
 }
 
 TEST_F(SearchProgramWhole, BadQueriesAreNamedAndTheGoodOnesAnswered) {
@@ -469,6 +372,55 @@ TEST_F(SearchProgramWhole, WhatCannotBeDoneIsExitCodeOneAndASentence) {
   const Ended full = search({good}, "0.2", {.output = "/dev/full"});
   EXPECT_EQ(full.code, 1);
   EXPECT_THAT(full.err, HasSubstr("standard output cannot be written"));
+}
+
+TEST_F(SearchProgramWhole, AFolderThatMayOnlyBeReadIsEnough) {
+  const std::string reason = earmark::testing::reason_against_nobody("search");
+  if (!reason.empty()) {
+    GTEST_SKIP() << reason;
+  }
+  const std::string file = query("excerpt.wav", 1, 6.5).string();
+  const fs::path index = composed_->folder / "read only";
+  fs::copy(composed_->index(), index, fs::copy_options::recursive);
+  fs::remove(index / "lsh.cache");
+  fs::permissions(composed_->folder.path(), fs::perms::others_read | fs::perms::others_exec, fs::perm_options::add);
+  for (const std::string method : {"exact", "lsh"}) {
+    const Ended ended = run({index.string(), file, "--method", method, "--threshold", "0.2"}, {.as_nobody = true});
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    EXPECT_EQ(ended.err, "");
+    EXPECT_EQ(ended.out, search({file, "--method", method}).out);
+    EXPECT_THAT(ended.out, HasSubstr("  match     track-1.wav  at 0:06.5"));
+  }
+  EXPECT_FALSE(fs::exists(index / "lsh.cache"));
+  write_bytes(composed_->folder / "one.csv", "query_id,path\none,excerpt.wav\n");
+  const Ended nowhere = run(
+      {index.string(), "--list", (composed_->folder / "one.csv").string(), "--out", (index / "results.tsv").string()},
+      {.as_nobody = true});
+  EXPECT_EQ(nowhere.code, 1);
+  EXPECT_THAT(nowhere.err, AllOf(HasSubstr("results.tsv"), HasSubstr("Permission denied")));
+}
+
+TEST_F(SearchProgramWhole, AFullDiskKeepsTheResultsOfBefore) {
+  const earmark::testing::SmallDisk disk(1 << 20U);
+  if (!disk.problem().empty()) {
+    GTEST_SKIP() << disk.problem();
+  }
+  query("excerpt.wav", 1, 6.5);
+  const fs::path list = composed_->folder / "full.csv";
+  write_bytes(list, "query_id,path\none,excerpt.wav\n");
+  const fs::path out = disk / "results.tsv";
+  ASSERT_EQ(search({"--list", list.string(), "--out", out.string()}).code, 0);
+  const std::string before = earmark::testing::bytes_of(out);
+  write_bytes(list, "query_id,path\none,excerpt.wav\ntwo,excerpt.wav\n");
+  disk.fill(0);
+  const Ended full = search({"--list", list.string(), "--out", out.string()});
+  EXPECT_EQ(full.code, 1);
+  EXPECT_THAT(full.err, AllOf(HasSubstr("results.tsv"), HasSubstr("No space left on device")));
+  EXPECT_EQ(earmark::testing::bytes_of(out), before);
+  disk.free_space();
+  EXPECT_EQ(search({"--list", list.string(), "--out", out.string()}).code, 0);
+  EXPECT_EQ(lines_in(earmark::testing::bytes_of(out)).size(), 3U);
+  EXPECT_EQ(std::distance(fs::directory_iterator(out.parent_path()), {}), 1) << "nothing unfinished is left";
 }
 
 TEST_F(SearchProgramWhole, GpusOfABuildWithoutCudaAreRefused) {
