@@ -66,4 +66,19 @@ for file in "${files[@]}"; do
   [[ $lines -le 300 ]] || complain "$file: $lines lines; at most 300"
 done
 
+# The lines of a file before the first that is no comment, joined.
+opening() {
+  awk '/^\/\// { sub(/^\/\/ ?/, ""); printf "%s ", $0; next } { exit }' "$1"
+}
+for file in "${files[@]}"; do
+  grep -q '__global__' "$file" || continue
+  text=$(opening "$file")
+  lacks() { complain "$file:1: a file of kernels opens with $1"; }
+  grep -qE '[Ff]loor' <<<"$text" || lacks "its floor: how fast an H100 could do it"
+  grep -q '3\.35' <<<"$text" || lacks "the bytes moved, over 3.35 TB/s"
+  grep -qE '[Oo]perations?|[Aa]dditions?|FLOP|[Mm]ultipl|[Cc]omparisons?|instructions' <<<"$text" ||
+    lacks "its operations beside the bytes"
+  grep -qE '(is|are) to be expected' <<<"$text" || lacks "the share of its floor that 'is to be expected'"
+done
+
 exit "$bad"

@@ -26,7 +26,6 @@ residual        map2_kernel<4, AddRelu, float, float>                        2 1
 residual        map2_kernel<4, AddReluGradient, float, float>                2 1
 residual        map2_kernel<8, AddRelu, __nv_bfloat16, __nv_bfloat16>        2 1
 residual        map2_kernel<8, AddReluGradient, __nv_bfloat16, __nv_bfloat16>  2 1
-grouped_linear  map2_kernel<4, EluGradient, float, float>                    2 1
 fill            fill_kernel<4, unsigned int>                                 0 1
 fill            fill_kernel<16, unsigned char>                               0 1
 reduce          sum_rows_kernel<4, float>                                    2 0

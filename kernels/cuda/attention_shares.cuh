@@ -1,6 +1,8 @@
 // The last step of attention's gradient: the slabs' shares of the gradients of the weights, and of the sums that batch
 // normalisation wants, added up over the samples in a fixed order, in double. Floor on an H100: the shares read at 3.35
-// TB/s; they are (F + T) / (F T) of the activations.
+// TB/s; they are (F + T) / (F T) of the activations: 10.6 MB, 3.2 us, for (512, 64, 96, 32). An addition in double for
+// each float is a fortieth of that. Half of it is to be expected: the sums of a block meet in its first warp, behind a
+// barrier, and the launch is short.
 #pragma once
 
 #include "kernels/cuda/attention_slab.cuh"

@@ -1,6 +1,9 @@
 // Walking (rows, C) memory with one vector of channels per thread, so that what belongs to a channel sits in registers
 // while the rows pass by; and sums over the rows, two per channel, in double: blocks add their own rows into partials,
 // and the caller adds up those. Both orders are fixed by the shapes, so the bits are the same every time; no atomics.
+// Floor on an H100: the rows read once over 3.35 TB/s, and two additions in double for each element, which stay below
+// it down to 16-bit elements (6.7 of 34 TFLOP/s): 80 to 90 % of it is to be expected, as each thread has four loads of
+// 16 bytes under way. The partials, at most 1024 of a channel, are a thousandth of a large map.
 #pragma once
 
 #include <algorithm>

@@ -1,11 +1,12 @@
 // A block for each query. Its candidates that lie in the block of rows are shared out to eight warps, in order; a warp
-// multiplies four rows with the query at once, so that four reads of memory are on their way, and keeps the k best in
-// shared memory. At the end the first warp offers all lists to the running one, warp by warp: of equal scores the lower
-// row stays in front. Products are added as gathered_inner_product does, so scores are the same bits.
-// Floor for a query of 1,000 candidates of 128 bytes: 8 KB of candidates and 128 KB of rows (512 KB of floats), each a
-// sector-aligned piece anywhere in memory, over 3.35 TB/s (H100): 41 ns (155 ns); 256,000 operations are 4 ns. With a
-// block's 32 reads in flight, four blocks a multiprocessor (64 registers) and a latency of 0.6 us, 27 KB per us and
-// multiprocessor come in, just what memory gives: from some 500 queries on, 50 to 70 % of the floor is to be expected.
+// multiplies as many rows with the query as 2 KB hold (stored_row.cuh), so that four reads of 16 bytes a lane are on
+// their way, and keeps the k best in shared memory. At the end the first warp offers all lists to the running one, warp
+// by warp: of equal scores the lower row stays in front. Products are added as gathered_inner_product does, so scores
+// are the same bits. Floor for a query of 1,000 candidates of 128 bytes: 8 KB of candidates and 128 KB of rows (512 KB
+// of floats), each a sector-aligned piece anywhere in memory, over 3.35 TB/s (H100): 41 ns (155 ns); 256,000 operations
+// are 4 ns. With a block's 32 reads in flight, four blocks a multiprocessor (64 registers) and a latency of 0.6 us, 27
+// KB per us and multiprocessor come in, just what memory gives: from some 500 queries on, 50 to 70 % of the floor is to
+// be expected.
 #include <algorithm>
 
 #include "kernels/cuda/launch.cuh"
@@ -19,7 +20,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-constexpr int kAtOnce = 4;  // rows of a warp
+constexpr int kAtOnce = 4;  // rows of a lane
 
 struct Candidates {
   const std::int64_t* rows;
@@ -59,21 +60,21 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t end = lower_bound(candidates.rows, begin, all_end, first_row + stored.count);
   const std::int64_t share = (end - begin + kWarps - 1) / kWarps;
   const std::int64_t my_end = min(end, begin + (warp + 1) * share);
-  for (std::int64_t i = begin + warp * share; i < my_end; i += kAtOnce) {
+  const int side_by_side = 32 / stored.lanes;  // rows that the warp reads in one request
+  for (std::int64_t i = begin + warp * share; i < my_end; i += kAtOnce * side_by_side) {
+    Pair pairs[kAtOnce];
     float products[kAtOnce];
-    std::int64_t rows[kAtOnce];
 #pragma unroll
     for (int r = 0; r < kAtOnce; ++r) {
-      rows[r] = candidates.rows[min(i + r, my_end - 1)] - first_row;
-      products[r] = partial_product(queries + query * stored.d, stored, rows[r]);
+      const std::int64_t at = min(i + r * side_by_side + lane / stored.lanes, my_end - 1);
+      pairs[r] = {queries + query * stored.d, candidates.rows[at] - first_row};
     }
+    partial_products(stored, pairs, products);
 #pragma unroll
     for (int r = 0; r < kAtOnce; ++r) {
-      const float score = warp_sum(products[r]) * stored.scale(rows[r]);
-      if (i + r < my_end && score > list[k - 1]) {
-        insert(list, list_rows, k, score, first_row + rows[r]);
-      }
-      __syncwarp();
+      const float score = sum_of_row(products[r], stored.lanes) * stored.scale(pairs[r].row);
+      const bool real = lane % stored.lanes == 0 && i + r * side_by_side + lane / stored.lanes < my_end;
+      offer(list, list_rows, k, score, first_row + pairs[r].row, real);
     }
   }
   __syncthreads();

@@ -5,9 +5,9 @@
 // writes 44 MB, 13 us. Half of that is to be expected: the second of two tiles in depth is half empty, a block's loads
 // and products follow each other, and 4 x 4 sums a thread take two 16-byte reads of shared memory for 16 multiply-adds.
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/map.cuh"
 #include "kernels/cuda/tile.cuh"
 #include "kernels/dispatch_type.h"
+#include "kernels/elementwise.h"
 #include "kernels/grouped_linear.h"
 #include "kernels/reduce.h"
 
@@ -65,14 +65,6 @@ struct BiasActivation {
   }
 };
 
-/// ELU's derivative from its value: out + 1 where that is not positive.
-struct EluGradient {
-  template <class T>
-  __device__ T operator()(T out, T dout) const {
-    return out > 0 ? dout : dout * (out + 1);
-  }
-};
-
 /// out[group, r, c] = finish(inner product of line r of a and line c of b). Block: one tile of one group's product.
 template <class T, class Finish>
 __global__ void __launch_bounds__(kThreads) grouped_product_kernel(const GroupedOperand<T> a, const GroupedOperand<T> b,
@@ -102,11 +94,12 @@ __global__ void __launch_bounds__(kThreads) grouped_product_kernel(const Grouped
   for (int i = 0; i < 4; ++i) {
     const std::int64_t r = first_row + row + i;
     if (r < rows.lines) {
+      Vector<T, 4> line;
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        sum[i][j] = c + j < columns.lines ? finish(sum[i][j], group, c + j) : T{0};
+        line[j] = c + j < columns.lines ? finish(sum[i][j], group, c + j) : T{0};
       }
-      store_some(out.data + group * out.group_stride + r * out.row_stride + c, sum[i], columns.lines - c, out.wide);
+      store_some(out.data + group * out.group_stride + r * out.row_stride, c, columns.lines, out.wide, line);
     }
   }
 }
@@ -147,7 +140,7 @@ Tensor activation_backward(const GroupedLinearBackward& a) {
     return a.dout;
   }
   const Tensor dz = empty_like(a.dout);
-  map2(dz.numel(), EluGradient{}, a.forward.out.data<T>(), a.dout.data<T>(), dz.mutable_data<T>());
+  cuda::elu_backward(a.forward.out, a.dout, dz);
   return dz;
 }
 

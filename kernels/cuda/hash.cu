@@ -3,7 +3,8 @@
 // Values are multiplied, added and subtracted in the CPU's order, so that buckets are the CPU's, whichever way a tie
 // falls. Floor for n points of 128 elements, 50 tables of 3 functions: n * (512 + 200) bytes over 3.35 TB/s, and 150 *
 // 896 additions over 33 T/s (an H100 has half its 67 TFLOP/s where nothing is multiplied): 4 ns a point. The 20
-// shuffles of a transform, one a cycle and multiprocessor, are the larger part: 13 ns.
+// shuffles of a transform, one a cycle and multiprocessor, are the larger part: 13 ns,
+// so that a third of the floor in additions is to be expected.
 #include "kernels/cuda/rotation.cuh"
 
 namespace earmark::kernels::cuda {

@@ -39,8 +39,9 @@ struct Lists {
 /// the lists; rows beyond `count` are left out. They come through shared memory so that this is one loop: written out
 /// 16 times it would cost registers that are spilled.
 template <class T>
-__device__ __forceinline__ void offer(const float (*products)[32], const DeviceRows<T>& stored, std::int64_t begin,
-                                      int first, int count, int queries, const Lists& lists) {
+__device__ __forceinline__ void offer_products(const float (*products)[32], const DeviceRows<T>& stored,
+                                               std::int64_t begin, int first, int count, int queries,
+                                               const Lists& lists) {
   const int lane = threadIdx.x % 32;
 #pragma unroll 1
   for (int i = 0; i < queries * kPerLane; ++i) {
@@ -49,16 +50,7 @@ __device__ __forceinline__ void offer(const float (*products)[32], const DeviceR
     const bool real = start + lane < count;
     const float score = real ? products[i][lane] * stored.scale(begin + start + lane) : 0;
     float* scores = lists.scores + q * lists.k;
-    unsigned better = __ballot_sync(0xffffffffU, real && score > scores[lists.k - 1]);
-    while (better != 0) {
-      const int from = __ffs(static_cast<int>(better)) - 1;
-      better &= better - 1;
-      const float offered = __shfl_sync(0xffffffffU, score, from);
-      if (offered > scores[lists.k - 1]) {
-        insert(scores, lists.rows + q * lists.k, lists.k, offered, start + from);
-      }
-      __syncwarp();
-    }
+    offer(scores, lists.rows + q * lists.k, lists.k, score, start + lane, real);
   }
 }
 
@@ -147,7 +139,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
     for (int i = 0; i < kPerWarp * kPerLane; ++i) {
       products[warp][i][lane] = sums[i % kPerLane][i / kPerLane];
     }
-    offer(products[warp], stored, begin, first, count, my_queries, lists);
+    offer_products(products[warp], stored, begin, first, count, my_queries, lists);
   }
   __syncwarp();
   for (int i = lane; i < my_queries * k; i += 32) {
@@ -190,27 +182,42 @@ __global__ void __launch_bounds__(32)
   }
 }
 
-/// A warp for each result. An index outside [0, n), or an owner outside [0, m), gives NaN: a kernel cannot throw.
+/// A row's lanes for each result. An index outside [0, n), or an owner outside [0, m), gives NaN: a kernel cannot
+/// throw.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     gathered_kernel(const float* queries, std::int64_t m, DeviceRows<T> stored, const std::int64_t* owners,
                     const std::int64_t* indices, std::int64_t count, float* out) {
-  const std::int64_t i = thread_index() / 32;
+  const std::int64_t i = thread_index() / stored.lanes;
   const std::int64_t row = i < count ? indices[i] : -1;
   const std::int64_t owner = i < count ? owners[i] : -1;
   const bool inside = row >= 0 && row < stored.count && owner >= 0 && owner < m;
-  const float product = warp_sum(inside ? partial_product(queries + owner * stored.d, stored, row) : 0);
-  if (i < count && threadIdx.x % 32 == 0) {
-    out[i] = inside ? product * stored.scale(row) : NAN;
+  float product[1] = {0};
+  if (inside) {
+    partial_products(stored, {Pair{queries + owner * stored.d, row}}, product);
+  }
+  const float sum = sum_of_row(product[0], stored.lanes);
+  if (i < count && threadIdx.x % stored.lanes == 0) {
+    out[i] = inside ? sum * stored.scale(row) : NAN;
   }
 }
 
-/// out (count) = rows from `begin` on as float, times their scales.
+/// out (count) = rows from `begin` on as float, times their scales. A thread stores 16 bytes, for which it reads 16, 8
+/// or 4: neighbouring lanes neighbouring ones, whole lines on either side.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     widen_kernel(DeviceRows<T> stored, std::int64_t begin, std::int64_t count, float* out) {
-  for (std::int64_t i = thread_index(); i < count; i += thread_count()) {
-    out[i] = convert_on_device<float>(stored.rows[begin * stored.d + i]) * stored.scale(begin + i / stored.d);
+  const T* from = stored.rows + begin * stored.d;
+  const bool wide = is_aligned<4>(from) && is_aligned<4>(out);
+  for (std::int64_t i = 4 * thread_index(); i < count; i += 4 * thread_count()) {
+    const Vector<T, 4> values = load_some<4>(from, i, count, wide);
+    Vector<float, 4> widened;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const std::int64_t row = begin + min(i + k, count - 1) / stored.d;
+      widened[k] = convert_on_device<float>(values[k]) * stored.scale(row);
+    }
+    store_some(out, i, count, wide, widened);
   }
 }
 
@@ -261,7 +268,8 @@ void gathered_inner_product(const GatheredInnerProduct& args) {
   const StoredRows stored = args.stored.to(device);
   const std::int64_t count = indices.numel();
   with_device_rows(stored, [&]<class T>(const DeviceRows<T>& rows) {
-    launch(gathered_kernel<T>, blocks((count + kWarps - 1) / kWarps, kThreads), args.queries.data<float>(),
+    const std::int64_t at_once = kThreads / rows.lanes;
+    launch(gathered_kernel<T>, blocks((count + at_once - 1) / at_once, kThreads), args.queries.data<float>(),
            args.queries.dim(0), rows, owners.data<std::int64_t>(), indices.data<std::int64_t>(), count,
            args.out.mutable_data<float>());
   });
@@ -270,7 +278,7 @@ void gathered_inner_product(const GatheredInnerProduct& args) {
 void widen_rows(const StoredRows& stored, std::int64_t begin, std::int64_t end, const Tensor& out) {
   const std::int64_t count = (end - begin) * stored.rows.dim(1);
   with_device_rows(stored, [&]<class T>(const DeviceRows<T>& rows) {
-    launch(widen_kernel<T>, over(count, kThreads), rows, begin, count, out.mutable_data<float>());
+    launch(widen_kernel<T>, over((count + 3) / 4, kThreads), rows, begin, count, out.mutable_data<float>());
   });
 }
 

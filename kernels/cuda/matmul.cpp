@@ -1,6 +1,7 @@
 // Through cuBLAS. It counts columns first, and a row-major (M, N) is its column-major (N, M): so out^T = op(b)^T
 // op(a)^T is asked for, and no operand is moved. Floor on an H100: 2MNK operations at 67 TFLOP/s in float, 67 in double
-// on the tensor cores; one pass over a, b, out.
+// on the tensor cores; or one pass over a, b, out at 3.35 TB/s. 70 to 80 % of the first is to be expected for hundreds
+// of rows and columns.
 #include "kernels/matmul.h"
 
 #include <algorithm>

@@ -27,4 +27,20 @@ __device__ __forceinline__ void insert(float* scores, Row* rows, int k, float sc
   }
 }
 
+/// Inserts what the lanes with `real` have, in their order, where it is better than the list's last. The whole warp.
+template <class Row>
+__device__ __forceinline__ void offer(float* scores, Row* rows, int k, float score, Row row, bool real) {
+  unsigned better = __ballot_sync(0xffffffffU, real && score > scores[k - 1]);
+  while (better != 0) {
+    const int from = __ffs(static_cast<int>(better)) - 1;
+    better &= better - 1;
+    const float offered = __shfl_sync(0xffffffffU, score, from);
+    const Row offered_row = __shfl_sync(0xffffffffU, row, from);
+    if (offered > scores[k - 1]) {
+      insert(scores, rows, k, offered, offered_row);
+    }
+    __syncwarp();
+  }
+}
+
 }  // namespace earmark::kernels::cuda

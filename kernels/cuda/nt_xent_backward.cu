@@ -2,9 +2,10 @@
 // by the other side's embeddings: once with anchors for rows and once with keys, since only atomics could let one block
 // add to both. Up to 128 columns of 64 rows' gradients stay in its registers; where the rows alone are too few blocks,
 // the other side is split, and a last kernel adds the parts up in order.
-// Floor on an H100 for 2N = 16,384 and D = 128: 275 GFLOP in float at 67 TFLOP/s are 4.1 ms; the 8 MB of embeddings
-// stay in the L2 cache. For 2N = 512 it is 4 us, as long as the four launches. Half of that rate is to be expected, as
-// in the forward pass; weights go into shared memory four lanes to a bank, 3 % of all passes over it.
+// Floor on an H100 for 2N = 16,384 and D = 128: 275 GFLOP in float at 67 TFLOP/s are 4.1 ms; the 8 MB of embeddings,
+// 2.5 us at 3.35 TB/s, stay in the L2 cache. For 2N = 512 it is 4 us, as long as the four launches. Half of that rate
+// is to be expected, as in the forward pass; weights go into shared memory four lanes to a bank, 3 % of all passes over
+// it.
 #include "kernels/cuda/nt_xent.cuh"
 #include "kernels/dispatch_type.h"
 
@@ -80,21 +81,34 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t r = first_row + row + e % 4;
     const std::int64_t c = first_value + e / 4 * kSide + column;
     if (r < rows.lines) {
-      store_some(out + (part * rows.lines + r) * rows.depth + c, sum[e / 4][e % 4], rows.depth - c, wide);
+      const T(&line)[4] = sum[e / 4][e % 4];
+      store_some(out + (part * rows.lines + r) * rows.depth, c, rows.depth, wide,
+                 Vector<T, 4>{{line[0], line[1], line[2], line[3]}});
     }
   }
 }
 
-/// out (count) = sum of partials (parts, count) over the parts.
+/// out (count) = sum of partials (parts, count) over the parts. `wide`: count is a multiple of what 16 bytes hold, and
+/// both are aligned for it.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    add_parts_kernel(const T* partials, std::int64_t parts, std::int64_t count, T* out) {
-  for (std::int64_t i = thread_index(); i < count; i += thread_count()) {
-    double total = 0;
+    add_parts_kernel(const T* partials, std::int64_t parts, std::int64_t count, T* out, bool wide) {
+  constexpr int N = kVector<T>;
+  for (std::int64_t i = N * thread_index(); i < count; i += N * thread_count()) {
+    double totals[N] = {};
     for (std::int64_t part = 0; part < parts; ++part) {
-      total += static_cast<double>(partials[part * count + i]);
+      const Vector<T, N> values = load_some<N>(partials + part * count, i, count, wide);
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        totals[k] += static_cast<double>(values[k]);
+      }
     }
-    out[i] = static_cast<T>(total);
+    Vector<T, N> sums;
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      sums[k] = static_cast<T>(totals[k]);
+    }
+    store_some(out, i, count, wide, sums);
   }
 }
 
@@ -112,8 +126,11 @@ void gradient(const NtXentBackward& b, const Tensor& out) {
   launch(nt_xent_gradient_kernel<T, of_anchors>, grid, Sides<T>(a), split, a.logsumexp.data<T>(), b.dloss.data<T>(),
          loss_factor, partials.mutable_data<T>(), depth % 4 == 0 && is_aligned<kVector<T>>(partials.data<T>()));
   if (split.parts > 1) {
-    launch(add_parts_kernel<T>, over(out.numel(), kThreads), partials.data<T>(), split.parts, out.numel(),
-           out.mutable_data<T>());
+    constexpr int kWide = kVector<T>;
+    const std::int64_t count = out.numel();
+    const bool wide = count % kWide == 0 && is_aligned<kWide>(partials.data<T>()) && is_aligned<kWide>(out.data<T>());
+    launch(add_parts_kernel<T>, over((count + kWide - 1) / kWide, kThreads), partials.data<T>(), split.parts, count,
+           out.mutable_data<T>(), wide);
   }
 }
 

@@ -1,5 +1,6 @@
-// Elementwise. Floor: 6 bytes a sample over 3.35 TB/s (H100); the 24 million samples of a training batch of 320 pairs:
-// 43 us.
+// Elementwise through map.cuh: 16 bytes written a thread, for which it reads 8. Floor: 6 bytes a sample over 3.35 TB/s
+// (H100); the 24 million samples of a training batch of 320 pairs: 43 us, of which 90 % is to be expected: a conversion
+// and a multiplication a sample are a tenth of it.
 #include "kernels/cuda/map.cuh"
 #include "kernels/pcm.h"
 

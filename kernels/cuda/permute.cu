@@ -1,7 +1,9 @@
 // Where the innermost axis stays, elements are gathered in the order of `out`, 16 bytes at once where its extent
 // allows: neighbours read neighbours. Where another axis becomes innermost, 32 x 32 tiles are transposed through shared
 // memory, so that both sides are read and written in whole lines. Floor: one pass over x and one over out at 3.35 TB/s
-// (H100). 80 % of it is to be expected: a thread of a transpose moves four elements, with a barrier in between.
+// (H100): for the 100 million floats of (512, 64, 96, 32) 0.24 ms. Nothing is computed but addresses, whose divisions
+// are some thirty operations for each 16 bytes that are gathered, and as many for a whole tile. 80 % of it is to be
+// expected: a thread of a transpose moves four elements, with a barrier in between.
 #include <algorithm>
 
 #include "kernels/cuda/launch.cuh"

@@ -3,6 +3,10 @@
 
 #include <cuda_runtime.h>
 
+#include <cstdint>
+
+#include "kernels/cuda/vector.cuh"
+
 namespace earmark::kernels::cuda {
 
 struct Sum {
@@ -65,6 +69,22 @@ __device__ __forceinline__ T block_sum(T value) {
 template <int threads, class T>
 __device__ __forceinline__ T block_max(T value) {
   return block_reduce<threads, Maximum>(value);
+}
+
+/// The mean of x (count), added in double, 16 bytes at a time where x is aligned for it.
+template <int threads>
+__device__ __forceinline__ float block_mean(const float* x, std::int64_t count) {
+  constexpr int kWide = kVector<float>;
+  const bool wide = is_aligned<kWide>(x);
+  double sum = 0;
+  for (std::int64_t i = kWide * static_cast<std::int64_t>(threadIdx.x); i < count; i += kWide * threads) {
+    const Vector<float, kWide> values = load_some<kWide>(x, i, count, wide);
+#pragma unroll
+    for (int k = 0; k < kWide; ++k) {
+      sum += static_cast<double>(values[k]);
+    }
+  }
+  return static_cast<float>(block_sum<threads>(sum) / static_cast<double>(count));
 }
 
 }  // namespace earmark::kernels::cuda

@@ -1,8 +1,9 @@
 // A warp for each candidate: a lane adds its elements' products of all rows that overlap, in double, and the warp adds
-// up its lanes once at the end. Candidates of one query share its fingerprints, which stay in cache.
-// Floor for c candidates of r rows of 128 elements: c * r * 128 * (4, 2 or 1) bytes over 3.35 TB/s where no two share
-// rows; 2 * c * r * 128 operations over 67 TFLOP/s are a fortieth of that. A thousand candidates of 50 rows are 8 us,
-// and half of that rate is to be expected: a warp has its row's 512 bytes under way, and seven warps beside it.
+// up its lanes once at the end. Rows are read as stored_row.cuh says, kAtOnce requests of a warp at a time. Candidates
+// of one query share its fingerprints, which stay in cache. Floor for c candidates of r rows of 128 elements: c * r *
+// 128 * (4, 2 or 1) bytes over 3.35 TB/s where no two share rows; 2 * c * r * 128 operations over 67 TFLOP/s are a
+// fortieth of that. A thousand candidates of 50 rows are 8 us, and half of that rate is to be expected: a warp has two
+// requests of 512 bytes under way, and seven warps beside it.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduction.cuh"
 #include "kernels/cuda/stored_row.cuh"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
+constexpr int kAtOnce = 2;  // rows of a lane
 
 /// Where candidates lie: the first and past-the-last row of their queries, their starts, and the same of their tracks.
 struct Places {
@@ -41,9 +43,20 @@ __global__ void __launch_bounds__(kThreads) score_kernel(const float* queries, D
   const std::int64_t end = real ? min(places.ends[candidate], divide_up(start + query_rows, ratio)) : 0;
   double sum = 0;
   if (end - begin >= min_overlap) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      const float product = partial_product(queries + (query + row * ratio - start) * stored.d, stored, row);
-      sum += static_cast<double>(product * stored.scale(row));
+    const int step = 32 / stored.lanes;  // rows that the warp reads side by side
+    for (std::int64_t first = begin + threadIdx.x % 32 / stored.lanes; first < end; first += kAtOnce * step) {
+      Pair pairs[kAtOnce];
+      float products[kAtOnce];
+#pragma unroll
+      for (int r = 0; r < kAtOnce; ++r) {  // beyond the end the last row again, which does not count
+        const std::int64_t row = min(first + r * step, end - 1);
+        pairs[r] = {queries + (query + row * ratio - start) * stored.d, row};
+      }
+      partial_products(stored, pairs, products);
+#pragma unroll
+      for (int r = 0; r < kAtOnce; ++r) {
+        sum += first + r * step < end ? static_cast<double>(products[r] * stored.scale(pairs[r].row)) : 0;
+      }
     }
   }
   sum = warp_sum(sum);

@@ -4,8 +4,9 @@
 // share of the weight gradients. A second launch adds up the shares of all samples in a fixed order, in double. Floor
 // on an H100: x (and the residual) and dout read and dx written at 3.35 TB/s. The row pass and the second column pass
 // read dout again, and x where a prologue needs it: a wave's slabs are 26 MB of it, which L2 (50 MB) keeps. 0.36 ms for
-// (512, 64, 96, 32), 0.18 in bf16, of which 60 to 70 % is to be expected: L2 moves twice as much, in passes that do not
-// overlap; in bf16 half the bytes are under way, and 40 % is.
+// (512, 64, 96, 32), 0.18 in bf16; some 16 operations per element take an eighth of that, and of the whole 60 to 70 %
+// is to be expected: L2 moves twice as much, in passes that do not overlap; in bf16 half the bytes are under way, and
+// 40 % is.
 #include "kernels/cuda/attention_gradient.cuh"
 #include "kernels/cuda/attention_shares.cuh"
 #include "kernels/cuda/attention_slab.cuh"

@@ -3,12 +3,14 @@
 // frames side by side, so that all lanes of a warp read one weight and neighbouring powers.
 // Floor for a frame of the usual 512 samples, hop 160, 64 bands: 640 bytes of signal and 256 of decibels over 3.35 TB/s
 // (H100) are 0.27 ns; 11,500 operations of the transform and 1,000 of the filters over 67 TFLOP/s, 0.19 ns. Some 10 KB
-// cross the L2 cache (5.5 TB/s) on the way: 1.9 ns, so a seventh of the floor can be reached; a fused transform could
-// save that, but an hour of sound, 360,000 frames, takes a millisecond either way.
+// cross the L2 cache (5.5 TB/s) on the way: 1.9 ns, so a seventh of the floor is to be expected; a fused transform
+// could save that, but an hour of sound, 360,000 frames, takes a millisecond either way.
 //
 // cut_segments: a block for each segment. Where it is normalised, one pass finds its mean or maximum; the next goes
 // through square tiles in shared memory, so that both sides move whole lines. Floor for a segment of 96 x 64: 24.6 KB
-// written (segments overlap, so reading hits the L2 cache) over 3.35 TB/s: 7.3 ns.
+// written (segments overlap, so reading hits the L2 cache) over 3.35 TB/s: 7.3 ns; an addition in double and a
+// subtraction a value are a hundredth. Half of it is to be expected: a block waits twice a tile and once for its mean,
+// with seven others of its multiprocessor to fill the gaps.
 #include <cmath>
 #include <list>
 #include <mutex>
@@ -17,12 +19,15 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduction.cuh"
 #include "kernels/cuda/upload.h"
+#include "kernels/cuda/vector.cuh"
 #include "kernels/spectrogram.h"
 
 namespace earmark::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kWindowThreads = 128;  // that write the usual 512 samples, kWide each
+constexpr int kWide = kVector<float>;
 
 /// Where frames lie: frame f is number f % frames of row f / frames.
 struct Signal {
@@ -47,21 +52,23 @@ __device__ __forceinline__ std::int64_t reflected(std::int64_t i, std::int64_t n
   return i < n ? i : period - i;
 }
 
-/// out (blocks, n) = the frames from `first` on times the window; zeros behind the last frame.
-__global__ void __launch_bounds__(kThreads)
+/// out (blocks, n) = the frames from `first` on times the window; zeros behind the last frame. A thread writes four
+/// neighbours at once; the samples lie where the hop puts them, and are read one by one out of L1.
+__global__ void __launch_bounds__(kWindowThreads)
     window_kernel(Signal signal, std::int64_t first, const float* window, int n, float* out) {
   const std::int64_t frame = first + blockIdx.x;
-  float* to = out + static_cast<std::int64_t>(blockIdx.x) * n;
-  if (frame >= signal.count) {
-    for (int i = threadIdx.x; i < n; i += kThreads) {
-      to[i] = 0;
-    }
-    return;
-  }
-  const float* pcm = signal.pcm + frame / signal.frames * signal.samples;
+  const bool real = frame < signal.count;
+  const float* pcm = signal.pcm + (real ? frame / signal.frames * signal.samples : 0);
   const std::int64_t begin = signal.first_centre + frame % signal.frames * signal.hop - n / 2;
-  for (int i = threadIdx.x; i < n; i += kThreads) {
-    to[i] = pcm[reflected(begin + i, signal.samples)] * window[i];
+  float* to = out + static_cast<std::int64_t>(blockIdx.x) * n;
+  const bool wide = is_aligned<kWide>(to) && is_aligned<kWide>(window);
+  for (int i = kWide * static_cast<int>(threadIdx.x); i < n; i += kWide * kWindowThreads) {
+    Vector<float, kWide> values = load_some<kWide>(window, i, n, wide);
+#pragma unroll
+    for (int k = 0; k < kWide; ++k) {
+      values[k] = real && i + k < n ? pcm[reflected(begin + i + k, signal.samples)] * values[k] : 0;
+    }
+    store_some(to, i, n, wide, values);
   }
 }
 
@@ -175,11 +182,7 @@ constexpr int kSide = 32;  // of a tile that is transposed
 template <FeatureOptions::Normalization normalization>
 __device__ __forceinline__ float offset_of(const float* in, std::int64_t numel) {
   if constexpr (normalization == FeatureOptions::Normalization::mean) {
-    double sum = 0;
-    for (std::int64_t i = threadIdx.x; i < numel; i += kThreads) {
-      sum += static_cast<double>(in[i]);
-    }
-    return static_cast<float>(block_sum<kThreads>(sum) / static_cast<double>(numel));
+    return block_mean<kThreads>(in, numel);
   } else if constexpr (normalization == FeatureOptions::Normalization::max_relative) {
     float largest = -INFINITY;
     for (std::int64_t i = threadIdx.x; i < numel; i += kThreads) {
@@ -256,7 +259,7 @@ void log_mel(const FeatureOptions& options, const LogMel& args) {
     const std::int64_t here = std::min(batch, count - first);
     const Tensor time({batch, n}, DType::f32, device);
     const Tensor spectra({batch, bins, 2}, DType::f32, device);
-    launch(window_kernel, blocks(batch, kThreads), signal, first, weights.window.data<float>(), options.n_fft,
+    launch(window_kernel, blocks(batch, kWindowThreads), signal, first, weights.window.data<float>(), options.n_fft,
            time.mutable_data<float>());
     real_fft(time, spectra);
     launch(mel_kernel, blocks((here + tile.frames - 1) / tile.frames, kThreads, tile.bytes),

@@ -1,6 +1,7 @@
 // Matrix products in tiles of shared memory, for kernels that work on a product before it reaches memory: a tile of
 // either operand is laid down with the summed index outside, and each thread keeps a small rectangle of the product in
-// registers. Sums run in the order of the summed index: the same bits every time.
+// registers. Sums run in the order of the summed index: the same bits every time. Floor on an H100: 2 operations a
+// multiply-add at 67 TFLOP/s in float; two 16-byte reads of shared memory for 16 multiply-adds leave half of it.
 #pragma once
 
 #include "kernels/cuda/vector.cuh"
@@ -70,22 +71,6 @@ __device__ __forceinline__ void store_four(T* x, const T (&values)[4]) {
       v[j] = values[i * kWide + j];
     }
     store_vector<kWide>(x, i, v);
-  }
-}
-
-/// The first `left` of four neighbouring values to memory; as one or two wide stores where `wide` says that the address
-/// is aligned for them and all four exist.
-template <class T>
-__device__ __forceinline__ void store_some(T* to, const T (&values)[4], std::int64_t left, bool wide) {
-  if (wide && left >= 4) {
-    store_four(to, values);
-    return;
-  }
-#pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    if (j < left) {
-      to[j] = values[j];
-    }
   }
 }
 

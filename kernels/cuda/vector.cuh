@@ -32,10 +32,40 @@ __device__ __forceinline__ void store_vector(T* x, std::int64_t index, const Vec
   reinterpret_cast<Vector<T, N>*>(x)[index] = v;
 }
 
-/// Whether groups of N elements may be moved: slices of a tensor need not be aligned. On the host.
+/// Whether groups of N elements may be moved: slices of a tensor need not be aligned.
 template <int N, class T>
-bool is_aligned(const T* x) {
+__host__ __device__ __forceinline__ bool is_aligned(const T* x) {
   return reinterpret_cast<std::uintptr_t>(x) % (sizeof(T) * N) == 0;
+}
+
+/// Elements i to i + N - 1 of x, i a multiple of N; zeros from `end` on. At once where all exist and `wide` says that x
+/// is aligned for it. The same elements meet in a thread either way, so that sums of them are the same bits.
+template <int N, class T>
+__device__ __forceinline__ Vector<T, N> load_some(const T* x, std::int64_t i, std::int64_t end, bool wide) {
+  if (wide && i + N <= end) {
+    return load_vector<N>(x, i / N);
+  }
+  Vector<T, N> v{};
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    if (i + k < end) {
+      v[k] = x[i + k];
+    }
+  }
+  return v;
+}
+template <int N, class T>
+__device__ __forceinline__ void store_some(T* x, std::int64_t i, std::int64_t end, bool wide, const Vector<T, N>& v) {
+  if (wide && i + N <= end) {
+    store_vector<N>(x, i / N, v);
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    if (i + k < end) {
+      x[i + k] = v[k];
+    }
+  }
 }
 
 }  // namespace earmark::kernels::cuda

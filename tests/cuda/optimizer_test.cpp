@@ -21,7 +21,7 @@ class GpuOptimizer : public GpuTest {};
 std::vector<AdamParameter> parameters(DType dtype, Device device) {
   std::vector<AdamParameter> all;
   const std::vector<std::int64_t> sizes{1, 2047, 2048, 2049, 5000, 0, 33};
-  for (std::size_t i = 0; i < 60; ++i) {
+  for (std::size_t i = 0; i < 260; ++i) {
     const Shape shape{sizes[i % sizes.size()]};
     const auto make = [&](std::uint64_t stream) { return draw(shape, Domain::normal, dtype, i, stream).to(device); };
     const Tensor square = draw(shape, Domain::positive, dtype, i, 3).to(device);

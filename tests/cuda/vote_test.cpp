@@ -88,6 +88,14 @@ TEST_F(GpuVote, ProposalsAreTheCpus) {
   expect_same(Tensor({0, 4}, DType::i64), track_rows, 1);
 }
 
+/// More than a block has threads, so that hits of one query meet those of many tiles; and one place of them all.
+TEST_F(GpuVote, AQueryMayHaveMoreHitsThanABlock) {
+  const Tensor track_rows = Tensor::from<std::int64_t>({4}, std::array<std::int64_t, 4>{0, 17, 30, 90});
+  expect_same(draw_hits(241, 5, 90), track_rows, 2);
+  expect_same(draw_hits(26, 40, 90), track_rows, 1);
+  expect_same(Tensor::full({1, 1030}, 3, DType::i64), track_rows, 1);
+}
+
 TEST_F(GpuVote, RefusesHitsOutside) {
   const Tensor track_rows = Tensor::from<std::int64_t>({2}, std::array<std::int64_t, 2>{0, 5}, kGpu);
   EXPECT_THROW(
