@@ -18,6 +18,7 @@
 #include "data/audio_files.h"
 #include "data/decode.h"
 #include "data/progress.h"
+#include "kernels/device_failure.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "search/pipeline.h"
@@ -56,6 +57,8 @@ Prepared prepare(const AudioSource& source, const std::set<std::string>& known, 
     } else {
       prepared.fingerprints = embedder(audio.samples);
     }
+  } catch (const DeviceFailure&) {  // no other file can be added either
+    throw;
   } catch (const Error& error) {
     prepared.problem = error.what();
   }

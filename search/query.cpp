@@ -6,6 +6,7 @@
 
 #include "data/audio_files.h"
 #include "data/decode.h"
+#include "kernels/device_failure.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/trace.h"
@@ -103,6 +104,8 @@ void Searcher::search_for(std::span<const float> pcm, Answer& answer) const {
     } else {
       answer.stretches = find_stretches(matcher_, fingerprints, stretch_options());
     }
+  } catch (const DeviceFailure&) {  // no query can be answered any more
+    throw;
   } catch (const Error& error) {
     answer.error = error.what();
   }
@@ -124,6 +127,8 @@ void Searcher::search_for_all(const std::vector<Recording*>& short_ones) const {
     for (std::size_t i = 0; i < short_ones.size(); ++i) {
       short_ones[i]->answer.matches = matches[i];
     }
+  } catch (const DeviceFailure&) {
+    throw;
   } catch (const Error&) {  // one of them is bad, or they are too many together: each by itself says which
     for (Recording* recording : short_ones) {
       search_for(recording->samples, recording->answer);

@@ -46,7 +46,8 @@ class Searcher {
   /// `options.query_ratio` is set from `query_hop_s` (0: the index's hop). Throws Error where it does not divide that.
   Searcher(const IndexStore& store, MatcherOptions options, QueryOptions query = {}, double query_hop_s = 0);
 
-  /// Never throws for a bad file: Answer::error says what is wrong. Safe to call from several threads.
+  /// Never throws for a bad file: Answer::error says what is wrong. Throws DeviceFailure when the GPU fails, which ends
+  /// all searching. Safe to call from several threads.
   Answer answer(const std::filesystem::path& file) const;
   Answer answer(std::span<const float> pcm) const;
   /// Many files together: one pass of the encoder and of the search for all that are short.

@@ -4,6 +4,7 @@
 
 #include <cublas_v2.h>
 
+#include "kernels/cuda/status.h"
 #include "kernels/error.h"
 
 namespace earmark::kernels::cuda {
@@ -15,7 +16,7 @@ cublasHandle_t blas();
 inline void check_status(cublasStatus_t status, const char* what, const char* file = __builtin_FILE(),
                          int line = __builtin_LINE()) {
   if (status != CUBLAS_STATUS_SUCCESS) [[unlikely]] {
-    throw_error({file, line}, str(what, ": ", cublasGetStatusString(status)));
+    throw_library_error(str(what, ": ", cublasGetStatusString(status)), file, line);
   }
 }
 

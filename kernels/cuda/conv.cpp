@@ -10,6 +10,7 @@
 #include "kernels/cuda/conv_plan.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/status.h"
+#include "kernels/cuda/stream.h"
 
 namespace earmark::kernels::cuda {
 namespace {
@@ -67,6 +68,7 @@ bool try_run(const ConvProblem& problem, const ConvOperands& operands, Device de
   }
   const Tensor workspace({plan->workspace_bytes()}, DType::u8, device);
   plan->run(handle, operands, workspace.raw());
+  note_call("cudnnBackendExecute", current_stream());
   return true;
 }
 

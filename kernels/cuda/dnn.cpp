@@ -37,7 +37,7 @@ void check_status(cudnnStatus_t status, const char* what, const char* file, int 
   if (status != CUDNN_STATUS_SUCCESS) [[unlikely]] {
     std::array<char, 512> words{};
     cudnnGetLastErrorString(words.data(), words.size());
-    throw_error({file, line}, str(what, ": ", cudnnGetErrorString(status), " ", words.data()));
+    throw_library_error(str(what, ": ", cudnnGetErrorString(status), " ", words.data()), file, line);
   }
 }
 
@@ -69,7 +69,14 @@ std::int64_t Descriptor::read_raw(cudnnBackendAttributeName_t name, cudnnBackend
 
 void Descriptor::finalize() { CUDNN_CHECK(cudnnBackendFinalize(get())); }
 
-bool Descriptor::try_finalize() { return cudnnBackendFinalize(get()) == CUDNN_STATUS_SUCCESS; }
+bool Descriptor::try_finalize() {
+  const cudnnStatus_t status = cudnnBackendFinalize(get());
+  if (status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+      status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) {
+    check_status(status, "cudnnBackendFinalize");  // says nothing about the graph: another time there may be memory
+  }
+  return status == CUDNN_STATUS_SUCCESS;
+}
 
 Descriptor device_properties(cudnnHandle_t handle) {
   Descriptor properties(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);

@@ -92,7 +92,8 @@ class Descriptor {
   void refer(cudnnBackendAttributeName_t name, std::span<const cudnnBackendDescriptor_t> others);
   void refer(cudnnBackendAttributeName_t name, cudnnBackendDescriptor_t other) { refer(name, {&other, 1}); }
   void finalize();
-  bool try_finalize();  ///< False where cuDNN refuses: a plan on an engine that does not support the graph.
+  /// False where cuDNN refuses: a plan on an engine that does not support the graph. Throws Error for want of memory.
+  bool try_finalize();
 
   /// Reads up to `count` values; returns how many there are.
   template <class T>

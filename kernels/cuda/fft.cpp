@@ -24,8 +24,10 @@ struct Key {
 };
 
 void check_fft(cufftResult status, const Key& key, const char* what) {
-  check(status == CUFFT_SUCCESS, what, ": cuFFT error ", static_cast<int>(status), " for ", key.batch,
-        " real transforms of size ", key.n);
+  if (status != CUFFT_SUCCESS) {
+    throw_library_error(
+        str(what, ": cuFFT error ", static_cast<int>(status), " for ", key.batch, " real transforms of size ", key.n));
+  }
 }
 
 /// A plan without memory of its own: run() brings it.
@@ -59,6 +61,7 @@ class Plan {
             ? cufftExecR2C(plan_, in.mutable_data<float>(), reinterpret_cast<cufftComplex*>(out.mutable_data<float>()))
             : cufftExecC2R(plan_, reinterpret_cast<cufftComplex*>(in.mutable_data<float>()), out.mutable_data<float>()),
         key_, "cufftExec");
+    note_call("cufftExec", current_stream());
   }
 
  private:

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/cuda/graph_memory.h"
+#include "kernels/cuda/launch_log.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/status.h"
 #include "kernels/cuda/stream.h"
@@ -75,6 +76,7 @@ void Graph::record(const std::function<void()>& work) {
   cudaGraph_t graph = nullptr;
   try {
     const RecordingScope scope(arena_);
+    const LaunchRecording launches(kernels_);
     Capture capture(stream);
     work();
     graph = capture.finish();
@@ -94,6 +96,7 @@ void Graph::record(const std::function<void()>& work) {
 void Graph::launch() const {
   check(recorded(), "CUDA graph: nothing was recorded");
   CUDA_CHECK(cudaGraphLaunch(executable_of(executable_), current_stream()));
+  note_launches(kernels_, current_stream());
 }
 
 std::size_t Graph::bytes() const { return arena_ == nullptr ? 0 : arena_->bytes(); }

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace earmark::kernels::cuda {
 
@@ -42,6 +43,7 @@ class Graph {
   std::size_t peak_ = 0;
   bool rehearsed_ = false;
   std::size_t pieces_ = 0;
+  std::vector<const void*> kernels_;  // each once, as launch_log.h knows them
   std::shared_ptr<Arena> arena_;
   void* executable_ = nullptr;  // cudaGraphExec_t
 };

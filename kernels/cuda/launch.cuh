@@ -6,15 +6,13 @@
 #pragma once
 
 #include <cuda_runtime.h>
-#include <cxxabi.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <string>
 #include <type_traits>
 
+#include "kernels/cuda/launch_log.h"
 #include "kernels/cuda/status.h"
 #include "kernels/cuda/stream.h"
 
@@ -64,22 +62,8 @@ __device__ __forceinline__ T* dynamic_shared() {
   return reinterpret_cast<T*>(earmark_dynamic_shared);
 }
 
-namespace detail {
-
-inline std::string name_of_kernel(const void* kernel) {
-  const char* mangled = nullptr;
-  if (cudaFuncGetName(&mangled, kernel) != cudaSuccess || mangled == nullptr) {
-    return "a kernel";
-  }
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> name(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
-                                                         &std::free);
-  return status == 0 ? name.get() : mangled;
-}
-
-}  // namespace detail
-
-/// Starts `kernel` on the current stream of the current GPU. Throws Error, naming it, when it cannot be started.
+/// Starts `kernel` on the current stream of the current GPU. Throws Error, naming it, when it cannot be started. What
+/// goes wrong while it runs comes out of a later call, whose error names it among those that may have failed.
 template <class... P>
 void launch(void (*kernel)(P...), const Grid& grid, std::type_identity_t<P>... arguments) {
   constexpr std::size_t kWithoutAsking = std::size_t{48} << 10U;
@@ -100,11 +84,12 @@ void launch(void (*kernel)(P...), const Grid& grid, std::type_identity_t<P>... a
     status = cudaLaunchKernelEx(&config, kernel, arguments...);
   }
   if (status != cudaSuccess) [[unlikely]] {
-    const std::string what = str(detail::name_of_kernel(reinterpret_cast<const void*>(kernel)), " in ", grid.grid.x,
-                                 " x ", grid.grid.y, " x ", grid.grid.z, " blocks of ", threads(grid.block),
-                                 " threads with ", grid.shared, " bytes of shared memory");
+    const std::string what =
+        str(name_of_kernel(reinterpret_cast<const void*>(kernel)), " in ", grid.grid.x, " x ", grid.grid.y, " x ",
+            grid.grid.z, " blocks of ", threads(grid.block), " threads with ", grid.shared, " bytes of shared memory");
     check_status(status, what.c_str());
   }
+  note_launch(reinterpret_cast<const void*>(kernel), config.stream);
 }
 
 }  // namespace earmark::kernels::cuda

@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/stream.h"
 #include "kernels/cuda/types.h"
 
 namespace earmark::kernels::cuda {
@@ -23,6 +24,7 @@ void multiply(const Matmul& m, std::int64_t depth) {
   CUBLAS_CHECK(cublasGemmEx_64(blas(), operation(m.transpose_b), operation(m.transpose_a), m.out.dim(1), m.out.dim(0),
                                depth, &one, m.b.raw(), type, m.b.dim(1), m.a.raw(), type, m.a.dim(1), &keep,
                                m.out.raw(), type, m.out.dim(1), compute, CUBLAS_GEMM_DEFAULT));
+  note_call("cublasGemmEx", current_stream());
 }
 
 }  // namespace

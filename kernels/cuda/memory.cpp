@@ -145,7 +145,7 @@ std::byte* allocate(std::size_t bytes, int device) {
   keep_memory(device);
   void* block = nullptr;
   if (try_allocate(&block, bytes) != cudaSuccess) {
-    CUDA_CHECK(cudaDeviceSynchronize());
+    finish_device();
     CUDA_CHECK(cudaMemPoolTrimTo(pool_of(device), 0));
     if (try_allocate(&block, bytes) != cudaSuccess) {
       fail_for_want_of_memory(bytes, device);
@@ -185,12 +185,12 @@ void copy(void* to, Device to_device, const void* from, Device from_device, std:
   }
   if (both && !queued) {  // streams of two GPUs know nothing of each other
     const DeviceScope source(from_device.index);
-    CUDA_CHECK(cudaStreamSynchronize(current_stream()));
+    finish_current_stream();
   }
   const DeviceScope scope(to_device.backend == Backend::cuda ? to_device.index : from_device.index);
   copy_async(to, from, bytes);
   if (!queued) {
-    CUDA_CHECK(cudaStreamSynchronize(current_stream()));
+    finish_current_stream();
   }
 }
 
@@ -208,7 +208,12 @@ void zero(void* to, std::size_t bytes) {
 
 std::shared_ptr<void> pinned(std::size_t bytes) {
   void* block = nullptr;
-  CUDA_CHECK(cudaMallocHost(&block, std::max<std::size_t>(bytes, 1)));
+  const cudaError_t status = cudaMallocHost(&block, std::max<std::size_t>(bytes, 1));
+  if (status == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());
+    fail("out of memory on the host: ", bytes, " bytes that a GPU copies from or to cannot be page-locked");
+  }
+  CUDA_CHECK(status);
   return {block, [](void* p) { static_cast<void>(cudaFreeHost(p)); }};
 }
 
@@ -223,12 +228,12 @@ std::shared_ptr<void> own_stream(int index) {
 
 void synchronize_stream() {
   refuse_while_recording("waiting for the stream");
-  CUDA_CHECK(cudaStreamSynchronize(current_stream()));
+  finish_current_stream();
 }
 
 void synchronize() {
   refuse_while_recording("waiting for the GPU");
-  CUDA_CHECK(cudaDeviceSynchronize());
+  finish_device();
 }
 
 MemoryUse memory_use() { return ledger().use(); }

@@ -13,11 +13,17 @@ int current_device() {
   return device;
 }
 
+void finish(cudaStream_t stream) {
+  const LaunchMark mark = mark_launches(stream);
+  CUDA_CHECK(cudaStreamSynchronize(stream));
+  note_finished(mark);
+}
+
 }  // namespace
 
 Stream::Stream() : device_(current_device()) { CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
 Stream::~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
-void Stream::synchronize() const { CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+void Stream::synchronize() const { finish(stream_); }
 
 StreamScope::StreamScope(const Stream& stream) : before_(scoped) { scoped = &stream; }
 StreamScope::~StreamScope() { scoped = before_; }
@@ -26,13 +32,26 @@ cudaStream_t current_stream() {
   return scoped != nullptr && scoped->device() == current_device() ? scoped->handle() : nullptr;
 }
 
+void finish_current_stream() { finish(current_stream()); }
+
+void finish_device() {
+  CUDA_CHECK(cudaDeviceSynchronize());
+  note_all_finished();
+}
+
 Event::Event(Timing timing) {
   CUDA_CHECK(cudaEventCreateWithFlags(&event_, timing == Timing::on ? cudaEventDefault : cudaEventDisableTiming));
 }
 Event::~Event() { static_cast<void>(cudaEventDestroy(event_)); }
-void Event::record() { CUDA_CHECK(cudaEventRecord(event_, current_stream())); }
+void Event::record() {
+  mark_ = mark_launches(current_stream());
+  CUDA_CHECK(cudaEventRecord(event_, mark_.stream));
+}
 void Event::wait() const { CUDA_CHECK(cudaStreamWaitEvent(current_stream(), event_, 0)); }
-void Event::synchronize() const { CUDA_CHECK(cudaEventSynchronize(event_)); }
+void Event::synchronize() const {
+  CUDA_CHECK(cudaEventSynchronize(event_));
+  note_finished(mark_);
+}
 
 bool Event::passed() const {
   const cudaError_t status = cudaEventQuery(event_);
@@ -41,6 +60,7 @@ bool Event::passed() const {
     return false;
   }
   CUDA_CHECK(status);
+  note_finished(mark_);
   return true;
 }
 

@@ -4,6 +4,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include "kernels/cuda/launch_log.h"
+
 namespace earmark::kernels::cuda {
 
 /// Work in one stream runs in order; work of two streams runs at once unless an Event orders it. Made on the current
@@ -39,6 +41,10 @@ class StreamScope {
 /// The stream that this thread's work for the current GPU goes to.
 cudaStream_t current_stream();
 
+/// Block until the current stream's work is done, or all that of the current GPU; throw Error when any of it failed.
+void finish_current_stream();
+void finish_device();
+
 /// A point in a stream that other streams, or the host, can wait for.
 class Event {
  public:
@@ -57,6 +63,7 @@ class Event {
 
  private:
   cudaEvent_t event_ = nullptr;
+  LaunchMark mark_;  ///< Where it was recorded.
 };
 
 }  // namespace earmark::kernels::cuda

@@ -9,11 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "data/composer.h"
 #include "search/index_store.h"
+#include "tests/cuda/commands.h"
 #include "tests/cuda/gpu.h"
 #include "tests/program.h"
 #include "tests/search/composed.h"
@@ -22,6 +22,7 @@
 namespace earmark::search {
 namespace {
 
+using earmark::testing::commands;
 using earmark::testing::Ended;
 using earmark::testing::run;
 using ::testing::AllOf;
@@ -216,20 +217,6 @@ TEST_F(GpuTrainingProgramsWhole, ReproduceGivesTheCpusTables) {
   EXPECT_GT(results("cpu")["cells"].size(), 28U);
   expect_same(rows_of(text("tables-cuda/answers.tsv"), '\t'), rows_of(text("tables-cpu/answers.tsv"), '\t'),
               {{4, 1e-3}, {5, 1e-4}});
-}
-
-/// Each program with what makes it compute, but for --device.
-std::vector<std::pair<std::string, std::vector<std::string>>> commands(const Composed& composed) {
-  const std::string index = composed.index().string();
-  const std::string model = composed.model().string();
-  const std::string music = composed.music().string();
-  const std::string config = (composed.folder / "tiny.yaml").string();
-  std::ofstream(config) << "train: {steps: 1}\ndata: {music: [music], colored_noise: [pink], store: pcm}\n"
-                           "pairs: {reverb_probability: 0, both_probability: 0}\nreproduce: {database: music}\n";
-  return {{"index", {"build", index + "-new", "--model", model, music}},
-          {"search", {index, (composed.music() / Composed::name(0)).string()}},
-          {"train", {config, "--out", (composed.folder / "run").string()}},
-          {"reproduce", {config, "--model", model, "--out", (composed.folder / "tables").string()}}};
 }
 
 TEST_F(GpuProgramsWhole, DevicesThatAreNotThereAreRefused) {

@@ -1,13 +1,21 @@
-// Ranges for profilers: parts of the network are named in both passes.
+// Ranges for profilers: parts of the network are named in both passes, and what surrounds it is.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
+#include <string>
+#include <vector>
 
 #include "autograd/functions.h"
 #include "autograd/layer_range.h"
+#include "data/loader.h"
+#include "search/matcher.h"
+#include "search/query.h"
 #include "tests/cuda/gpu.h"
 #include "tests/cuda/trace_log.h"
+#include "tests/search/composed.h"
+#include "tests/search/planted.h"
 #include "tests/train/example_run.h"
 #include "train/trainer.h"
 
@@ -85,6 +93,60 @@ TEST(Trace, ATrainingStepNamesEveryBlockInBothPasses) {
   std::reverse(parts.begin(), parts.end());
   EXPECT_EQ(inside(log.paths(), "train step/backward/"), parts);
   EXPECT_EQ(inside(log.paths(), "train step/optimizer").size(), 1U);
+}
+
+/// The device that a test computes on: a GPU where there is one.
+Device device() { return kernels::cuda::device_count() > 0 ? kGpu : Device{}; }
+
+TEST(Trace, BatchesAreNamedWhereverTheyAreMade) {
+  train::TrainOptions options = train::tiny_options();
+  options.pairs.pairs = 2;
+  const train::TrainingData data = train::tiny_data(options);
+  data::Loader loader(data.training, 0, 0, 1, device());
+  const TraceLog log;
+  loader.next();
+  EXPECT_THAT(log.paths(), ElementsAre("make batch"));
+  EXPECT_EQ(log.depth(), 0U);
+}
+
+std::vector<std::string> paths_of_search(search::Method method, search::Ranking ranking) {
+  const Tensor rows = search::random_fingerprints(60, 16, 1);
+  const search::Database database =
+      search::planted_database(rows, 15, {4}).on(device(), std::numeric_limits<std::size_t>::max());
+  search::MatcherOptions options;
+  options.method = method;
+  options.ranking = ranking;
+  options.lsh = {3, 4, 1, 10, 3, 0, 0};
+  const search::Matcher matcher(database, options);
+  const TraceLog log;
+  static_cast<void>(matcher.match(search::noisy(rows.slice(10, 20), 0.5, 2)));
+  EXPECT_EQ(log.depth(), 0U);
+  return log.paths();
+}
+
+TEST(Trace, SearchesNameTheirParts) {
+  using search::Method;
+  using search::Ranking;
+  EXPECT_THAT(paths_of_search(Method::exact, Ranking::scored),
+              ElementsAre("exact search", "rank", "rank/vote", "rank/score sequences", "rank/score sequences"));
+  EXPECT_THAT(paths_of_search(Method::lsh, Ranking::vote),
+              ElementsAre("hash search", "hash search/hash candidates", "hash search/compare candidates", "rank",
+                          "rank/vote", "rank/score sequences", "rank/score sequences"));
+}
+
+TEST(Trace, AnswersNameDecodingAndFingerprints) {
+  const search::Composed composed(1, 2);
+  composed.add({composed.music()});
+  const search::IndexStore store = search::IndexStore::open(composed.index(), {.device = device()});
+  const search::Searcher searcher(store, {});
+  const TraceLog log;
+  const search::Answer answer = searcher.answer(composed.music() / search::Composed::name(0));
+  EXPECT_EQ(answer.error, "");
+  std::vector<std::string> paths = log.paths();
+  std::erase_if(paths, [](const std::string& path) { return path.starts_with("fingerprint/embed/"); });
+  EXPECT_THAT(paths, ElementsAre("decode", "fingerprint", "fingerprint/spectrogram", "fingerprint/embed",
+                                 "exact search", "rank", "rank/vote", "rank/score sequences", "rank/score sequences"));
+  EXPECT_THAT(log.paths(), ::testing::Contains("fingerprint/embed/block 6"));
 }
 
 }  // namespace

@@ -1,23 +1,20 @@
-// What the programs say where the GPU is not what it should be, and what is left where its memory ends at any moment.
-#include <cuda_runtime_api.h>
+// Searches, fingerprints and trainings on a GPU that fails at any moment: one sentence, and nothing is left behind.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "cudasim/control.h"
 #include "data/composer.h"
+#include "kernels/device_failure.h"
 #include "nn/fingerprinter.h"
 #include "search/matcher.h"
-#include "tests/program.h"
-#include "tests/search/composed.h"
+#include "tests/cuda/gpu.h"
+#include "tests/cuda/simulated/failures.h"
 #include "tests/search/planted.h"
 #include "tests/train/example_run.h"
 #include "train/trainer.h"
@@ -25,143 +22,7 @@
 namespace earmark::testing {
 namespace {
 
-using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
-
-constexpr Device kGpu{Backend::cuda, 0};
-
-/// A variable of the environment that programs started meanwhile see.
-class EnvironmentScope {
- public:
-  EnvironmentScope(const char* name, const char* value) : name_(name) {
-    const char* before = std::getenv(name);
-    if (before != nullptr) {
-      before_ = before;
-    }
-    ::setenv(name, value, 1);
-  }
-  ~EnvironmentScope() {
-    if (before_) {
-      ::setenv(name_, before_->c_str(), 1);
-    } else {
-      ::unsetenv(name_);
-    }
-  }
-  EnvironmentScope(const EnvironmentScope&) = delete;
-  EnvironmentScope& operator=(const EnvironmentScope&) = delete;
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
-
-class FailingGpuWhole : public ::testing::Test {
- protected:
-  Ended build(const std::string& device) const {
-    return run("index", {"build", composed_.index().string(), "--model", composed_.model().string(),
-                         composed_.music().string(), "--device", device});
-  }
-  /// With `variable` set, --device cuda says `problem` and nothing else; auto takes the CPU and says why.
-  void expect_refused(const char* variable, const char* value, const std::string& problem) const {
-    const EnvironmentScope scope(variable, value);
-    const Ended refused = build("cuda");
-    EXPECT_EQ(refused.code, 1);
-    EXPECT_EQ(refused.out, "");
-    EXPECT_EQ(refused.err, "index: device 'cuda': " + problem + "; use --device cpu\n");
-    const Ended by_itself = build("auto");
-    EXPECT_EQ(by_itself.code, 0) << by_itself.err;
-    EXPECT_THAT(by_itself.err, StartsWith("device cpu: " + problem + "\n"));
-  }
-
-  const search::Composed composed_{1, 2};
-};
-
-TEST_F(FailingGpuWhole, DriversThatDoNotServeAreNamed) {
-  expect_refused("CUDASIM_DRIVER", "without_device", "the NVIDIA driver finds no GPU");
-  const std::string none = str("no NVIDIA driver for CUDA ", CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10,
-                               " or newer is installed");
-  expect_refused("CUDASIM_DRIVER", "missing", none);
-  expect_refused("CUDASIM_DRIVER", "old", none);
-}
-
-TEST_F(FailingGpuWhole, HiddenDevicesAreNamed) {
-  const EnvironmentScope hidden("CUDA_VISIBLE_DEVICES", "7");
-  expect_refused("CUDASIM_DRIVER", "without_device",
-                 "the NVIDIA driver finds no GPU among those that CUDA_VISIBLE_DEVICES allows: '7'");
-}
-
-TEST_F(FailingGpuWhole, TooLittleMemoryIsOneSentence) {
-  const EnvironmentScope scope("CUDASIM_MEMORY", "65536");
-  const Ended ended = build("cuda");
-  EXPECT_EQ(ended.code, 1);
-  EXPECT_THAT(ended.err, HasSubstr("out of memory on cuda:0: a tensor needs "));
-  EXPECT_EQ(ended.err.find("terminate"), std::string::npos);
-}
-
-/// A way in which a GPU lets a program down, once in every place where it can.
-struct Failure {
-  std::function<void(std::uint64_t)> arrange;  // for the n-th call from now on, for none: 0
-  std::function<std::uint64_t()> calls;        // since the program began
-  std::string sentence;                        // a regular expression
-};
-
-/// The second try, after unused memory was given back, fails as well.
-Failure no_memory() {
-  return {[](std::uint64_t n) { cudasim::fail_allocations(n, n == 0 ? 0 : 2); },
-          [] { return cudasim::calls().allocations; },
-          "out of memory on cuda:0: a tensor needs [0-9]+ bytes, [0-9]+ of [0-9]+ are free"};
-}
-
-Failure refused_launch() {
-  return {[](std::uint64_t n) { cudasim::fail_launch(n, cudasim::LaunchFailure::refused); },
-          [] { return cudasim::calls().launches; },
-          "earmark::kernels::cuda::.*_kernel.* blocks of [0-9]+ threads with [0-9]+ bytes of shared memory: too many "
-          "resources requested for launch"};
-}
-
-std::string error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-/// Lets every call of `work` that can fail do so, one after the other: each time it must end with the failure's
-/// sentence and leave nothing behind; then `afterwards` hears the sentence. `work` succeeds three times: twice before
-/// that, once after it.
-void expect_clean_failures(
-    const Failure& failure, const std::function<void()>& work,
-    const std::function<void(const std::string&)>& afterwards = [](const std::string&) {}) {
-  work();  // what is made once and kept
-  const cudasim::LiveMemory before = cudasim::live_memory();
-  const std::uint64_t first = failure.calls();
-  work();
-  const std::uint64_t count = failure.calls() - first;
-  EXPECT_GT(count, 2U);
-  for (std::uint64_t n = 1; n <= count; ++n) {
-    failure.arrange(n);
-    const std::string error = error_of(work);
-    failure.arrange(0);
-    EXPECT_THAT(error, ContainsRegex(failure.sentence)) << "call " << n << " of " << count;
-    afterwards(error);
-    const cudasim::LiveMemory after = cudasim::live_memory();
-    EXPECT_EQ(after.allocations, before.allocations) << "call " << n << " of " << count << ": " << error;
-    EXPECT_EQ(after.bytes, before.bytes) << "call " << n << " of " << count << ": " << error;
-  }
-  work();
-}
-
-class FailingGpu : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (cudasim::config().order != cudasim::Order::forward) {
-      GTEST_SKIP() << "what the host does depends on no order of threads";
-    }
-  }
-};
 
 using Answers = std::vector<search::Match>;
 
@@ -220,6 +81,7 @@ class SmallTraining {
   train::StepReport step() { return last_ = trainer_->step(batch_, 1e-3); }
   train::StepReport last() const { return last_; }
   void begin_anew() { trainer_ = fresh(); }
+  void end() { trainer_.reset(); }
 
  private:
   static train::TrainOptions options() {
@@ -273,18 +135,38 @@ TEST_F(FailingGpu, TrainingStepsFailCleanlyWhateverKernelIsRefused) {
   expect_untouched(training);
 }
 
-/// The host learns of it at the next wait, whichever kernel it was: a few of them are enough.
-TEST_F(FailingGpu, KernelsThatFaultEndTheTraining) {
-  for (const std::uint64_t n : {1, 40, 120}) {
-    SmallTraining training;
-    training.step();
-    const std::uint64_t first = cudasim::calls().launches;
-    training.step();
-    ASSERT_GT(cudasim::calls().launches - first, n);
+TEST_F(FailingGpu, TrainingsBeginCleanlyOrNotAtAll) {
+  SmallTraining training;
+  for (const Failure& failure : {no_host_memory(), no_stream_or_event()}) {
+    expect_clean_failures(
+        failure,
+        [&] {
+          training.begin_anew();
+          training.step();
+          training.end();
+        },
+        [&](const std::string&) { training.end(); });
+  }
+}
+
+/// The host learns of it at the next wait: whichever kernel it was is among those that the error names, and from then
+/// on nothing works.
+TEST_F(FailingGpu, KernelsThatFaultEndTheTrainingByName) {
+  SmallTraining training;
+  const std::uint64_t first = cudasim::calls().launches;
+  training.step();
+  const std::uint64_t count = cudasim::calls().launches - first;
+  EXPECT_GT(count, 100U);
+  const std::uint64_t every = cudasim::check_build() ? 5 : 1;  // checking changes nothing of what the host does
+  for (std::uint64_t n = 1; n <= count; n += every) {
+    training.begin_anew();
     cudasim::fail_launch(n, cudasim::LaunchFailure::faulting);
-    for (int step = 0; step < 2; ++step) {
-      EXPECT_THAT(error_of([&] { training.step(); }), HasSubstr("an illegal memory access was encountered"));
-    }
+    const std::string error = error_of([&] { EXPECT_THROW(training.step(), DeviceFailure) << "launch " << n; });
+    EXPECT_EQ(error, "");
+    const std::string again = error_of([&] { training.step(); });
+    EXPECT_THAT(again, HasSubstr("an illegal memory access was encountered")) << "launch " << n;
+    const std::string kernel = cudasim::failed_kernel();
+    EXPECT_THAT(again, HasSubstr(kernel.substr(0, kernel.find('<')))) << "launch " << n;
     cudasim::reset_device();
   }
 }

@@ -45,6 +45,17 @@ void read_number(const char* variable, auto& out) {
   }
 }
 
+/// As the driver does: of the devices that CUDA_VISIBLE_DEVICES lists, those before the first that is not there can be
+/// used. There is one, number 0.
+bool is_hidden() {
+  const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible == nullptr) {
+    return false;
+  }
+  const std::string_view list(visible);
+  return list.substr(0, list.find(',')) != "0";
+}
+
 Config from_environment() {
   Config c;
   read_choice("CUDASIM_ORDER", c.order, "forward, reverse or seeded",
@@ -54,17 +65,36 @@ Config from_environment() {
                {"without_device", Driver::without_device},
                {"missing", Driver::missing},
                {"old", Driver::old}});
+  if (c.driver == Driver::present && is_hidden()) {
+    c.driver = Driver::without_device;
+  }
   read_number("CUDASIM_SEED", c.seed);
   read_number("CUDASIM_MEMORY", c.memory);
   return c;
 }
 
-struct FailingAllocations {
-  std::uint64_t before = 0;  // allocations that still succeed
+struct FailingCalls {
+  std::uint64_t before = 0;  // calls that still succeed
   std::uint64_t count = 0;   // then so many fail
+
+  FailingCalls() = default;
+  FailingCalls(std::uint64_t from, std::uint64_t number)
+      : before(from == 0 ? 0 : from - 1), count(from == 0 ? 0 : number) {}
+
+  bool next_fails() {
+    if (before > 0) {
+      --before;
+      return false;
+    }
+    if (count > 0) {
+      --count;
+      return true;
+    }
+    return false;
+  }
 };
 
-FailingAllocations failing_by_environment() {
+FailingCalls failing_by_environment() {
   constexpr const char* kVariable = "CUDASIM_FAILING_ALLOCATION";
   const char* const value = std::getenv(kVariable);
   if (value == nullptr) {
@@ -80,11 +110,11 @@ FailingAllocations failing_by_environment() {
   if (read.ec != std::errc() || read.ptr != end || from == 0) {
     refuse(kVariable, "FROM or FROM,COUNT, counted from 1", value);
   }
-  return {from - 1, count};
+  return {from, count};
 }
 
-FailingAllocations& failing_allocations() {
-  static FailingAllocations instance = failing_by_environment();
+FailingCalls& failing_allocations() {
+  static FailingCalls instance = failing_by_environment();
   return instance;
 }
 
@@ -93,7 +123,21 @@ struct FailingLaunch {
   std::optional<LaunchFailure> how;
 };
 
-FailingLaunch failing_launch;
+FailingLaunch failing_launch_by_environment() {
+  std::uint64_t number = 0;
+  read_number("CUDASIM_FAULTING_LAUNCH", number);
+  return number == 0 ? FailingLaunch{} : FailingLaunch{number - 1, LaunchFailure::faulting};
+}
+
+FailingLaunch& failing_launch() {
+  static FailingLaunch instance = failing_launch_by_environment();
+  return instance;
+}
+
+FailingCalls failing_host_allocations;
+FailingCalls failing_library_calls;
+FailingCalls failing_creations;
+std::string last_failed_kernel;
 Calls made;
 
 }  // namespace
@@ -105,35 +149,71 @@ Config& config() {
 
 void fail_allocations(std::uint64_t from, std::uint64_t count) {
   const std::scoped_lock lock(runtime_mutex());
-  failing_allocations() = from == 0 ? FailingAllocations{} : FailingAllocations{from - 1, count};
+  failing_allocations() = {from, count};
 }
 
 bool next_allocation_fails() {
   ++made.allocations;
-  FailingAllocations& failing = failing_allocations();
-  if (failing.before > 0) {
-    --failing.before;
-    return false;
-  }
-  if (failing.count > 0) {
-    --failing.count;
-    return true;
-  }
-  return false;
+  return failing_allocations().next_fails();
+}
+
+void fail_host_allocations(std::uint64_t from, std::uint64_t count) {
+  const std::scoped_lock lock(runtime_mutex());
+  failing_host_allocations = {from, count};
+}
+
+bool next_host_allocation_fails() {
+  ++made.host_allocations;
+  return failing_host_allocations.next_fails();
+}
+
+void fail_library_call(std::uint64_t number) {
+  const std::scoped_lock lock(runtime_mutex());
+  failing_library_calls = {number, 1};
+}
+
+bool next_library_call_fails() {
+  const std::scoped_lock lock(runtime_mutex());
+  ++made.library_calls;
+  return failing_library_calls.next_fails();
+}
+
+void fail_creation(std::uint64_t number) {
+  const std::scoped_lock lock(runtime_mutex());
+  failing_creations = {number, 1};
+}
+
+bool next_creation_fails() {
+  ++made.creations;
+  return failing_creations.next_fails();
+}
+
+void count_plan() {
+  const std::scoped_lock lock(runtime_mutex());
+  ++made.plans;
 }
 
 void fail_launch(std::uint64_t number, LaunchFailure how) {
   const std::scoped_lock lock(runtime_mutex());
-  failing_launch = number == 0 ? FailingLaunch{} : FailingLaunch{number - 1, how};
+  failing_launch() = number == 0 ? FailingLaunch{} : FailingLaunch{number - 1, how};
 }
 
-std::optional<LaunchFailure> next_launch_failure() {
+std::optional<LaunchFailure> next_launch_failure(const std::string& kernel) {
   ++made.launches;
-  if (failing_launch.before > 0) {
-    --failing_launch.before;
+  FailingLaunch& failing = failing_launch();
+  if (failing.before > 0) {
+    --failing.before;
     return std::nullopt;
   }
-  return std::exchange(failing_launch.how, std::nullopt);
+  if (failing.how) {
+    last_failed_kernel = kernel;
+  }
+  return std::exchange(failing.how, std::nullopt);
+}
+
+std::string failed_kernel() {
+  const std::scoped_lock lock(runtime_mutex());
+  return last_failed_kernel;
 }
 
 Calls calls() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "cudasim/control.h"
 
@@ -10,7 +11,15 @@ namespace cudasim {
 /// Counts an allocation: whether it is one that fail_allocations() wants to fail.
 bool next_allocation_fails();
 
-/// Counts a launch: how fail_launch() wants it to fail, if at all.
-std::optional<LaunchFailure> next_launch_failure();
+/// The same for what the other functions of control.h want to fail.
+bool next_host_allocation_fails();
+bool next_library_call_fails();
+bool next_creation_fails();
+
+/// Counts a plan of cuDNN's.
+void count_plan();
+
+/// Counts a launch of `kernel`: how fail_launch() wants it to fail, if at all.
+std::optional<LaunchFailure> next_launch_failure(const std::string& kernel);
 
 }  // namespace cudasim

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "access.h"
+#include "config.h"
 #include "elements.h"
 #include "streams.h"
 
@@ -108,6 +109,9 @@ cublasStatus_t queue_product(cublasHandle_t handle, const Product& p, cublasComp
       (compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_64F)) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
+  if (next_library_call_fails()) {
+    return CUBLAS_STATUS_ALLOC_FAILED;
+  }
   const bool in_double = compute == CUBLAS_COMPUTE_64F;
   const cudaError_t status = enqueue(handle->stream, kWho, [p, in_double] {
     for (std::int64_t i = 0; i < p.batch; ++i) {
@@ -127,6 +131,9 @@ double scalar(const void* value, cublasComputeType_t compute) {
 extern "C" {
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
+  if (cudasim::next_library_call_fails()) {
+    return CUBLAS_STATUS_ALLOC_FAILED;
+  }
   *handle = new cublasContext;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -152,6 +159,8 @@ const char* cublasGetStatusString(cublasStatus_t status) {
       return "CUBLAS_STATUS_SUCCESS";
     case CUBLAS_STATUS_NOT_INITIALIZED:
       return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+      return "CUBLAS_STATUS_ALLOC_FAILED";
     case CUBLAS_STATUS_INVALID_VALUE:
       return "CUBLAS_STATUS_INVALID_VALUE";
     case CUBLAS_STATUS_NOT_SUPPORTED:

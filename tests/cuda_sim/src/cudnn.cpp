@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "access.h"
+#include "config.h"
 #include "graph.h"
 #include "streams.h"
 
@@ -73,6 +74,8 @@ std::size_t size_of(cudnnBackendAttributeType_t type) {
   }
 }
 
+constexpr cudnnStatus_t kNoMemory = CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED;
+
 /// Runs f, and turns what it throws into a status with words.
 template <class F>
 cudnnStatus_t guarded(F f) {
@@ -83,6 +86,16 @@ cudnnStatus_t guarded(F f) {
     last_error = e.what();
     return CUDNN_STATUS_BAD_PARAM;
   }
+}
+
+/// The same for what fail_library_call() counts.
+template <class F>
+cudnnStatus_t counted(F f) {
+  if (next_library_call_fails()) {
+    last_error = "as the test asked";
+    return kNoMemory;
+  }
+  return guarded(f);
 }
 
 cudaDataType element_type(cudnnDataType_t type) {
@@ -216,6 +229,7 @@ void finalize(Descriptor& d) {
         throw std::runtime_error("a plan needs a handle or the properties of a device");
       }
       d.graph = d.at(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG).graph;
+      count_plan();
       break;
     default:
       break;
@@ -300,14 +314,15 @@ using namespace cudasim;
 extern "C" {
 
 const char* cudnnGetErrorString(cudnnStatus_t status) {
-  return status == CUDNN_STATUS_SUCCESS ? "CUDNN_STATUS_SUCCESS" : "CUDNN_STATUS_BAD_PARAM";
+  return status == CUDNN_STATUS_SUCCESS ? "CUDNN_STATUS_SUCCESS"
+         : status == kNoMemory          ? "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"
+                                        : "CUDNN_STATUS_BAD_PARAM";
 }
 
 void cudnnGetLastErrorString(char* text, std::size_t size) { std::snprintf(text, size, "%s", last_error.c_str()); }
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
-  *handle = new cudnnContext;
-  return CUDNN_STATUS_SUCCESS;
+  return counted([&] { *handle = new cudnnContext; });
 }
 
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
@@ -321,8 +336,7 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
 }
 
 cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t* descriptor) {
-  *descriptor = new Descriptor{type, false, {}, {}};
-  return CUDNN_STATUS_SUCCESS;
+  return counted([&] { *descriptor = new Descriptor{type, false, {}, {}}; });
 }
 
 cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor) {
@@ -336,7 +350,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, cudn
 }
 
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
-  return guarded([&] { finalize(as_descriptor(descriptor)); });
+  return counted([&] { finalize(as_descriptor(descriptor)); });
 }
 
 cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor, cudnnBackendAttributeName_t name,
@@ -346,7 +360,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
 }
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack) {
-  return guarded([&] { execute(handle->stream, as_descriptor(plan), as_descriptor(pack)); });
+  return counted([&] { execute(handle->stream, as_descriptor(plan), as_descriptor(pack)); });
 }
 
 }  // extern "C"

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "access.h"
+#include "config.h"
 #include "streams.h"
 
 namespace cudasim {
@@ -123,6 +124,9 @@ cufftResult queue_transform(cufftHandle handle, cufftType type, In* in, Out* out
     if (plan.length == 0 || (!plan.has_work_area && plan.work_area == nullptr)) {
       return CUFFT_INVALID_PLAN;
     }
+    if (next_library_call_fails()) {
+      return CUFFT_ALLOC_FAILED;
+    }
     const cudaError_t status = enqueue(plan.stream, "cufftExec", [plan, in, out, run] { run(plan, in, out); });
     return status == cudaSuccess ? CUFFT_SUCCESS : CUFFT_EXEC_FAILED;
   });
@@ -137,6 +141,9 @@ extern "C" {
 
 cufftResult cufftCreate(cufftHandle* handle) {
   const std::scoped_lock lock(runtime_mutex());
+  if (next_library_call_fails()) {
+    return CUFFT_ALLOC_FAILED;
+  }
   *handle = plans.empty() ? 1 : plans.rbegin()->first + 1;
   plans[*handle] = {};
   return CUFFT_SUCCESS;
@@ -164,6 +171,9 @@ cufftResult cufftMakePlanMany64(cufftHandle handle, int rank, long long* length,
     }
     if (*length < 1 || batch < 1) {
       return CUFFT_INVALID_SIZE;
+    }
+    if (next_library_call_fails()) {
+      return CUFFT_ALLOC_FAILED;
     }
     plan.type = type;
     plan.length = *length;

@@ -57,6 +57,9 @@ void* allocate(std::size_t bytes);
 /// Reports "bad-free" and returns false for what is not, or no longer, an allocation's beginning.
 bool release(const void* pointer);
 
+/// Frees what was to be freed when the device failed.
+void free_what_a_failure_left();
+
 std::size_t memory_in_use();
 
 /// Reports each allocation behind which something was written.

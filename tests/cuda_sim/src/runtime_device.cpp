@@ -1,11 +1,14 @@
 // The runtime's functions for devices, streams, events and launches, as the toolkit's headers declare them.
 #include <cuda_runtime.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <optional>
 
 #include "block.h"
+#include "capture.h"
 #include "config.h"
 #include "cudasim/control.h"
 #include "shared_memory.h"
@@ -24,6 +27,15 @@ bool is_launchable(const cudaLaunchConfig_t& c) {
   return grid && threads > 0 && threads <= kMostThreads && b.z <= 64;
 }
 
+/// CUDA_LAUNCH_BLOCKING=1: the host waits for every kernel.
+bool launches_block() {
+  static const bool block = [] {
+    const char* const value = std::getenv("CUDA_LAUNCH_BLOCKING");
+    return value != nullptr && std::strcmp(value, "1") == 0;
+  }();
+  return block;
+}
+
 /// Dynamic shared memory that a kernel may have: 48 KiB, more where cudaFuncSetAttribute asked for it.
 std::size_t& allowed_shared_memory(const void* kernel) {
   static std::map<const void*, std::size_t> allowed;
@@ -40,20 +52,24 @@ cudaError_t enqueue_kernel(const cudaLaunchConfig_t& config, KernelCall call) {
   if (config.dynamicSmemBytes > allowed_shared_memory(call.kernel)) {
     return noted(cudaErrorInvalidValue);
   }
-  const std::optional<LaunchFailure> failure = next_launch_failure();
+  const std::optional<LaunchFailure> failure = next_launch_failure(kernel_name(call.kernel).text);
   if (failure == LaunchFailure::refused) {
     return noted(cudaErrorLaunchOutOfResources);
   }
+  cudaError_t status = cudaSuccess;
   if (failure == LaunchFailure::faulting) {
-    return enqueue(config.stream, kernel_name(call.kernel).text, [] { fail_device(cudaErrorIllegalAddress); });
+    status = enqueue(config.stream, kernel_name(call.kernel).text, [] { fail_device(cudaErrorIllegalAddress); });
+  } else {
+    status = enqueue(
+        config.stream, kernel_name(call.kernel).text,
+        [call = std::move(call), grid = config.gridDim, threads = config.blockDim, shared = config.dynamicSmemBytes] {
+          if (!run_launch({call, grid, threads, shared, running_work})) {
+            fail_device(cudaErrorLaunchFailure);
+          }
+        });
   }
-  return enqueue(
-      config.stream, kernel_name(call.kernel).text,
-      [call = std::move(call), grid = config.gridDim, threads = config.blockDim, shared = config.dynamicSmemBytes] {
-        if (!run_launch({call, grid, threads, shared, running_work})) {
-          fail_device(cudaErrorLaunchFailure);
-        }
-      });
+  return status == cudaSuccess && launches_block() && !is_recorded(config.stream) ? finish_stream(config.stream)
+                                                                                  : status;
 }
 
 }  // namespace cudasim

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -98,6 +99,12 @@ cudaError_t queue_copy(void* to, const void* from, std::size_t bytes, cudaStream
 
 using Lock = std::scoped_lock<std::recursive_mutex>;
 
+/// What cudaFreeAsync was called for and was not freed yet: never, where the device has failed before its turn.
+std::set<void*>& to_be_freed() {
+  static auto* const pointers = new std::set<void*>;  // never destroyed: programs free memory while they end
+  return *pointers;
+}
+
 /// `caller` is the program's return address, for the report.
 cudaError_t check_and_queue_copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                                  cudaStream_t stream, const void* caller) {
@@ -113,6 +120,13 @@ cudaError_t check_and_queue_copy(void* to, const void* from, std::size_t bytes, 
 }
 
 }  // namespace
+
+void free_what_a_failure_left() {
+  for (void* pointer : to_be_freed()) {
+    release(pointer);
+  }
+  to_be_freed().clear();
+}
 
 }  // namespace cudasim
 
@@ -165,7 +179,9 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
   if (is_recorded(stream)) {
     return *refused_by_recording(stream);
   }
+  to_be_freed().insert(pointer);
   return enqueue(stream, "cudaFreeAsync", [pointer] {
+    to_be_freed().erase(pointer);
     library_frees(pointer, "cudaFreeAsync");
     release(pointer);
   });
@@ -195,7 +211,9 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   if (const cudaError_t status = device_status(); status != cudaSuccess) {
     return status;
   }
-  *pointer = std::aligned_alloc(kGranule, (bytes + kGranule - 1) / kGranule * kGranule);
+  if (!next_host_allocation_fails()) {
+    *pointer = std::aligned_alloc(kGranule, (bytes + kGranule - 1) / kGranule * kGranule);
+  }
   if (*pointer == nullptr) {
     return noted(cudaErrorMemoryAllocation);
   }

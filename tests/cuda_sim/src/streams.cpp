@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "capture.h"
+#include "config.h"
 #include "cudasim/control.h"
 #include "memory.h"
 #include "report.h"
@@ -202,6 +203,9 @@ cudaError_t create_stream(cudaStream_t* handle, unsigned flags) {
   if (const cudaError_t status = device_status(); status != cudaSuccess) {
     return status;
   }
+  if (next_creation_fails()) {
+    return noted(cudaErrorMemoryAllocation);
+  }
   find_stream(nullptr);
   const Stream& stream = add_stream((flags & cudaStreamNonBlocking) == 0);
   *handle = reinterpret_cast<cudaStream_t>(stream.index * 16);
@@ -270,6 +274,9 @@ cudaError_t create_event(cudaEvent_t* handle, unsigned flags) {
   const Lock lock(runtime_mutex());
   if (const cudaError_t status = device_status(); status != cudaSuccess) {
     return status;
+  }
+  if (next_creation_fails()) {
+    return noted(cudaErrorMemoryAllocation);
   }
   const auto event = std::make_shared<Event>();
   event->timed = (flags & cudaEventDisableTiming) == 0;
@@ -380,6 +387,7 @@ void reset_device() {
   for (const auto& [handle, event] : events) {
     event->passed = event->recorded;
   }
+  free_what_a_failure_left();
   forget_errors();
 }
 

@@ -92,6 +92,35 @@ TEST(Memory, RunsOutAtTheAllocationThatATestChooses) {
   cudaFree(memory[3]);
 }
 
+TEST(Memory, OfTheHostRunsOutAtTheAllocationThatATestChooses) {
+  const std::uint64_t before = calls().host_allocations;
+  fail_host_allocations(2);
+  void* first = nullptr;
+  void* second = nullptr;
+  EXPECT_EQ(cudaMallocHost(&first, 100), cudaSuccess);
+  EXPECT_EQ(cudaMallocHost(&second, 100), cudaErrorMemoryAllocation);
+  EXPECT_EQ(second, nullptr);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cudaMallocHost(&second, 100), cudaSuccess);
+  EXPECT_EQ(calls().host_allocations, before + 3);
+  cudaFreeHost(first);
+  cudaFreeHost(second);
+}
+
+TEST(Creation, FailsWhereATestChooses) {
+  const std::uint64_t before = calls().creations;
+  fail_creation(2);
+  cudaStream_t stream = nullptr;
+  cudaEvent_t event = nullptr;
+  EXPECT_EQ(cudaStreamCreate(&stream), cudaSuccess);
+  EXPECT_EQ(cudaEventCreate(&event), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cudaEventCreate(&event), cudaSuccess);
+  EXPECT_EQ(calls().creations, before + 3);
+  cudaEventDestroy(event);
+  cudaStreamDestroy(stream);
+}
+
 TEST(Memory, IsAsMuchAsTheConfigurationSays) {
   Config small = config();
   small.memory = live_memory().bytes + 1000;
@@ -161,6 +190,7 @@ TEST(Kernel, FailsAtTheLaunchThatATestChooses) {
   EXPECT_EQ(cudaGetLastError(), cudaErrorLaunchOutOfResources);
   EXPECT_EQ(y.values()[0], 2.0F) << "what was refused did not run, and did no harm";
   EXPECT_EQ(calls().launches, before + 2);
+  EXPECT_EQ(failed_kernel(), "set_to");
   fail_launch(1, LaunchFailure::faulting);
   EXPECT_EQ(launch(set_to, {}, y.data(), 4.0F), cudaSuccess) << "that it fails is seen when it runs";
   EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorIllegalAddress);

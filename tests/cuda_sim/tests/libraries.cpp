@@ -440,5 +440,35 @@ TEST(Cudnn, RefusesGraphsThatMakeNoSense) {
   EXPECT_STREQ(cudnnGetErrorString(CUDNN_STATUS_BAD_PARAM), "CUDNN_STATUS_BAD_PARAM");
 }
 
+/// Handles, descriptors, plans and work of all three are counted together.
+TEST(Libraries, FailAtTheCallThatATestChooses) {
+  const Calls before = calls();
+  cublasHandle_t blas = nullptr;
+  cudnnBackendDescriptor_t descriptor = nullptr;
+  cufftHandle fft = 0;
+  fail_library_call(1);
+  EXPECT_EQ(cublasCreate(&blas), CUBLAS_STATUS_ALLOC_FAILED);
+  EXPECT_EQ(cublasCreate(&blas), CUBLAS_STATUS_SUCCESS);
+  fail_library_call(1);
+  EXPECT_EQ(cudnnBackendCreateDescriptor(CUDNN_BACKEND_TENSOR_DESCRIPTOR, &descriptor),
+            CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED);
+  EXPECT_EQ(descriptor, nullptr);
+  EXPECT_EQ(cufftCreate(&fft), CUFFT_SUCCESS);
+  fail_library_call(1);
+  long long length = 8;
+  std::size_t bytes = 0;
+  const auto plan = [&] {
+    return cufftMakePlanMany64(fft, 1, &length, nullptr, 1, 0, nullptr, 1, 0, CUFFT_R2C, 1, &bytes);
+  };
+  EXPECT_EQ(plan(), CUFFT_ALLOC_FAILED);
+  EXPECT_EQ(plan(), CUFFT_SUCCESS);
+  EXPECT_EQ(calls().library_calls, before.library_calls + 6);
+  Graph g;
+  g.plan({convolution(g, kForward, kY, false)});
+  EXPECT_EQ(calls().plans, before.plans + 1);
+  cublasDestroy(blas);
+  cufftDestroy(fft);
+}
+
 }  // namespace
 }  // namespace cudasim::testing

@@ -40,17 +40,35 @@ Config& config();
 /// it, `count` in all. CUDASIM_FAILING_ALLOCATION=FROM or FROM,COUNT does so from the program's start.
 void fail_allocations(std::uint64_t from, std::uint64_t count = 1);
 
+/// The same for page-locked memory of the host.
+void fail_host_allocations(std::uint64_t from, std::uint64_t count = 1);
+
+/// Lets the `number`-th call from now on (1: the next) that asks cuBLAS, cuDNN or cuFFT for a handle, a descriptor, a
+/// plan or work fail for want of memory; 0: none.
+void fail_library_call(std::uint64_t number);
+
+/// Lets the `number`-th stream or event that is made from now on (1: the next) fail for want of memory; 0: none.
+void fail_creation(std::uint64_t number);
+
 /// How a launch fails: refused by the call itself, which leaves the GPU as it was; or begun, with a kernel that faults
 /// when its turn comes, after which the device refuses everything.
 enum class LaunchFailure { refused, faulting };
 
-/// Lets the `number`-th launch of a kernel from now on (1: the next) fail; 0: none.
+/// Lets the `number`-th launch of a kernel from now on (1: the next) fail; 0: none. CUDASIM_FAULTING_LAUNCH=NUMBER lets
+/// one fault, counted from the program's start.
 void fail_launch(std::uint64_t number, LaunchFailure how);
+
+/// The kernel that fail_launch() made fail last, without namespaces: "softmax_kernel<float, 128>".
+std::string failed_kernel();
 
 /// What was asked for since the program began: a test that lets each of them fail knows how many there are.
 struct Calls {
-  std::uint64_t allocations = 0;  ///< Of device memory, those that failed as well.
-  std::uint64_t launches = 0;     ///< Of kernels.
+  std::uint64_t allocations = 0;       ///< Of device memory, those that failed as well.
+  std::uint64_t launches = 0;          ///< Of kernels.
+  std::uint64_t host_allocations = 0;  ///< Of page-locked memory.
+  std::uint64_t library_calls = 0;     ///< Those that fail_library_call() counts.
+  std::uint64_t creations = 0;         ///< Of streams and events.
+  std::uint64_t plans = 0;             ///< Plans that cuDNN made.
 };
 Calls calls();
 
