@@ -145,7 +145,11 @@
     copy.querySelectorAll('script').forEach((script) => script.remove());
     frame.srcdoc = copy.outerHTML;
     await new Promise((resolve) => { frame.addEventListener('load', resolve); document.body.append(frame); });
-    findings.phoneWidth = frame.contentDocument.documentElement.scrollWidth;
+    const inside = frame.contentDocument;
+    findings.phoneWidth = inside.documentElement.scrollWidth;
+    const wide = [...inside.body.querySelectorAll('*')].filter(
+      (e) => !e.closest('.wide, pre') && e.getBoundingClientRect().right > 360);
+    if (wide.length) wrong('wider than a phone: ' + wide.map((e) => e.tagName + '.' + e.className).slice(0, 5).join(', '));
     frame.remove();
   }
 
