@@ -257,6 +257,7 @@ AttentionPicture attention_picture(const nn::AttentionMaps& maps, std::int64_t f
 std::vector<Example> make_examples(const Results& results, const std::vector<std::size_t>& queries,
                                    const ExampleSources& sources) {
   std::vector<Example> out;
+  out.reserve(queries.size());
   for (const std::size_t q : queries) {
     out.push_back(ExampleMaker(results, sources).make(q));
   }

@@ -60,7 +60,9 @@ function lineChart(datasets, x, y, description) {
       maintainAspectRatio: false,
       scales: {x, y},
       plugins: {
-        legend: {labels: {color: colour('--ink'), filter: shown, boxWidth: 22, boxHeight: 2}},
+        legend: {
+          labels: {color: colour('--ink'), filter: shown, usePointStyle: true, pointStyle: 'line', boxWidth: 22},
+        },
         tooltip: {
           filter: (item) => !item.dataset.isBand,
           callbacks: {
@@ -201,6 +203,8 @@ function votesChart(votes) {
   const description = 'Votes by beginning in the track: ' + datasets.map((set) => set.label + ' at most ' +
     Math.max(0, ...set.data.map((point) => point.y))).join(', ');
   const chart = lineChart(datasets.filter((set) => set.data.length), axis('beginning in the track, s'),
-                          axis('votes', {beginAtZero: true}), description);
+                          axis('votes', {beginAtZero: true, ticks: {precision: 0, color: colour('--pale')}}),
+                          description);
+  Object.assign(chart.options.plugins.legend.labels, {pointStyle: 'rect', boxWidth: 9});
   return {...chart, type: 'bar'};
 }

@@ -77,7 +77,7 @@ function soundFigure(sound) {
 function attentionFigures(sound) {
   const figures = sound.attention.map((map) => element(
     'figure', {}, attentionCanvas(sound, map),
-    element('figcaption', {textContent: map.name + ', ' + gainText(map)})));
+    element('figcaption', {}, map.name, element('br', {}), gainText(map))));
   return [element('h4', {textContent: 'Over ' + sound.title}), element('div', {className: 'attention'}, ...figures)];
 }
 
