@@ -4,8 +4,11 @@
 
 #include <filesystem>
 #include <iosfwd>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "nn/encoder.h"
 
 namespace earmark::experiments {
 
@@ -37,5 +40,12 @@ struct EncoderBenchOptions {
 BenchResult bench_train(const EncoderBenchOptions& options, std::ostream& log);
 /// Embedding with batch normalisation folded, in segments per second, against PyTorch folded too.
 BenchResult bench_infer(const EncoderBenchOptions& options, std::ostream& log);
+
+/// Making a batch (cutting, distorting, spectrograms) in percent of the training step that uses it, both in time of all
+/// processors, since workers make batches while others train. The peer is what is allowed: 10 %.
+BenchResult bench_pairs(const EncoderBenchOptions& options, std::ostream& log);
+
+/// The network of these benchmarks: attention twice with tanh, S = F * T, starting at the identity.
+std::shared_ptr<nn::Encoder> bench_encoder(int width);
 
 }  // namespace earmark::experiments

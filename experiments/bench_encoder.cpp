@@ -31,15 +31,6 @@ double rate(const std::function<void()>& step, std::int64_t batch, double second
   return static_cast<double>(count * batch) / passed;
 }
 
-/// The network of the comparison: attention twice with tanh, S = F * T.
-std::shared_ptr<nn::Encoder> encoder_of(const EncoderBenchOptions& options) {
-  nn::EncoderOptions network;
-  network.width = options.width;
-  network.attention_scale = nn::AttentionScale::area;
-  network.attention_init = nn::AttentionInit::zero;
-  return nn::make_encoder(network);
-}
-
 Tensor segments(std::int64_t count) {
   const Tensor x({count, 64, 96, 1});
   RandomStream random(1, 1);
@@ -88,8 +79,16 @@ BenchResult compare(const std::string& task, const EncoderBenchOptions& options,
 
 }  // namespace
 
+std::shared_ptr<nn::Encoder> bench_encoder(int width) {
+  nn::EncoderOptions network;
+  network.width = width;
+  network.attention_scale = nn::AttentionScale::area;
+  network.attention_init = nn::AttentionInit::zero;
+  return nn::make_encoder(network);
+}
+
 BenchResult bench_train(const EncoderBenchOptions& options, std::ostream& log) {
-  const std::shared_ptr<nn::Encoder> encoder = encoder_of(options);
+  const std::shared_ptr<nn::Encoder> encoder = bench_encoder(options.width);
   train::Adam adam(*encoder, {});
   const Tensor x = segments(2 * options.pairs);
   const auto step = [&] {
@@ -101,7 +100,7 @@ BenchResult bench_train(const EncoderBenchOptions& options, std::ostream& log) {
 }
 
 BenchResult bench_infer(const EncoderBenchOptions& options, std::ostream& log) {
-  const std::shared_ptr<nn::Encoder> encoder = encoder_of(options);
+  const std::shared_ptr<nn::Encoder> encoder = bench_encoder(options.width);
   encoder->set_training(false);
   const Tensor x = segments(2 * options.pairs);
   return compare(

@@ -32,6 +32,15 @@ void add_encoder_command(CLI::App& app, Run& chosen, const std::string& name, co
   on_command(command, chosen, [options, bench](std::ostream& log) { return bench(*options, log); });
 }
 
+void add_pairs_command(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<EncoderBenchOptions>();
+  CLI::App* command = app.add_subcommand("pairs", "making a batch, in percent of the training step that uses it");
+  command->add_option("--width", options->width, "channels of the encoder's front end")->capture_default_str();
+  command->add_option("--pairs", options->pairs, "positive pairs in a batch")->capture_default_str();
+  command->add_option("--repetitions", options->repetitions, "of each side")->capture_default_str();
+  on_command(command, chosen, [options](std::ostream& log) { return bench_pairs(*options, log); });
+}
+
 void add_index_command(CLI::App& app, Run& chosen) {
   const auto options = std::make_shared<earmark::experiments::IndexBenchOptions>();
   CLI::App* command = app.add_subcommand("index", "sound files to a committed index, in multiples of real time");
@@ -82,6 +91,7 @@ int main(int argc, char** argv) {
   Run chosen;
   add_encoder_command(app, chosen, "train", "training steps against PyTorch", earmark::experiments::bench_train);
   add_encoder_command(app, chosen, "infer", "inference against PyTorch", earmark::experiments::bench_infer);
+  add_pairs_command(app, chosen);
   add_index_command(app, chosen);
   add_query_command(app, chosen, std::filesystem::read_symlink("/proc/self/exe").parent_path());
   add_lsh_command(app, chosen);

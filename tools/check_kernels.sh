@@ -37,7 +37,6 @@ forbid "warp intrinsics need the _sync form with a literal mask" \
 forbid "__activemask is whatever the compiler made of the branch: write the mask" '__activemask'
 forbid "no grid-wide handshakes: a second launch is the barrier between blocks" 'grid_group|this_grid|__threadfence\(|cooperative'
 forbid "no spin loops" 'while[[:space:]]*\([^)]*(atomic|volatile)'
-forbid "CUB stays behind kernels/cuda/cub.cuh" '#include <cub/' 'cub\.cuh'
 forbid "memory comes from Tensor or kernels/cuda/memory.h" '\<cuda(Malloc|Free|HostAlloc)' 'memory\.cpp'
 
 # A return inside a kernel that has a barrier: threads that left never reach it.

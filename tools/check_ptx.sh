@@ -14,6 +14,7 @@ ptx=${EARMARK_CUDA_BUILD:-build/cuda}/CMakeFiles/earmark_ptx.dir/kernels/cuda
 expected() {
   cat <<'LIST'
 elementwise     map2_kernel<4, Add, float, float>                            2 1
+elementwise     map2_kernel<8, Add, __nv_bfloat16, __nv_bfloat16>            2 1
 elementwise     map2_kernel<4, ReluGradient, float, float>                   2 1
 elementwise     map_kernel<4, Relu, float, float>                            1 1
 elementwise     map_kernel<4, Elu, float, float>                             1 1
@@ -23,6 +24,8 @@ elementwise     map_kernel<4, Convert<float>, __nv_bfloat16, float>          0 1
 elementwise     map_kernel<8, Convert<__half>, __nv_bfloat16, __half>        1 1
 residual        map2_kernel<4, AddRelu, float, float>                        2 1
 residual        map2_kernel<4, AddReluGradient, float, float>                2 1
+residual        map2_kernel<8, AddRelu, __nv_bfloat16, __nv_bfloat16>        2 1
+residual        map2_kernel<8, AddReluGradient, __nv_bfloat16, __nv_bfloat16>  2 1
 grouped_linear  map2_kernel<4, EluGradient, float, float>                    2 1
 fill            fill_kernel<4, unsigned int>                                 0 1
 fill            fill_kernel<16, unsigned char>                               0 1
@@ -36,8 +39,12 @@ permute         gather_kernel<Vector<unsigned int, 4> >                      1 1
 permute         gather_kernel<Vector<unsigned short, 8> >                    1 1
 batch_norm      channel_sums_kernel<4, MomentTerms<float, 4> >               4 0
 batch_norm      forward_kernel<float, 4>                                     4 4
+batch_norm      channel_sums_kernel<8, MomentTerms<__nv_bfloat16, 8> >       4 0
+batch_norm      forward_kernel<__nv_bfloat16, 8>                             4 4
 batch_norm_backward  channel_sums_kernel<4, GradientTerms<float, 4> >        4 0
 batch_norm_backward  input_gradient_kernel<float, 4>                         4 2
+batch_norm_backward  channel_sums_kernel<8, GradientTerms<__nv_bfloat16, 8> >  4 0
+batch_norm_backward  input_gradient_kernel<__nv_bfloat16, 8>                 4 2
 conv_epilogue   conv_epilogue_kernel<float, 4>                               4 4
 conv_epilogue   conv_epilogue_kernel<__nv_bfloat16, 8>                       4 4
 pcm             map_kernel<4, Widen, short, float>                           0 1
@@ -47,9 +54,15 @@ inner_product   scan_kernel<16, signed char>                                 1 0
 spectral_temporal_attention           forward_kernel<4, float, (Prologue)0>   8 8
 spectral_temporal_attention           forward_kernel<4, float, (Prologue)1>   8 8
 spectral_temporal_attention           forward_kernel<4, float, (Prologue)2>   16 8
+spectral_temporal_attention           forward_kernel<8, __nv_bfloat16, (Prologue)0>   4 4
+spectral_temporal_attention           forward_kernel<8, __nv_bfloat16, (Prologue)1>   4 4
+spectral_temporal_attention           forward_kernel<8, __nv_bfloat16, (Prologue)2>   8 4
 spectral_temporal_attention_backward  backward_kernel<4, float, (Prologue)0>  8 4
 spectral_temporal_attention_backward  backward_kernel<4, float, (Prologue)1>  8 4
 spectral_temporal_attention_backward  backward_kernel<4, float, (Prologue)2>  12 4
+spectral_temporal_attention_backward  backward_kernel<8, __nv_bfloat16, (Prologue)0>  4 2
+spectral_temporal_attention_backward  backward_kernel<8, __nv_bfloat16, (Prologue)1>  4 2
+spectral_temporal_attention_backward  backward_kernel<8, __nv_bfloat16, (Prologue)2>  6 2
 LIST
 }
 

@@ -97,15 +97,17 @@ git diff --quiet HEAD 2>/dev/null || changed=", with changes that are not commit
   echo "Written by \`tools/gpu_suite.sh\`, commit $(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$changed, on $(date -u +%Y-%m-%d)."
 } >"$report"
 
-step "Build" 240 build
+# Limits that add up to the budget.
+step "Build" 170 build
 say "" "Driver $driver, CUDA $(toolkit), $(nproc) processors of the host."
-step "Tests on the card" 120 tests
-step "compute-sanitizer: memory" 60 memcheck
-step "compute-sanitizer: races in shared memory" 60 racecheck
-step "Training, beside the CPU" 120 training
-step "PyTorch's kernels" 60 pytorch
-step "Kernels, against the card's own limits" 90 kernels
-step "A query among a million fingerprints" 90 search_million
+step "Tests on the card" 60 tests
+step "compute-sanitizer: memory" 35 memcheck
+step "compute-sanitizer: races in shared memory" 35 racecheck
+step "compute-sanitizer: barriers" 20 synccheck
+step "Training, beside the CPU" 70 training
+step "PyTorch's kernels" 20 pytorch
+step "Kernels, against the card's own limits" 40 kernels
+step "A query among a million fingerprints" 30 search_million
 
 say "" "## In all" ""
 if [[ ${#failed[@]} -eq 0 ]]; then

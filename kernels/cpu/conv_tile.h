@@ -61,21 +61,12 @@ struct Run {
   std::int64_t length;
 };
 
-/// target[r][0..V*L) (+)= sum over runs and k < length of source[r][offset + k] * panel[run.k + k][0..V*L), for R rows
-/// whose sources and targets are given as offsets.
-template <class T, int R, int V>
-void multiply_tile(const T* source, const std::int64_t* source_offsets, std::span<const Run> runs, const T* panel,
-                   const std::int64_t* target_offsets, const TileStore<T>& s) {
+/// acc[r][v] += sum over runs and k < length of source[r][offset + k] * panel[run.k + k][v], whose rows have V whole
+/// vectors; W are whole vectors or halves.
+template <class T, int R, int V, class W>
+inline void accumulate_runs(W (&acc)[R][V], const T* source, const std::int64_t* source_offsets,
+                            std::span<const Run> runs, const T* panel) {
   constexpr int kColumns = V * kLanes<T>;
-  Vec<T> acc[R][V];
-  for (int v = 0; v < V; ++v) {
-    const int valid = s.columns - v * kLanes<T>;
-    const Vec<T> start = s.bias != nullptr && valid > 0 ? load_first(s.bias + v * kLanes<T>, valid) : Vec<T>{};
-#pragma GCC unroll 32
-    for (int r = 0; r < R; ++r) {
-      acc[r][v] = start;
-    }
-  }
   for (const Run& run : runs) {
     const T* w = panel + run.k * kColumns;
     const T* row[R];
@@ -85,22 +76,62 @@ void multiply_tile(const T* source, const std::int64_t* source_offsets, std::spa
     }
 #pragma GCC unroll 4
     for (std::int64_t k = 0; k < run.length; ++k) {
-      Vec<T> b[V];
+      W b[V];
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) {
-        b[v] = load(w + k * kColumns + v * kLanes<T>);
+        b[v] = load_as<W>(w + k * kColumns + v * kLanes<T>);
       }
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r) {
-        const Vec<T> a = broadcast(row[r][k]);
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) {
-          acc[r][v] += a * b[v];
+          acc[r][v] += row[r][k] * b[v];
         }
       }
     }
   }
-  if (s.columns >= kColumns) {
+}
+
+/// A tile of at most half a vector: many processors multiply halves twice as fast.
+template <class T, int R>
+void multiply_half_tile(const T* source, const std::int64_t* source_offsets, std::span<const Run> runs, const T* panel,
+                        const std::int64_t* target_offsets, const TileStore<T>& s) {
+  const HalfVec<T> start = s.bias != nullptr ? first_half<T>(s.bias, s.columns) : HalfVec<T>{};
+  HalfVec<T> half[R][1];
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+    half[r][0] = start;
+  }
+  accumulate_runs<T, R, 1>(half, source, source_offsets, runs, panel);
+  Vec<T> acc[R][1];
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+    acc[r][0] = widened<T>(half[r][0]);
+  }
+  store_tile<T, R, 1, false>(acc, target_offsets, s);
+}
+
+/// target[r][0..V*L) (+)= sum over runs and k < length of source[r][offset + k] * panel[run.k + k][0..V*L), for R rows
+/// whose sources and targets are given as offsets.
+template <class T, int R, int V>
+void multiply_tile(const T* source, const std::int64_t* source_offsets, std::span<const Run> runs, const T* panel,
+                   const std::int64_t* target_offsets, const TileStore<T>& s) {
+  if constexpr (V == 1) {
+    if (s.columns <= kLanes<T> / 2) {
+      return multiply_half_tile<T, R>(source, source_offsets, runs, panel, target_offsets, s);
+    }
+  }
+  Vec<T> acc[R][V];
+  for (int v = 0; v < V; ++v) {
+    const int valid = s.columns - v * kLanes<T>;
+    const Vec<T> start = s.bias != nullptr && valid > 0 ? load_first(s.bias + v * kLanes<T>, valid) : Vec<T>{};
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) {
+      acc[r][v] = start;
+    }
+  }
+  accumulate_runs<T, R, V>(acc, source, source_offsets, runs, panel);
+  if (s.columns >= V * kLanes<T>) {
     store_tile<T, R, V, true>(acc, target_offsets, s);
   } else {
     store_tile<T, R, V, false>(acc, target_offsets, s);

@@ -6,6 +6,7 @@
 #include <immintrin.h>
 #endif
 
+#include <cstddef>
 #include <cstdint>
 
 namespace earmark::kernels::cpu {
@@ -27,6 +28,7 @@ struct VectorOf {
   typedef T aligned __attribute__((vector_size(kVectorBytes)));
   typedef T unaligned __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
   typedef T half __attribute__((vector_size(kVectorBytes / 2), aligned(alignof(T)), may_alias));
+  typedef T half_aligned __attribute__((vector_size(kVectorBytes / 2)));
 };
 }  // namespace detail
 
@@ -89,17 +91,44 @@ inline void store_first(T* p, Vec<T> v, int count) {
 #endif
 }
 
+/// kLanes<T> / 2 elements side by side.
+template <class T>
+using HalfVec = typename detail::VectorOf<T>::half_aligned;
+
+/// A whole vector or half of one, from any address.
+template <class W, class T>
+inline W load_as(const T* p) {
+  W v;
+  __builtin_memcpy(&v, p, sizeof(W));
+  return v;
+}
+
+/// The first `count` elements, at most half a vector, the rest zero; nothing behind them is read.
+template <class T>
+inline HalfVec<T> first_half(const T* p, int count) {
+  HalfVec<T> v{};
+  __builtin_memcpy(&v, p, static_cast<std::size_t>(count) * sizeof(T));
+  return v;
+}
+
+/// A whole vector whose upper half is zero.
+template <class T>
+inline Vec<T> widened(HalfVec<T> half) {
+  if constexpr (kLanes<T> == 16) {
+    return __builtin_shufflevector(half, HalfVec<T>{}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  } else if constexpr (kLanes<T> == 8) {
+    return __builtin_shufflevector(half, HalfVec<T>{}, 0, 1, 2, 3, 4, 5, 6, 7);
+  } else {
+    Vec<T> v{};
+    __builtin_memcpy(&v, &half, sizeof(half));
+    return v;
+  }
+}
+
 /// Half a vector, the rest zero. Quicker than load_first of as many: a whole load of a narrower register.
 template <class T>
 inline Vec<T> load_half(const T* p) {
-  const auto half = *reinterpret_cast<const typename detail::VectorOf<T>::half*>(p);
-  if constexpr (kLanes<T> == 16) {
-    return __builtin_shufflevector(half, decltype(half){}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  } else if constexpr (kLanes<T> == 8) {
-    return __builtin_shufflevector(half, decltype(half){}, 0, 1, 2, 3, 4, 5, 6, 7);
-  } else {
-    return load_first(p, kLanes<T> / 2);
-  }
+  return widened<T>(load_as<HalfVec<T>>(p));
 }
 
 template <class T>

@@ -1,11 +1,11 @@
 // What the passes of spectral-temporal attention share. Maps are stored as M, float or bf16; everything is computed,
 // and kept in shared memory, as T, float. A block owns the slab of one sample and `width` neighbouring channels: up to
-// a whole sector of 32 bytes, 8 floats or 16 in bf16. A thread works on N neighbouring channels, 16 bytes of floats
-// where the tensors allow it (8 bytes in bf16), otherwise one; with `lanes` threads side by side for a slab's width,
-// thread i has the i % lanes-th N channels and, in turn, columns or rows i / lanes, i / lanes + lines, ...: a column
-// pass reads memory in sectors, and a row pass reads the slab from shared memory without bank conflicts, since its rows
-// have an odd number of columns there. What a slab has per row or column ("vectors") lies in shared memory as (count,
-// width).
+// a whole sector of 32 bytes, 8 floats or 16 in bf16. A thread works on N neighbouring channels, 16 bytes of a map
+// where the tensors and the slab's width allow it, otherwise fewer; with `lanes` threads side by side for a slab's
+// width, thread i has the i % lanes-th N channels and, in turn, columns or rows i / lanes, i / lanes + lines, ...: a
+// column pass reads memory in sectors, and a row pass reads the slab from shared memory without bank conflicts, since
+// its rows have an odd number of columns there. What a slab has per row or column ("vectors") lies in shared memory as
+// (count, width).
 #pragma once
 
 #include "kernels/cuda/launch.cuh"
@@ -19,9 +19,9 @@ namespace earmark::kernels::cuda {
 /// The most threads of a block: with more of them each would have too few registers.
 template <int N>
 inline constexpr int kSlabThreads = N == 1 ? 512 : 256;
-/// Blocks of so many threads that a multiprocessor has registers for: 128 a thread.
+/// Blocks of so many threads that a multiprocessor has registers for: 128 a thread, or 255.
 template <int N>
-inline constexpr int kSlabsResident = N == 1 ? 1 : 2;
+inline constexpr int kSlabsResident = N == 4 ? 2 : 1;
 
 /// How a (N, F, T, C) tensor is cut into slabs.
 struct SlabPlan {
@@ -101,21 +101,27 @@ struct SlabInput {
         offset(a.prologue.slope ? a.prologue.offset.data<T>() : nullptr) {}
 };
 
-/// Calls f.operator()<N, Prologue>() with the prologue that `a` has and the channels that a thread takes: 16 bytes of
-/// Ts where every map of the channels, `others` among them, has them aligned.
-template <class T, class F>
+/// Calls f.operator()<N, Prologue>() with the prologue that `a` has and the channels that a thread takes: 16 bytes of a
+/// map, or of floats where a slab is narrower than that, where every map of the channels, `others` among them, has them
+/// aligned; otherwise 1.
+template <class M, class F>
 void with_prologue(const AttentionForward& a, const SlabPlan& p, std::initializer_list<Tensor> others, F&& f) {
-  constexpr int kWide = kVector<T>;
+  constexpr int kWide = kVector<M>;
+  constexpr int kNarrow = kVector<Wide<M>>;
   const auto is_wide = [](const Tensor& t) { return !t || is_aligned<16>(t.raw()); };
-  const bool wide = p.channels % kWide == 0 && p.width % kWide == 0 && is_wide(a.x) && is_wide(a.prologue.residual) &&
-                    is_wide(a.prologue.slope) && is_wide(a.prologue.offset) &&
-                    std::all_of(others.begin(), others.end(), is_wide);
+  const bool aligned = is_wide(a.x) && is_wide(a.prologue.residual) && is_wide(a.prologue.slope) &&
+                       is_wide(a.prologue.offset) && std::all_of(others.begin(), others.end(), is_wide);
+  const auto fits = [&](int n) { return aligned && p.channels % n == 0 && p.width % n == 0; };
   const auto call = [&]<Prologue prologue>() {
-    if (wide) {
-      f.template operator()<kWide, prologue>();
-    } else {
-      f.template operator()<1, prologue>();
+    if (fits(kWide)) {
+      return f.template operator()<kWide, prologue>();
     }
+    if constexpr (kNarrow < kWide) {
+      if (fits(kNarrow)) {
+        return f.template operator()<kNarrow, prologue>();
+      }
+    }
+    f.template operator()<1, prologue>();
   };
   if (a.prologue.residual) {
     call.template operator()<Prologue::residual>();

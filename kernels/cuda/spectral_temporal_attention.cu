@@ -54,7 +54,7 @@ template <int N, class M, Prologue prologue>
 __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
     forward_kernel(const SlabPlan p, const ForwardArguments<M> a) {
   using T = Wide<M>;
-  constexpr int kAhead = 8;
+  constexpr int kAhead = N == 8 ? 4 : 8;  // 16 bytes of a map each, where wide
   const SlabPlace<N> at(p);
   const SlabPlace<1> single(p);
   const SlabReader<N, M, prologue> read(a.input, at);
@@ -130,7 +130,7 @@ void forward_as(const AttentionForward& a) {
                                       .out = mutable_map_data<M>(a.out),
                                       .spectral = a.spectral.mutable_data<T>(),
                                       .temporal = a.temporal.mutable_data<T>()};
-  with_prologue<T>(a, plan, {a.out}, [&]<int N, Prologue prologue>() {
+  with_prologue<M>(a, plan, {a.out}, [&]<int N, Prologue prologue>() {
     launch(forward_kernel<N, M, prologue>, grid_of<N, T>(plan, a.x.dim(0), kVectors), plan, arguments);
   });
 }

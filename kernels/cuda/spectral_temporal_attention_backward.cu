@@ -116,7 +116,7 @@ template <int N, class M, Prologue prologue>
 __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
     backward_kernel(const SlabPlan p, const BackwardArguments<M> a) {
   using T = Wide<M>;
-  constexpr int kAhead = 4;
+  constexpr int kAhead = N == 8 ? 2 : 4;
   const SlabPlace<N> at(p);
   const SlabPlace<1> single(p);
   const SlabReader<N, M, prologue> read(a.input, at);
@@ -217,7 +217,7 @@ void backward_as(const AttentionBackward& b) {
                                        .dout = map_data<M>(b.dout),
                                        .dx = mutable_map_data<M>(b.dx),
                                        .shares = shares.mutable_data<T>()};
-  with_prologue<T>(a, plan, {b.dout, b.dx, b.centre, shares}, [&]<int N, Prologue prologue>() {
+  with_prologue<M>(a, plan, {b.dout, b.dx, b.centre, shares}, [&]<int N, Prologue prologue>() {
     launch(backward_kernel<N, M, prologue>, grid_of<N, T>(plan, a.x.dim(0), SlabVectors<T>::kCount), plan, arguments);
   });
   const ShareSums<T> gradients{.by_column = b.dw_spectral.mutable_data<T>(),

@@ -44,18 +44,13 @@ DeviceType<T>* mutable_device_data(const Tensor& t) {
 /// Calls f.operator()<T>() with the type that holds `dtype` in kernels, for the four floating-point types.
 template <class F>
 void dispatch_floating(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f.template operator()<float>();
-    case DType::f64:
-      return f.template operator()<double>();
-    case DType::bf16:
-      return f.template operator()<__nv_bfloat16>();
-    case DType::f16:
-      return f.template operator()<__half>();
-    default:
+  dispatch_real(dtype, [&]<class T>() {
+    if constexpr (std::is_integral_v<T>) {
       fail("expected f32, f64, bf16 or f16, got ", name_of(dtype));
-  }
+    } else {
+      f.template operator()<DeviceType<T>>();
+    }
+  });
 }
 
 /// The type as cuBLAS and cuDNN's relatives name it.

@@ -8,10 +8,10 @@
 
 namespace earmark::kernels::cuda {
 
-/// N elements that are moved together.
+/// N elements that are moved together, 16 bytes at a time.
 template <class T, int N>
-struct alignas(sizeof(T) * N) Vector {
-  static_assert(sizeof(T) * N <= 16);
+struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Vector {
+  static_assert(sizeof(T) * N <= 32);
   T values[N];
 
   __device__ __forceinline__ T& operator[](int i) { return values[i]; }

@@ -9,6 +9,8 @@
 
 namespace earmark::testing {
 
+inline constexpr Device kGpu{Backend::cuda, 0};
+
 struct KernelCase {
   std::string name;       ///< "kernel/what is special", the same as the peer's in pytorch_kernels.py.
   double bytes = 0;       ///< Every input read once and every result written once.

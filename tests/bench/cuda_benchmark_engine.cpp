@@ -11,8 +11,6 @@
 namespace earmark::testing {
 namespace {
 
-constexpr Device kGpu{Backend::cuda, 0};
-
 Shape activations(const BenchmarkSizes& s) { return {s.batch, s.bands, s.frames, s.channels}; }
 
 double count(const Shape& shape) { return static_cast<double>(shape.numel()); }

@@ -14,7 +14,6 @@
 namespace earmark::testing {
 namespace {
 
-constexpr Device kGpu{Backend::cuda, 0};
 constexpr std::int64_t kDimension = 128;
 
 /// `rows` fingerprints on the GPU, of which a few thousand differ.

@@ -9,8 +9,6 @@
 namespace earmark::testing {
 namespace {
 
-constexpr Device kGpu{Backend::cuda, 0};
-
 KernelCase widen_case(const BenchmarkSizes& s) {
   const Shape shape{s.batch, s.samples};
   return {"pcm/widen", 6 * static_cast<double>(shape.numel()), 0, [shape]() -> std::function<void()> {

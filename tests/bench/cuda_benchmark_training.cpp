@@ -11,7 +11,6 @@
 namespace earmark::testing {
 namespace {
 
-constexpr Device kGpu{Backend::cuda, 0};
 constexpr std::int64_t kEmbedding = 128;
 
 /// Attention over maps of the batch after `halvings` blocks; with a prologue and, where `backward`, its gradient.

@@ -28,19 +28,6 @@ Tensor segments(std::int64_t count, DType dtype, std::uint64_t seed) {
   return draw({count, small().bands, small().frames, 1}, Domain::normal, dtype, seed);
 }
 
-double distance(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.to(Device{}).to(DType::f64);
-  const Tensor y = b.to(Device{}).to(DType::f64);
-  EXPECT_EQ(x.shape(), y.shape());
-  double square = 0;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    square += std::pow(x.data<double>()[i] - y.data<double>()[i], 2);
-  }
-  return std::sqrt(square);
-}
-
-double length(const Tensor& t) { return distance(t, zeros_like(t)); }
-
 /// The network after two batches, so that running statistics have moved.
 std::shared_ptr<nn::Encoder> make(DType dtype, Device device) {
   const auto encoder = nn::make_encoder(small(), 3, dtype);

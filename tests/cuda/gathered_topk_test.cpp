@@ -3,10 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <vector>
+#include <limits>
 
 #include "tests/cuda/gpu.h"
+#include "tests/cuda/neighbours.h"
 #include "tests/op_cases.h"
 #include "tests/random_candidates.h"
 
@@ -16,19 +16,6 @@ namespace {
 using kernels::StoredRows;
 
 class GpuGatheredTopK : public GpuTest {};
-
-StoredRows stored_as(const Tensor& rows, DType dtype, bool one_scale) {
-  StoredRows stored{Tensor(rows.shape(), dtype), {}};
-  if (dtype == DType::i8) {
-    stored.scales = Tensor({one_scale ? 1 : rows.dim(0)});
-  }
-  kernels::narrow_rows(rows, stored);
-  return stored;
-}
-
-struct Found {
-  Tensor scores, indices;
-};
 
 /// Among rows that are given in two blocks that meet at `split`, the first of which begins at row 100.
 Found best_of(const Tensor& queries, const StoredRows& stored, const RandomCandidates& candidates, std::int64_t k,
@@ -57,12 +44,7 @@ void expect_same(const Tensor& queries, const StoredRows& stored, const RandomCa
                  std::int64_t split, float slack) {
   const Found want = best_of(queries, stored, candidates, k, split);
   const Found got = best_of(queries.to(kGpu), stored.to(kGpu), candidates, k, split);
-  for (std::int64_t i = 0; i < want.indices.numel(); ++i) {
-    ASSERT_EQ(got.indices.data<std::int64_t>()[i], want.indices.data<std::int64_t>()[i])
-        << stored.rows.shape() << " " << name_of(stored.rows.dtype()) << ", query " << i / k << ", rank " << i % k;
-    const float score = want.scores.data<float>()[i];
-    EXPECT_TRUE(got.scores.data<float>()[i] == score || std::abs(got.scores.data<float>()[i] - score) <= slack) << i;
-  }
+  expect_same(want, got, stored, slack);
 }
 
 struct Case {

@@ -32,6 +32,20 @@ inline double largest_difference(const Tensor& a, const Tensor& b) {
   return largest;
 }
 
+/// Euclidean, between tensors of one shape on any device.
+inline double distance(const Tensor& a, const Tensor& b) {
+  const Tensor x = on_cpu(a);
+  const Tensor y = on_cpu(b);
+  EXPECT_EQ(x.shape(), y.shape());
+  double square = 0;
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    square += std::pow(x.data<double>()[i] - y.data<double>()[i], 2);
+  }
+  return std::sqrt(square);
+}
+
+inline double length(const Tensor& t) { return distance(t, zeros_like(t)); }
+
 inline void skip_without_gpu() {
   std::string why;
   if (kernels::cuda::device_count(&why) == 0) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/cuda/gpu.h"
+#include "tests/cuda/neighbours.h"
 #include "tests/op_cases.h"
 
 namespace earmark::testing {
@@ -17,19 +18,6 @@ using kernels::InnerProductTopK;
 using kernels::StoredRows;
 
 class GpuInnerProduct : public GpuTest {};
-
-StoredRows stored_as(const Tensor& rows, DType dtype, bool one_scale) {
-  StoredRows stored{Tensor(rows.shape(), dtype), {}};
-  if (dtype == DType::i8) {
-    stored.scales = Tensor({one_scale ? 1 : rows.dim(0)});
-  }
-  kernels::narrow_rows(rows, stored);
-  return stored;
-}
-
-struct Found {
-  Tensor scores, indices;
-};
 
 /// The k best among `stored`, given in two blocks that meet at `split`.
 Found search(const Tensor& queries, const StoredRows& stored, std::int64_t k, std::int64_t split) {
@@ -51,16 +39,7 @@ Found search(const Tensor& queries, const StoredRows& stored, std::int64_t k, st
 void expect_same(const Tensor& queries, const StoredRows& stored, std::int64_t k, std::int64_t split, float slack) {
   const Found want = search(queries, stored, k, split);
   const Found got = search(queries.to(kGpu), stored.to(kGpu), k, split);
-  for (std::int64_t i = 0; i < want.indices.numel(); ++i) {
-    ASSERT_EQ(got.indices.data<std::int64_t>()[i], want.indices.data<std::int64_t>()[i])
-        << stored.rows.shape() << " " << name_of(stored.rows.dtype()) << ", query " << i / k << ", rank " << i % k;
-    const float score = want.scores.data<float>()[i];
-    if (std::isinf(score)) {
-      ASSERT_EQ(got.scores.data<float>()[i], score);
-    } else {
-      ASSERT_NEAR(got.scores.data<float>()[i], score, slack);
-    }
-  }
+  expect_same(want, got, stored, slack);
 }
 
 struct Case {

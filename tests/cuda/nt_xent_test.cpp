@@ -60,16 +60,6 @@ NtXentBackward run(const Problem& p, const Tensor& embeddings, DType dtype, Devi
   return backward;
 }
 
-double distance(const Tensor& a, const Tensor& b) {
-  const Tensor left = a.to(Device{}).to(DType::f64);
-  const Tensor right = b.to(Device{}).to(DType::f64);
-  double square = 0;
-  for (std::int64_t i = 0; i < left.numel(); ++i) {
-    square += std::pow(left.data<double>()[i] - right.data<double>()[i], 2);
-  }
-  return std::sqrt(square);
-}
-
 /// Against the CPU in double: floats within 2e-6 of what the results are differences of, doubles within 1e-14. Of a
 /// gradient that is the pull of each positive, a vector of length dloss / (anchors tau).
 void expect_equal_to_the_cpu(const Problem& p) {

@@ -14,7 +14,6 @@
 #include "tests/cuda/gpu.h"
 #include "tests/test_support.h"
 #include "tests/train/example_run.h"
-#include "train/run.h"
 
 namespace earmark::train {
 namespace {
@@ -32,18 +31,7 @@ class GpuTraining : public earmark::testing::GpuTest {
   }
   /// Trains to the end of `options`, from where `name` was left; returns the losses of all its steps.
   std::vector<double> train(const std::string& name, const TrainOptions& options, Device device) {
-    const std::filesystem::path path = folder_ / name;
-    const std::atomic<bool> never{false};
-    RunFolder run = std::filesystem::exists(path) ? RunFolder::open(path) : RunFolder::create(path, "");
-    run_training(options, tiny_data(options), run, never, device, false);
-    std::ifstream log(run.log());
-    std::vector<double> losses;
-    std::string line;
-    std::getline(log, line);
-    while (std::getline(log, line)) {
-      losses.push_back(std::stod(line.substr(line.find(',') + 1)));
-    }
-    return losses;
+    return train_in(folder_ / name, options, device);
   }
   static void expect_near(const std::vector<double>& got, const std::vector<double>& want) {
     ASSERT_EQ(got.size(), want.size());

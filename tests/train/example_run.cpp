@@ -1,10 +1,14 @@
 #include "tests/train/example_run.h"
 
 #include <algorithm>
+#include <atomic>
+#include <fstream>
+#include <string>
 
 #include "data/composer.h"
 #include "data/room.h"
 #include "data/wav.h"
+#include "train/run.h"
 
 namespace earmark::train {
 
@@ -33,6 +37,20 @@ TrainingData tiny_data(const TrainOptions& options) {
   queries.pairs = options.validation.queries;
   data.validation = std::make_shared<data::PairSampler>(composed(100, 2, 4), noise, rooms, options.features, queries);
   return data;
+}
+
+std::vector<double> train_in(const std::filesystem::path& path, const TrainOptions& options, Device device) {
+  const std::atomic<bool> never{false};
+  RunFolder run = std::filesystem::exists(path) ? RunFolder::open(path) : RunFolder::create(path, "");
+  run_training(options, tiny_data(options), run, never, device, false);
+  std::ifstream log(run.log());
+  std::vector<double> losses;
+  std::string line;
+  std::getline(log, line);
+  while (std::getline(log, line)) {
+    losses.push_back(std::stod(line.substr(line.find(',') + 1)));
+  }
+  return losses;
 }
 
 }  // namespace earmark::train

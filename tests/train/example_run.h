@@ -1,8 +1,12 @@
 // A training run small enough for a test: two kinds of sweeps as music, a network of width 2 on short segments.
 #pragma once
 
+#include <filesystem>
+#include <vector>
+
 #include "train/data_sources.h"
 #include "train/options.h"
+#include "train/run_folder.h"
 
 namespace earmark::train {
 
@@ -33,5 +37,9 @@ inline TrainOptions tiny_options() {
 
 /// Four tracks of music made from nothing and two to validate on, three noises, two rooms.
 TrainingData tiny_data(const TrainOptions& options);
+
+/// Trains on tiny_data in the run folder `path`, a new one or on from where it was left. Returns the losses of all its
+/// steps, as its log has them.
+std::vector<double> train_in(const std::filesystem::path& path, const TrainOptions& options, Device device);
 
 }  // namespace earmark::train

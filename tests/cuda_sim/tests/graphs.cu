@@ -12,17 +12,6 @@ namespace {
 __global__ void add_one(int* x) { x[threadIdx.x] += 1; }
 __global__ void times_two(int* x) { x[threadIdx.x] *= 2; }
 
-class Stream {
- public:
-  explicit Stream(unsigned flags = cudaStreamNonBlocking) {
-    EXPECT_EQ(cudaStreamCreateWithFlags(&handle, flags), cudaSuccess);
-  }
-  ~Stream() { cudaStreamDestroy(handle); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  cudaStream_t handle = nullptr;
-};
-
 cudaStreamCaptureStatus status_of(cudaStream_t stream) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   EXPECT_EQ(cudaStreamIsCapturing(stream, &status), cudaSuccess);

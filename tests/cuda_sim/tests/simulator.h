@@ -42,6 +42,18 @@ class DeviceArray {
   std::size_t count_ = 0;
 };
 
+/// A stream until the end of the scope.
+class Stream {
+ public:
+  explicit Stream(unsigned flags = cudaStreamNonBlocking) {
+    EXPECT_EQ(cudaStreamCreateWithFlags(&handle, flags), cudaSuccess);
+  }
+  ~Stream() { static_cast<void>(cudaStreamDestroy(handle)); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t handle = nullptr;
+};
+
 /// 0, 1, 2, ...
 inline std::vector<float> counted(std::size_t count) {
   std::vector<float> values(count);

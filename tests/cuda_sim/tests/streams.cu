@@ -32,17 +32,6 @@ class Log {
   int* data_ = nullptr;
 };
 
-class Stream {
- public:
-  explicit Stream(unsigned flags = cudaStreamNonBlocking) {
-    EXPECT_EQ(cudaStreamCreateWithFlags(&handle, flags), cudaSuccess);
-  }
-  ~Stream() { cudaStreamDestroy(handle); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  cudaStream_t handle = nullptr;
-};
-
 Config ordered(Order order, std::uint64_t seed = 1) {
   Config c = config();
   c.order = order;

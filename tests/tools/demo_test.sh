@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# `./demo` from music to tables, twice, in seconds: a collection with names of all kinds, then no network at all. And
+# what it says when it is asked for what cannot be.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+bad=0
+complain() {
+  printf 'demo_test: %s\n' "$1" >&2
+  bad=1
+}
+
+# expect CODE TEXT OPTIONS...: ./demo ends with CODE and says TEXT.
+said=""
+expect() {
+  local code=$1 text=$2 got=0
+  shift 2
+  said=$(env "PATH=${path:-$PATH}" ./demo "$@" 2>&1) || got=$?
+  [[ $got -eq $code && $said == *"$text"* ]] ||
+    complain "./demo $*: expected exit code $code and: $text; got $got and: $said"
+}
+contains() { [[ $said == *"$1"* ]] || complain "expected: $1; got: $said"; }
+has() { grep -qF -- "$2" "$1" || complain "$1 lacks: $2"; }
+
+# A network of width 2 in as few steps as there may be.
+sed -E 's/^( +width:) .*/\1 2/; s/^( +steps:) .*/\1 4/; s/^( +warmup_steps:) .*/\1 1/; s/^( +rooms:) 200.*/\1 4/
+        s/^( +queries:) .*/\1 8/; s/^( +interval:) .*/\1 4/; s/^( +tracks:) .*/\1 2/; s/^( +seconds:) .*/\1 4/
+        s/^( +lengths_s:) .*/\1 [0.96, 2]/; s/^( +rooms:) 4 .*/\1 1/' configs/demo.yaml >"$work/tiny.yaml"
+
+build/cpu/bin/compose "$work/composed" --tracks 12 --seconds 8 --seed 5 >/dev/null
+mkdir -p "$work/music/live at \"home\""
+i=0
+for file in "$work"/composed/*.wav; do
+  names=("plain $i.wav" "it's $i.wav" $'two\nlines '"$i.wav" "live at \"home\"/song $i.wav")
+  mv "$file" "$work/music/${names[i % 4]}"
+  i=$((i + 1))
+done
+
+options=(--config "$work/tiny.yaml" --queries 3)
+expect 0 "Table 1." "${options[@]}" --music "$work/music" --out "$work/own"
+contains "files to train on"
+contains "Table 2."
+contains "Done in"
+has "$work/own/tables.md" "paper: audfprint"
+has "$work/own/report.html" "</html>"
+build/cpu/bin/search "$work/own/index" "$(find "$work/music" -name 'plain*' | head -n 1)" >/dev/null ||
+  complain "the index that was left cannot be searched"
+expect 0 "there already: own" "${options[@]}" --music "$work/music" --out "$work/own"
+contains "there already: $work/own/run"
+contains "cells searched, "
+[[ $said == *" 0 cells searched"* ]] || complain "the second run searched again: $said"
+expect 1 "was made with other music" "${options[@]}" --compose --out "$work/own"
+
+# Nothing can be fetched: apt-get and apt-cache are there, and fail.
+mkdir "$work/bin"
+printf '#!/bin/sh\necho "could not resolve the host" >&2\nexit 100\n' >"$work/bin/apt-get"
+cp "$work/bin/apt-get" "$work/bin/apt-cache"
+chmod +x "$work/bin/apt-get" "$work/bin/apt-cache"
+path=$work/bin:$PATH expect 0 "No music could be fetched (see above): composing some instead." \
+  "${options[@]}" --quick --minutes 0.02 --out "$work/composing"
+contains "a synthesiser's, not a musician's"
+contains "Table 2."
+
+expect 1 "--queries: expected a whole number above 0, got none" --queries none
+expect 1 "--music: there is no folder $work/nowhere" --music "$work/nowhere"
+expect 2 "unknown option --fast" --fast
+mkdir "$work/empty"
+expect 1 "found 0 sound files" "${options[@]}" --music "$work/empty" --out "$work/of-nothing"
+
+exit "$bad"
