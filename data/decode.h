@@ -48,7 +48,8 @@ class AudioStream {
   std::size_t read(std::span<float> out);
   /// What read() has decoded so far without waiting longer than needed for at least one sample; 0 at the end.
   std::size_t read_some(std::span<float> out);
-  /// Why the sound ended before its end, or what was wrong with it; empty when all is well.
+  /// Why the sound ended before its end, or what was wrong with it; empty when all is well. An MP3 file without a Xing
+  /// or Info header says nowhere how long it should be: where such a one was cut cannot be seen.
   const std::string& problem() const;
   const Tags& tags() const;
   /// What the file claims, seconds; 0 when unknown.

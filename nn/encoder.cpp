@@ -62,6 +62,14 @@ Tensor Encoder::add_buffer(std::string name, Tensor value) {
   return buffers_.back().tensor;
 }
 
+std::vector<std::string> encoder_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, make] : factories()) {
+    names.push_back(name);
+  }
+  return names;
+}
+
 std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options, std::uint64_t seed, DType dtype) {
   std::string known;
   for (const auto& [name, make] : factories()) {

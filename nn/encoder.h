@@ -94,6 +94,9 @@ class Encoder {
   std::atomic<std::uint64_t> weights_version_{1};
 };
 
+/// The types that make_encoder() knows.
+std::vector<std::string> encoder_names();
+
 /// A fresh encoder, initialised from `seed`: each parameter draws from its own Philox stream, keyed by its name, so
 /// options that add parameters leave the others as they were. `dtype` f64 serves gradient checks.
 /// Throws Error on options that validate() refuses or a type that does not exist.

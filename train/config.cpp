@@ -1,5 +1,6 @@
 #include "train/config.h"
 
+#include <algorithm>
 #include <charconv>
 #include <fstream>
 #include <iterator>
@@ -256,23 +257,24 @@ void Section::read_paths(std::string_view key, std::vector<fs::path>& value, std
 
 std::size_t Section::read_name(std::string_view key, std::size_t value, const std::vector<std::string>& names,
                                std::string_view doc) {
+  const auto shown = [](const std::string& name) { return name.empty() ? yaml_quoted(name) : name; };
   std::string expected = "one of";
   for (const std::string& name : names) {
-    expected += (&name == &names.front() ? " " : ", ") + name;
+    expected += (&name == &names.front() ? " " : ", ") + shown(name);
   }
   KeyReader reader(*tree_, path_, key, expected, doc);
   const std::size_t before = value;
   if (reader.present()) {
-    const std::string text = reader.node().IsScalar() ? reader.node().Scalar() : "";
-    value = 0;
-    while (value < names.size() && names[value] != text) {
-      ++value;
-    }
-    if (value == names.size()) {
+    if (!reader.node().IsScalar()) {
       reader.complain();
     }
+    const auto found = std::find(names.begin(), names.end(), reader.node().Scalar());
+    if (found == names.end()) {
+      reader.complain();
+    }
+    value = static_cast<std::size_t>(found - names.begin());
   }
-  reader.done(names[before], names[value]);
+  reader.done(shown(names[before]), shown(names[value]));
   return value;
 }
 

@@ -28,27 +28,49 @@ std::uint64_t hash_text(std::uint64_t hash, const std::string& text) {
   return hash;
 }
 
-std::vector<data::AudioFile> list_music(const DataOptions& options) {
+/// Tells of the first files that are not used as they should be, and collects the lines of all.
+struct Complaints {
+  const Report& report;
+  std::vector<std::string> lines;
+
+  void add(const std::vector<data::SkippedFile>& files, const std::string& what) {
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      const std::string path = files[i].path.string();
+      const std::string& reason = files[i].reason;
+      const std::string prefix = path + ": ";
+      lines.push_back(str(what, " ", data::printable(path), ": ",
+                          data::printable(reason.starts_with(prefix) ? reason.substr(prefix.size()) : reason)));
+      if (i < kReasonsShown) {
+        report(lines.back());
+      }
+    }
+    if (files.size() > kReasonsShown) {
+      report(str("... and ", files.size() - kReasonsShown, " more ", what, " (all are listed in skipped.txt)"));
+    }
+  }
+};
+
+std::vector<data::AudioFile> list_music(const DataOptions& options, Complaints& complaints) {
   std::vector<data::AudioFile> files = data::list_audio_files(options.music);
   if (!options.fma.empty()) {
+    std::vector<data::SkippedFile> missing;
     const std::vector<data::AudioFile> fma =
-        data::list_fma(options.fma, {.subset = options.fma_subset, .split = options.fma_split});
+        data::list_fma(options.fma, {.subset = options.fma_subset, .split = options.fma_split}, &missing);
     files.insert(files.end(), fma.begin(), fma.end());
+    complaints.add(missing, "skipped");
   }
   return files;
 }
 
-void report_skipped(const std::vector<data::SkippedFile>& skipped, const std::string& what, const Report& report) {
-  for (std::size_t i = 0; i < std::min(skipped.size(), kReasonsShown); ++i) {
-    const std::string path = skipped[i].path.string();
-    const std::string& reason = skipped[i].reason;
-    const std::string prefix = path + ": ";
-    report(str(what, " ", data::printable(path), ": ",
-               data::printable(reason.starts_with(prefix) ? reason.substr(prefix.size()) : reason)));
+/// "data.music (/music, /more), data.fma (/fma)": what a message blames.
+std::string sources_of(const DataOptions& options) {
+  std::string folders;
+  for (const fs::path& path : options.music) {
+    folders += (folders.empty() ? "" : ", ") + data::printable(path.string());
   }
-  if (skipped.size() > kReasonsShown) {
-    report(str("... and ", skipped.size() - kReasonsShown, " more ", what));
-  }
+  const std::string music = folders.empty() ? "" : "data.music (" + folders + ")";
+  const std::string fma = options.fma.empty() ? "" : "data.fma (" + data::printable(options.fma.string()) + ")";
+  return music + (music.empty() || fma.empty() ? "" : ", ") + fma;
 }
 
 data::PcmStore prepare(const TrainOptions& options, const std::vector<data::AudioFile>& files, bool show_progress) {
@@ -62,10 +84,10 @@ data::PcmStore prepare(const TrainOptions& options, const std::vector<data::Audi
 }
 
 data::PcmStore prepare_and_report(const TrainOptions& options, const std::vector<data::AudioFile>& files,
-                                  const Report& report) {
+                                  Complaints& complaints) {
   data::PcmStore store = prepare(options, files, true);
-  report_skipped(store.skipped(), "skipped", report);
-  report_skipped(store.damaged(), "damaged, but used:", report);
+  complaints.add(store.skipped(), "skipped");
+  complaints.add(store.damaged(), "damaged, but used:");
   return store;
 }
 
@@ -111,7 +133,7 @@ std::shared_ptr<const data::PcmStore> beginnings(const data::PcmStore& store, do
   return std::make_shared<data::PcmStore>(data::PcmStore::in_memory(std::move(cut), store.sample_rate()));
 }
 
-std::shared_ptr<data::NoiseBank> make_noise(const TrainOptions& options, const Report& report) {
+std::shared_ptr<data::NoiseBank> make_noise(const TrainOptions& options, Complaints& complaints) {
   auto bank = std::make_shared<data::NoiseBank>();
   const int rate = options.features.sample_rate;
   for (const fs::path& path : options.data.noise) {
@@ -129,7 +151,8 @@ std::shared_ptr<data::NoiseBank> make_noise(const TrainOptions& options, const R
     }
   }
   for (const std::string& skipped : bank->skipped()) {
-    report("skipped noise " + skipped);
+    complaints.lines.push_back("skipped noise " + skipped);
+    complaints.report(complaints.lines.back());
   }
   return bank;
 }
@@ -165,25 +188,27 @@ std::string hours(const data::PcmStore& store) {
 }  // namespace
 
 TrainingData open_training_data(const TrainOptions& options, const Report& report) {
-  const std::vector<data::AudioFile> files = list_music(options.data);
-  check(!files.empty(), "data.music: no sound files found");
+  Complaints complaints{report, {}};
+  const std::vector<data::AudioFile> files = list_music(options.data, complaints);
+  check(!files.empty(), sources_of(options.data), ": no sound files found");
   const ValidationOptions& validation = options.validation;
   const bool validates = validation.interval > 0 && validation.tracks > 0;
-  auto store = std::make_shared<data::PcmStore>(prepare_and_report(options, files, report));
-  check(store->size() > 0, "data.music: none of ", files.size(), " files can be used");
+  auto store = std::make_shared<data::PcmStore>(prepare_and_report(options, files, complaints));
+  check(store->size() > 0, sources_of(options.data), ": none of ", files.size(), " files can be used");
   std::shared_ptr<const data::PcmStore> held;
   if (validates && !validation.music.empty()) {
-    const data::PcmStore other = prepare_and_report(options, data::list_audio_files(validation.music), report);
+    const data::PcmStore other = prepare_and_report(options, data::list_audio_files(validation.music), complaints);
     held = beginnings(other, validation.seconds, validation.tracks);
   } else if (validates) {
     const Parts parts = split(*store, validation, options.seed);
     held = beginnings(prepare(options, parts.held_out, false), validation.seconds, validation.tracks);
     *store = prepare(options, parts.training, false);
   }
-  const std::shared_ptr<data::NoiseBank> noise = make_noise(options, report);
+  const std::shared_ptr<data::NoiseBank> noise = make_noise(options, complaints);
   const data::RirBank rooms = make_rooms(options);
   TrainingData out;
   out.identity = identity_of(*store);
+  out.skipped = std::move(complaints.lines);
   out.training = std::make_shared<data::PairSampler>(store, noise, rooms, options.features, options.pairs);
   report(str("training on ", store->size(), " tracks, ", hours(*store), "; ", noise->size(), " noises, ", rooms.size(),
              " rooms"));

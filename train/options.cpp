@@ -1,10 +1,14 @@
 #include "train/options.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numbers>
+#include <utility>
 
 #include "kernels/error.h"
+#include "nn/encoder.h"
 
 namespace earmark::train {
 
@@ -12,6 +16,13 @@ namespace {
 
 constexpr double kManySteps = 1e9;
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
+
+std::vector<std::pair<std::string, std::string>> named_by_themselves(const std::vector<std::string>& names) {
+  std::vector<std::pair<std::string, std::string>> choices;
+  std::transform(names.begin(), names.end(), std::back_inserter(choices),
+                 [](const std::string& name) { return std::pair(name, name); });
+  return choices;
+}
 
 void read_features(Section section, FeatureOptions& options) {
   using Normalization = FeatureOptions::Normalization;
@@ -31,7 +42,7 @@ void read_features(Section section, FeatureOptions& options) {
 }
 
 void read_encoder(Section section, nn::EncoderOptions& options) {
-  section.read("type", options.type, "Kind of encoder.");
+  section.read_choice("type", options.type, named_by_themselves(nn::encoder_names()), "Kind of encoder.");
   section.read("width", options.width, {1, 256}, "channels", "Of the front end; the last block has 32 times as many.");
   section.read_choice("attention", options.attention, nn::attention_names(), "Modules per residual block.");
   section.read_choice("attention_logits", options.attention_logits, nn::attention_logits_names(),
@@ -50,8 +61,10 @@ void read_encoder(Section section, nn::EncoderOptions& options) {
 void read_data(Section section, DataOptions& options) {
   section.read_paths("music", options.music, "Music to train on: files, folders or lists.");
   section.read_path("fma", options.fma, "FMA as downloaded: the folder that holds fma_<subset> and fma_metadata.");
-  section.read("fma_subset", options.fma_subset, "small, medium, large or full.");
-  section.read("fma_split", options.fma_split, "training, validation, test; empty: all.");
+  section.read_choice("fma_subset", options.fma_subset, named_by_themselves({"small", "medium", "large", "full"}),
+                      "Which download.");
+  section.read_choice("fma_split", options.fma_split, named_by_themselves({"", "training", "validation", "test"}),
+                      "Of the catalogue; empty: all.");
   section.read_paths("noise", options.noise, "Recordings of noise: files, folders or lists.");
   section.read_paths("speech", options.speech, "Recordings of speech, mixed to babble.");
   section.read("babble_speakers", options.babble_speakers, {1, 64}, "voices", "Voices in babble.");
@@ -131,7 +144,7 @@ void read_validation(Section section, ValidationOptions& options) {
   section.read("interval", options.interval, {0, kManySteps}, "steps", "Between validations; 0: none.");
 }
 
-void check_together(const Section& data, const Section& pairs, const Section& features, const TrainOptions& options) {
+void check_sources(const Section& data, const Section& pairs, const TrainOptions& options) {
   const DataOptions& sources = options.data;
   const data::PairOptions& p = options.pairs;
   if (sources.music.empty() && sources.fma.empty()) {
@@ -150,14 +163,38 @@ void check_together(const Section& data, const Section& pairs, const Section& fe
       data.reject("colored_noise", "expected white, pink or brown, got \"" + color + '"');
     }
   }
+}
+
+/// Gives an error whose text names its option first ("f_min, f_max: expected ...", "embedding is ...") the place of
+/// that key; of several, of the last one that the configuration sets.
+[[noreturn]] void reject_option(const Section& section, std::string_view names, const std::string& message) {
+  std::string_view key = names.substr(0, names.find(','));
+  for (std::size_t comma = names.find(", "); comma != std::string_view::npos; comma = names.find(", ")) {
+    names.remove_prefix(comma + 2);
+    const std::string_view next = names.substr(0, names.find(','));
+    key = section.has(next) ? next : key;
+  }
+  section.reject(key, message);
+}
+
+void check_features(const Section& section, const FeatureOptions& options) {
   try {
-    check_feature_options(options.features);
-    nn::EncoderOptions encoder = options.encoder;
-    encoder.bands = options.features.mel_bands;
-    encoder.frames = options.features.frames;
-    nn::validate(encoder);
+    check_feature_options(options);
   } catch (const Error& error) {
-    features.reject("frames", error.what());
+    const std::string text = error.what();
+    const std::size_t colon = text.find(": ");
+    reject_option(section, std::string_view(text).substr(0, colon), text.substr(colon + 2));
+  }
+}
+
+void check_encoder(const Section& section, const nn::EncoderOptions& options) {
+  try {
+    nn::validate(options);
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    const std::string_view prefix = "encoder option ";
+    const std::size_t end = text.find(' ', prefix.size());
+    reject_option(section, std::string_view(text).substr(prefix.size(), end - prefix.size()), text.substr(end + 1));
   }
 }
 
@@ -178,7 +215,9 @@ TrainOptions read_train_options(Config& config) {
 }
 
 void check_train_options(Config& config, const TrainOptions& options) {
-  check_together(config.section("data"), config.section("pairs"), config.section("features"), options);
+  check_sources(config.section("data"), config.section("pairs"), options);
+  check_features(config.section("features"), options.features);
+  check_encoder(config.section("encoder"), options.encoder);
 }
 
 double learning_rate(const OptimizerOptions& options, std::int64_t step, double progress) {

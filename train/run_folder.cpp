@@ -146,6 +146,18 @@ void RunFolder::claim() {
 
 void RunFolder::write_config(const std::string& text) const { write_file_atomically(config(), text); }
 
+void RunFolder::write_skipped(const std::vector<std::string>& lines) const {
+  std::string text;
+  for (const std::string& line : lines) {
+    text += line + "\n";
+  }
+  if (text.empty()) {
+    fs::remove(skipped());
+  } else {
+    write_file_atomically(skipped(), text);
+  }
+}
+
 void RunFolder::save_checkpoint(const nn::Model& trained, const Adam& adam, const RunState& state, int keep) const {
   const fs::path folder = path_ / "checkpoints";
   const fs::path name = checkpoint_name(state.step);

@@ -1,6 +1,7 @@
 // The folder of one run:
 //   lock                        held by whoever is training
 //   config.yaml                 the resolved configuration
+//   skipped.txt                 sound files that were left out or are damaged, with the reasons; absent if none
 //   log.csv                     one line per step, flushed as it happens
 //   events.out.tfevents.*       scalars for TensorBoard
 //   checkpoints/step-00000500/  model.safetensors, optimizer.safetensors, state.json; appears whole or not at all
@@ -15,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/file_lock.h"
 #include "nn/model.h"
@@ -68,7 +70,10 @@ class RunFolder {
   std::filesystem::path events() const { return path_ / "events.out.tfevents.0000000001.earmark"; }
   std::filesystem::path best() const { return path_ / "best.safetensors"; }
   std::filesystem::path model() const { return path_ / "model.safetensors"; }
+  std::filesystem::path skipped() const { return path_ / "skipped.txt"; }
   void write_config(const std::string& config) const;
+  /// One line each; none: no such file.
+  void write_skipped(const std::vector<std::string>& lines) const;
 
   /// Writes checkpoints/step-N (a folder renamed when complete) and removes all but the last `keep`.
   void save_checkpoint(const nn::Model& model, const Adam& adam, const RunState& state, int keep) const;

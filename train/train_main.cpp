@@ -139,6 +139,7 @@ int train_main(Arguments& arguments) {
   } else {
     run = RunFolder::create(folder, config.resolved());
   }
+  run->write_skipped(data.skipped);
   return report_end(run_training(options, data, *run, data::watch_stop_signals(), device), *run);
 }
 

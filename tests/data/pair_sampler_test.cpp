@@ -12,6 +12,7 @@
 #include "data/room.h"
 #include "kernels/error.h"
 #include "tests/data/test_sounds.h"
+#include "tests/log_mel_reference.h"
 
 namespace earmark::data {
 namespace {
@@ -207,6 +208,61 @@ TEST(PairSampler, AnchorsAreWhatIndexingSees) {
       }
     }
   }
+}
+
+/// The positive that an origin stands for, from the stored music, the room and the noise: (margins and segment).
+std::vector<float> heard(const PairOrigin& origin, const PcmStore& store, const NoiseBank& noise, const RirBank& rooms,
+                         const DistortWindow& window) {
+  const auto pcm = store.track(origin.track);
+  const auto n = static_cast<std::int64_t>(pcm.size());
+  const auto total = static_cast<std::size_t>(window.total());
+  std::vector<float> music(total);
+  for (std::size_t i = 0; i < total; ++i) {
+    std::int64_t at = origin.positive_start - window.margin_before - window.context + static_cast<std::int64_t>(i);
+    at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
+    music[i] = static_cast<float>(pcm[static_cast<std::size_t>(at)]) / 32767.0F;
+  }
+  std::vector<std::int16_t> cut(total);
+  std::vector<float> noises(total);
+  if (has_noise(origin.kind)) {
+    noise.copy(origin.noise, cut);
+    std::transform(cut.begin(), cut.end(), noises.begin(), [](std::int16_t v) { return static_cast<float>(v); });
+  }
+  const Rir* room = has_reverb(origin.kind) ? &rooms.rir(origin.rir) : nullptr;
+  std::vector<float> out(static_cast<std::size_t>(window.kept()));
+  distort(music, noises, {.kind = origin.kind, .snr_db = origin.snr_db, .rir = room}, window, out);
+  return out;
+}
+
+TEST(PairSampler, PositivesAreWhatTheirOriginsSay) {
+  const FeatureOptions features;
+  PairOptions options;
+  options.pairs = 12;
+  const auto store = store_of({3, 4, 5, 6});
+  const auto noise = pink_noise();
+  const RirBank rooms = simulate_rooms(3, 1);
+  const PairSampler sampler(store, noise, rooms, features, options);
+  const DistortWindow window{.context = features.sample_rate,
+                             .margin_before = features.n_fft / 2,
+                             .segment = features.segment_samples(),
+                             .margin_after = features.n_fft / 2};
+  const Batch batch = sampler.batch(2);
+  std::set<DistortionKind> kinds;
+  for (std::size_t i = 0; i < batch.origins.size(); ++i) {
+    const PairOrigin& origin = batch.origins[i];
+    kinds.insert(origin.kind);
+    const std::vector<float> sound = heard(origin, *store, *noise, rooms, window);
+    for (const std::int64_t t : {0, 1, 50, 95}) {
+      const std::vector<double> wanted =
+          testing::naive_log_mel_frame(sound, window.margin_before + t * features.hop, features);
+      for (std::size_t f = 0; f < wanted.size(); ++f) {
+        const std::size_t at = (i * wanted.size() + f) * 96 + static_cast<std::size_t>(t);
+        EXPECT_NEAR(batch.distorted.values<float>()[at], wanted[f], 1e-2)
+            << sampler.describe(origin) << ", band " << f << ", frame " << t;
+      }
+    }
+  }
+  EXPECT_EQ(kinds.size(), 3U);
 }
 
 TEST(PairSampler, UndistortedUnshiftedPositivesEqualTheirAnchors) {

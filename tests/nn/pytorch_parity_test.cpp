@@ -94,7 +94,8 @@ TEST_P(Parity, EmbeddingsLossAndGradients) {
   const Variable views = r.encoder->forward(Variable(made_up_segments(r.seed, r.options, 2 * kPairs, 0, dtype())));
   const NtXentResult result = nt_xent(views, kTemperature);
   expect_close(views.value(), r.file.at("embeddings"), tolerance(), "embeddings");
-  EXPECT_NEAR(result.loss.value().item(), r.file.at("losses").data<double>()[0], tolerance());
+  const double want = r.file.at("losses").data<double>()[0];
+  EXPECT_NEAR(result.loss.value().item(), want, tolerance() * want);
   EXPECT_NEAR(result.top1.item(), r.file.at("top1").data<double>()[0], 1e-6);
   result.loss.backward();
   const auto& parameters = r.encoder->parameters();
@@ -137,8 +138,8 @@ TEST_P(Parity, FiveStepsOfAdamAndInferenceAfterThem) {
   for (int step = 0; step < kSteps; ++step) {
     const Variable views = r.encoder->forward(Variable(made_up_segments(r.seed, r.options, 2 * kPairs, step, dtype())));
     const NtXentResult result = nt_xent(views, kTemperature);
-    EXPECT_NEAR(result.loss.value().item(), r.file.at("losses").data<double>()[step], 10 * tolerance())
-        << "step " << step;
+    const double want = r.file.at("losses").data<double>()[step];
+    EXPECT_NEAR(result.loss.value().item(), want, tolerance() * want) << "step " << step;
     result.loss.backward();
     optimiser.step(step + 1);
   }
@@ -149,16 +150,31 @@ TEST_P(Parity, FiveStepsOfAdamAndInferenceAfterThem) {
                   tolerance(), parameters[i].name);
   }
   const Tensor segments = made_up_segments(r.seed, r.options, kPairs, kSteps, dtype());
-  expect_close(r.encoder->embed(segments), r.file.at("embeddings_after"), 3 * tolerance(), "embed");
+  expect_close(r.encoder->embed(segments), r.file.at("embeddings_after"), tolerance(), "embed");
 }
 
 TEST(PyTorch, FullSizeInFloat) {
-  // Among so many activations some ReLUs switch within rounding, which moves gradients by more than 1e-4 in PyTorch's
-  // own float too: only what comes out is compared.
+  // Among so many activations some ReLUs switch within rounding: only what comes out is compared. Why embeddings may
+  // differ by more than 1e-4 here is told in tests/golden/README.md.
   const Reference r("full_size", DType::f32);
   const Variable views = r.encoder->forward(Variable(made_up_segments(r.seed, r.options, 2 * kPairs, 0, DType::f32)));
-  expect_close(views.value(), r.file.at("embeddings"), 1e-3, "embeddings");
-  EXPECT_NEAR(nt_xent(views, kTemperature).loss.value().item(), r.file.at("losses").data<double>()[0], 1e-3);
+  expect_close(views.value(), r.file.at("embeddings"), 2e-4, "embeddings");
+  const double want = r.file.at("losses").data<double>()[0];
+  EXPECT_NEAR(nt_xent(views, kTemperature).loss.value().item(), want, 1e-4 * want);
+}
+
+TEST(PyTorch, FullSizeInFloatIsAsExactAsInSmallWhereGatesKeepTheirInput) {
+  EncoderOptions options = Reference("full_size", DType::f32).options;
+  options.attention_scale = AttentionScale::area;
+  const auto embeddings = [&](DType dtype) {
+    const auto encoder = make_encoder(options, 1, dtype);
+    for (std::size_t i = 0; i < encoder->parameters().size(); ++i) {
+      fill_start_values(encoder->parameters()[i], i, 0);
+    }
+    encoder->weights_changed();
+    return encoder->forward(Variable(made_up_segments(0, options, 2 * kPairs, 0, dtype))).value();
+  };
+  expect_close(embeddings(DType::f32), embeddings(DType::f64), 1e-5, "embeddings");
 }
 
 TEST(PyTorch, ReadsOurCheckpoints) {

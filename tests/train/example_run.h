@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "train/data_sources.h"
@@ -41,5 +42,8 @@ TrainingData tiny_data(const TrainOptions& options);
 /// Trains on tiny_data in the run folder `path`, a new one or on from where it was left. Returns the losses of all its
 /// steps, as its log has them.
 std::vector<double> train_in(const std::filesystem::path& path, const TrainOptions& options, Device device);
+
+/// A log.csv without its last two columns, which tell time.
+std::string timeless(const std::filesystem::path& log);
 
 }  // namespace earmark::train

@@ -3,11 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <sstream>
 
+#include "data/composer.h"
+#include "data/csv.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "tests/test_support.h"
@@ -26,18 +30,6 @@ std::string bytes_of(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   EXPECT_TRUE(in.good()) << path;
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-/// A log without its last two columns, which tell time.
-std::string timeless(const fs::path& log) {
-  std::istringstream in(bytes_of(log));
-  std::string out;
-  for (std::string line; std::getline(in, line);) {
-    line.resize(line.rfind(','));
-    line.resize(line.rfind(','));
-    out += line + "\n";
-  }
-  return out;
 }
 
 RunReport train_in(const fs::path& folder, const TrainOptions& options, const TrainingData& data, bool stop = false) {
@@ -144,6 +136,63 @@ TEST_F(Run, ALossThatIsNoNumberStopsAndExplains) {
   }
   const std::string batch = bytes_of(folder_ / "run" / "bad-batch.txt");
   EXPECT_EQ(std::count(batch.begin(), batch.end(), '\n'), options_.pairs.pairs);
+}
+
+TEST_F(Run, TheBatchOfALossThatIsNoNumberIsListedByItsFiles) {
+  data::compose_folder(folder_ / "music", {.tracks = 3, .seconds = 2, .seed = 1});
+  options_.data.music = {folder_ / "music"};
+  options_.data.store = folder_ / "pcm";
+  options_.data.colored_noise = {"pink"};
+  options_.data.rooms = 2;
+  options_.validation.tracks = 0;
+  const TrainingData data = open_training_data(options_, [](const std::string&) {});
+  options_.optimizer.warmup_steps = 0;
+  options_.optimizer.learning_rate = std::numeric_limits<double>::infinity();  // the first step ruins every weight
+  EXPECT_THROW(train_in(folder_ / "run", options_, data), Error);
+  std::istringstream batch(bytes_of(folder_ / "run" / "bad-batch.txt"));
+  int lines = 0;
+  for (std::string line; std::getline(batch, line); ++lines) {
+    const fs::path file = line.substr(0, line.find(" at "));
+    EXPECT_TRUE(fs::is_regular_file(file)) << line;
+    EXPECT_EQ(file.parent_path(), folder_ / "music");
+    EXPECT_THAT(line, ::testing::ContainsRegex(" at [0-9]+\\.[0-9][0-9] s, (none|noise|reverb|noise_reverb)"));
+  }
+  EXPECT_EQ(lines, options_.pairs.pairs);
+}
+
+TEST_F(Run, TheBestModelIsTheOneThatValidatedBestAndNotTheLast) {
+  options_.steps = 30;
+  options_.checkpoint_interval = options_.validation.interval = 10;
+  options_.keep_checkpoints = 5;
+  data::PairOptions clean = options_.pairs;  // easy queries: what is found tells the good model from the ruined one
+  clean.pairs = 32;
+  clean.noise_probability = clean.reverb_probability = clean.both_probability = 0;
+  data_.validation = std::make_shared<data::PairSampler>(std::make_shared<data::PcmStore>(data_.validation->store()),
+                                                         nullptr, data::RirBank{}, options_.features, clean);
+  train_in(folder_ / "run", options_, data_);
+  options_.steps = 50;
+  options_.optimizer.learning_rate = 10;  // ruins what was learnt
+  options_.optimizer.schedule = Schedule::constant;
+  const RunReport report = train_in(folder_ / "run", options_, data_);
+  std::ifstream log(folder_ / "run" / "log.csv");
+  data::CsvReader reader(log, "log.csv");
+  std::map<std::int64_t, double> validated;
+  for (std::vector<std::string> row; reader.next(row);) {
+    if (row[0] != "step" && !row[5].empty()) {
+      validated[std::stoll(row[0])] = std::stod(row[5]);
+    }
+  }
+  ASSERT_EQ(validated.size(), 5U);
+  const auto best = std::max_element(validated.begin(), validated.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  EXPECT_LE(best->first, 30);
+  EXPECT_GT(best->second, validated.at(50));
+  EXPECT_EQ(report.best_step, best->first);
+  EXPECT_EQ(report.best_hit_rate, best->second);
+  const std::string kept = bytes_of(folder_ / "run" / "best.safetensors");
+  const std::string step = "step-000000" + std::to_string(best->first);
+  EXPECT_TRUE(kept == bytes_of(folder_ / "run" / "checkpoints" / step / "model.safetensors"));
+  EXPECT_FALSE(kept == bytes_of(folder_ / "run" / "model.safetensors"));
 }
 
 TEST_F(Run, DamagedCheckpointsAreExplained) {

@@ -1,70 +1,30 @@
 // The program `train` as a user meets it: started, stopped, killed, resumed, told nonsense.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
-#include <fstream>
 
-#include "data/composer.h"
 #include "kernels/device_choice.h"
-#include "tests/program.h"
+#include "tests/data/test_sounds.h"
+#include "tests/train/train_program.h"
 
 namespace earmark::train {
 namespace {
 
-namespace fs = std::filesystem;
-using earmark::testing::bytes_of;
-using earmark::testing::Ended;
-using earmark::testing::lines_of;
-using earmark::testing::Program;
-using earmark::testing::SmallDisk;
-using earmark::testing::Surroundings;
-using earmark::testing::TemporaryFolder;
-using ::testing::HasSubstr;
+using earmark::testing::encode;
+using earmark::testing::melody;
+using earmark::testing::truncate_file;
+using earmark::testing::write_text;
+using ::testing::ContainsRegex;
+using ::testing::Not;
+using ::testing::StartsWith;
 
-constexpr const char* kConfig = R"(
-train: {steps: 30, learning_rate: 1.0e-3, schedule: cosine, checkpoint_interval: 4}
-data:
-  music: [music]
-  colored_noise: [pink]
-  rooms: 2
-  room_rt60_s: [0.15, 0.3]
-  store: pcm
-features: {mel_bands: 16, frames: 24, normalization: max_relative}
-encoder: {width: 2, embedding: 16, head_hidden: 4}
-pairs: {count: 4, draws: uniform_time}
-validation: {tracks: 1, seconds: 2, queries: 8, interval: 10}
-)";
-
-class TrainProgramWhole : public ::testing::Test {
- protected:
-  TrainProgramWhole() {
-    data::compose_folder(folder_ / "music", {.tracks = 5, .seconds = 3, .seed = 1});
-    std::ofstream(folder_ / "tiny.yaml") << kConfig;
-  }
-
-  int run(const std::vector<std::string>& arguments, const Surroundings& surroundings = {}) {
-    const Ended ended = earmark::testing::run("train", arguments, surroundings);
-    output_ = ended.all();
-    return ended.code;
-  }
-  static void wait_for_lines(const Program& program, const fs::path& log, std::int64_t lines) {
-    program.wait_until([&] { return lines_of(log) >= lines; });
-  }
-  std::vector<std::string> arguments(const std::string& out) {
-    return {(folder_ / "tiny.yaml").string(), "--out", (folder_ / out).string()};
-  }
-
-  TemporaryFolder folder_;
-  std::string output_;
-};
+class TrainProgramWhole : public TrainProgram {};
 
 TEST_F(TrainProgramWhole, WholeRunAndResumingAFinishedOne) {
   ASSERT_EQ(run(arguments("run")), 0) << output_;
   EXPECT_THAT(output_, HasSubstr("done: 30 steps"));
   EXPECT_THAT(output_, HasSubstr("training on 4 tracks"));
+  EXPECT_THAT(output_,
+              ContainsRegex("train  100 %  240/240 segments  [0-9.]+/s  step 30  loss [0-9.]+  top-1 [0-9.]+ %"));
   EXPECT_EQ(lines_of(folder_ / "run" / "log.csv"), 31);
   EXPECT_TRUE(fs::exists(folder_ / "run" / "model.safetensors"));
   EXPECT_EQ(run(arguments("run")), 1);
@@ -72,49 +32,6 @@ TEST_F(TrainProgramWhole, WholeRunAndResumingAFinishedOne) {
   const std::string before = bytes_of(folder_ / "run" / "model.safetensors");
   EXPECT_EQ(run({"--resume", (folder_ / "run").string()}), 0) << output_;
   EXPECT_EQ(bytes_of(folder_ / "run" / "model.safetensors"), before);
-}
-
-TEST_F(TrainProgramWhole, KilledAtAnyMomentItLosesAtMostTheInterval) {
-  ASSERT_EQ(run(arguments("straight")), 0) << output_;
-  // Killed twice at moments that nothing prepares for: at once after a line of the log.
-  {
-    Program program("train", arguments("killed"));
-    wait_for_lines(program, folder_ / "killed" / "log.csv", 8);
-    program.kill(SIGKILL);
-    program.wait();
-  }
-  {
-    Program program("train", {"--resume", (folder_ / "killed").string()});
-    wait_for_lines(program, folder_ / "killed" / "log.csv", 19);
-    program.kill(SIGKILL);
-    program.wait();
-  }
-  const std::int64_t before = lines_of(folder_ / "killed" / "log.csv") - 1;
-  ASSERT_EQ(run({"--resume", (folder_ / "killed").string(), "--dry-run"}), 0) << output_;
-  std::int64_t checkpoint = 0;
-  for (const auto& entry : fs::directory_iterator(folder_ / "killed" / "checkpoints")) {
-    const std::string name = entry.path().filename().string();
-    checkpoint =
-        name.starts_with("step-") ? std::max<std::int64_t>(checkpoint, std::stoll(name.substr(5))) : checkpoint;
-  }
-  EXPECT_GE(checkpoint, before - 4);
-  EXPECT_EQ(run({"--resume", (folder_ / "killed").string()}), 0) << output_;
-  EXPECT_EQ(bytes_of(folder_ / "straight" / "model.safetensors"), bytes_of(folder_ / "killed" / "model.safetensors"));
-}
-
-TEST_F(TrainProgramWhole, StopsCleanlyOnTermAndInterrupt) {
-  for (const int signal : {SIGTERM, SIGINT}) {
-    const std::string name = "run" + std::to_string(signal);
-    std::vector<std::string> endless = arguments(name);
-    endless.insert(endless.end(), {"--set", "train.steps=1000000", "--set", "train.checkpoint_interval=1000000"});
-    Program program("train", endless);
-    wait_for_lines(program, folder_ / name / "log.csv", 3);
-    program.kill(signal);
-    EXPECT_EQ(program.wait(), 0) << program.err();
-    EXPECT_THAT(program.out(), HasSubstr("go on with: train --resume"));
-    EXPECT_TRUE(fs::exists(folder_ / name / "checkpoints"));
-    EXPECT_FALSE(fs::exists(folder_ / name / "model.safetensors"));
-  }
 }
 
 TEST_F(TrainProgramWhole, SaysWhatIsWrong) {
@@ -134,6 +51,22 @@ TEST_F(TrainProgramWhole, SaysWhatIsWrong) {
   no_music.insert(no_music.end(), {"--set", "data.music=[" + (folder_ / "nowhere").string() + "]"});
   EXPECT_EQ(run(no_music), 1);
   EXPECT_THAT(output_, HasSubstr("nowhere"));
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(TrainProgramWhole, WithoutMusicItSaysWhereItLooked) {
+  const std::string empty = (folder_ / "empty").string();
+  fs::create_directories(empty);
+  EXPECT_EQ(run(arguments("run", {"data.music=[" + empty + "]"})), 1);
+  EXPECT_THAT(output_, HasSubstr("train: data.music (" + empty + "): no sound files found\n"));
+  write_text(folder_ / "empty/text.mp3", "no music");
+  EXPECT_EQ(run(arguments("run", {"data.music=[" + empty + "]"})), 1);
+  EXPECT_THAT(output_, HasSubstr("text.mp3: not a sound file"));
+  EXPECT_THAT(output_, HasSubstr("train: data.music (" + empty + "): none of 1 files can be used\n"));
+  fs::create_directories(folder_ / "fma/fma_small");
+  const std::string fma = (folder_ / "fma").string();
+  EXPECT_EQ(run(arguments("run", {"data.music=[]", "data.fma=" + fma})), 1);
+  EXPECT_THAT(output_, HasSubstr("train: data.fma (" + fma + "): no sound files found\n"));
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
 
@@ -178,6 +111,54 @@ TEST_F(TrainProgramWhole, TwoInOneFolderAreRefused) {
   EXPECT_EQ(lines_of(folder_ / "run" / "log.csv"), steps + 3);
 }
 
+// As in fma_metadata/tracks.csv: eight tracks to train on, of which one has no file and one was cut while it was
+// downloaded, and one to validate on.
+TEST_F(TrainProgramWhole, FmaTellsOfEveryTrackThatIsNotThere) {
+  std::string tracks = ",set,set,track,artist,track\n,split,subset,title,name,license\ntrack_id,,,,,\n";
+  fs::create_directories(folder_ / "fma/fma_metadata");
+  fs::create_directories(folder_ / "fma/fma_small/000");
+  const fs::path folder = folder_ / "fma/fma_small/000";
+  for (int id = 1; id <= 9; ++id) {
+    const std::string digit = std::to_string(id);
+    tracks += digit + (id == 9 ? ",validation" : ",training") + ",small,Title " + digit + ",Artist,CC BY\n";
+    const fs::path file = folder / ("00000" + digit + ".mp3");
+    if (id != 4 && !encode(file, "libmp3lame", melody(3, 44100, static_cast<std::uint64_t>(id)), 44100)) {
+      GTEST_SKIP() << "this FFmpeg encodes no MP3";
+    }
+  }
+  truncate_file(folder / "000006.mp3", 2000);
+  write_text(folder_ / "fma/fma_metadata/tracks.csv", tracks);
+  const std::vector<std::string> fma{"data.music=[]", "data.fma=" + (folder_ / "fma").string(), "data.fma_subset=small",
+                                     "data.fma_split=training", "train.steps=1"};
+  ASSERT_EQ(run(arguments("run", fma)), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("training on 5 tracks"));
+  EXPECT_THAT(output_, HasSubstr("validating on 1 held-out tracks"));
+  const std::string skipped = bytes_of(folder_ / "run/skipped.txt");
+  EXPECT_THAT(skipped,
+              StartsWith("skipped " + (folder / "000004.mp3").string() + ": in tracks.csv, but no such file\nskipped " +
+                         (folder / "000006.mp3").string() + ": too short: 0.0"));
+  EXPECT_EQ(std::count(skipped.begin(), skipped.end(), '\n'), 2);
+  EXPECT_THAT(output_, HasSubstr(skipped.substr(0, skipped.find('\n'))));
+  EXPECT_THAT(output_, HasSubstr(skipped.substr(skipped.find('\n'))));
+  // What comes later is found, and the list follows.
+  encode(folder / "000004.mp3", "libmp3lame", melody(3, 44100, 4), 44100);
+  encode(folder / "000006.mp3", "libmp3lame", melody(3, 44100, 6), 44100);
+  EXPECT_EQ(run({"--resume", (folder_ / "run").string()}), 0) << output_;
+  EXPECT_FALSE(fs::exists(folder_ / "run/skipped.txt"));
+}
+
+TEST_F(TrainProgramWhole, OfManyFilesThatAreSkippedTheListHasAll) {
+  for (int i = 0; i < 8; ++i) {
+    write_text(folder_ / "music" / ("broken" + std::to_string(i) + ".mp3"), "no music");
+  }
+  ASSERT_EQ(run(arguments("run", {"train.steps=1"})), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("broken4.mp3: "));
+  EXPECT_THAT(output_, Not(HasSubstr("broken5.mp3: ")));
+  EXPECT_THAT(output_, HasSubstr("... and 3 more skipped (all are listed in skipped.txt)"));
+  EXPECT_EQ(lines_of(folder_ / "run/skipped.txt"), 8);
+  EXPECT_THAT(bytes_of(folder_ / "run/skipped.txt"), HasSubstr("broken7.mp3: not a sound file"));
+}
+
 TEST_F(TrainProgramWhole, FullDiskKeepsTheLastCheckpoint) {
   ASSERT_EQ(run(arguments("straight")), 0) << output_;
   const SmallDisk disk(8 << 20U);
@@ -220,7 +201,7 @@ TEST_F(TrainProgramWhole, ReadOnlyFoldersAreRefusedBeforeTheWork) {
   const Surroundings nobody{.as_nobody = true};
   EXPECT_EQ(run(arguments("new"), nobody), 1);
   EXPECT_THAT(output_, HasSubstr("new: cannot be written: Permission denied"));
-  EXPECT_THAT(output_, ::testing::Not(HasSubstr("training on")));
+  EXPECT_THAT(output_, Not(HasSubstr("training on")));
   EXPECT_EQ(run({"--resume", (folder_ / "run").string(), "--set", "train.steps=40"}, nobody), 1);
   EXPECT_THAT(output_, HasSubstr("run/lock: Permission denied"));
   EXPECT_EQ(bytes_of(folder_ / "run" / "config.yaml"), before);
