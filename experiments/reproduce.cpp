@@ -186,6 +186,27 @@ ReproduceOptions complete(ReproduceOptions options, const search::IndexFormat& f
   return options;
 }
 
+// The run that the model comes from, where its folder looks like one.
+fs::path training_run(const ReproduceRequest& request) {
+  const fs::path beside = fs::absolute(request.model).parent_path();
+  return request.training_run.empty() && fs::exists(beside / "log.csv") ? beside : request.training_run;
+}
+
+std::string report(const Results& results, const ReproduceOptions& options, const ReproduceRequest& request,
+                   const search::IndexStore& store, const nn::Fingerprinter& fingerprinter) {
+  ReportParts parts;
+  parts.training_run = training_run(request);
+  parts.configuration = request.configuration;
+  parts.chart_library = find_chart_library();
+  parts.facts = seed_facts(options.queries.seed, parts.training_run);
+  const std::vector<Fact> machine = machine_facts(request.device);
+  parts.facts.insert(parts.facts.end(), machine.begin(), machine.end());
+  parts.examples = make_examples(
+      results, choose_examples(results, options.report_examples),
+      {fingerprinter, store, track_finder(store), options.evaluation.neighbours, options.evaluation.query_hop_s});
+  return report_html(results, parts);
+}
+
 }  // namespace
 
 ReproduceOptions read_reproduce_options(train::Config& config) {
@@ -213,6 +234,8 @@ ReproduceOptions read_reproduce_options(train::Config& config) {
   section.read("lsh_probes", lsh.probes, {1, 1e6}, "buckets", "Looked into per query fingerprint, over all tables.");
   section.read("lsh_candidates", lsh.max_candidates, {0, 1e6}, "fingerprints",
                "Compared per query fingerprint; of more, those found in the most buckets; 0: all.");
+  section.read("report_examples", options.report_examples, {0, 100}, "queries",
+               "To look at and listen to in report.html: a third that were found, and the worst failures.");
   if (evaluation.lengths_s.empty()) {
     section.reject("lengths_s", "expected at least one length");
   }
@@ -235,12 +258,14 @@ std::string reproduce(const ReproduceOptions& wanted, const ReproduceRequest& re
   const QuerySet set = query_set(options, request, store, say);
   check(!set.queries.empty(), set.folder.string(), ": queries.csv has no queries");
   fs::create_directories(request.out);
-  const Results results = run(options, request, stores, set, nn::Fingerprinter(model, request.device), say);
+  const nn::Fingerprinter fingerprinter(model, request.device);
+  const Results results = run(options, request, stores, set, fingerprinter, say);
   const std::string markdown = report_markdown(results);
   write_file_atomically(request.out / "answers.tsv", std::string_view(answers_tsv(results)));
   write_file_atomically(request.out / "tables.md", std::string_view(markdown));
-  write_file_atomically(request.out / "report.html", std::string_view(report_html(results, request.training_run)));
   write_file_atomically(request.out / "results.json", std::string_view(results_json(results)));
+  const std::string page = report(results, options, request, stores.front(), fingerprinter);
+  write_file_atomically(request.out / "report.html", std::string_view(page));
   return markdown;
 }
 

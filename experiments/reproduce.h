@@ -27,6 +27,7 @@ struct ReproduceOptions {
   /// The tables are made with the first of each; others are compared with it (choices.h). Empty: the index's own.
   std::vector<double> query_hops_s;
   std::vector<search::Precision> precisions;
+  int report_examples = 9;  ///< Queries to look at and listen to in the report.
 };
 
 /// Reads the section; other sections are left to other programs. Throws Error as Config does.
@@ -39,7 +40,8 @@ struct ReproduceRequest {
   std::filesystem::path index;         ///< An index that is there; empty: OUT/index is built from the database.
   std::filesystem::path queries;       ///< A query set that is there; empty: OUT/queries is made.
   std::filesystem::path peer;          ///< Answers of another system to the same queries, TSV; empty: none.
-  std::filesystem::path training_run;  ///< Its training curve goes into the report; empty: none.
+  std::filesystem::path training_run;  ///< For the report; empty: the model's folder where that has a log.csv.
+  std::string configuration;           ///< As it was read, YAML, for the report.
   Device device;                       ///< Where queries are fingerprinted and searched.
   bool progress = true;
 };

@@ -22,7 +22,8 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--queries", arguments.request.queries, "Ask these queries (queries.csv and sound files)");
   app.add_option("--peer-results", arguments.request.peer,
                  "Another system's answers to them, TSV, as a row of its own");
-  app.add_option("--training-run", arguments.request.training_run, "Run folder whose curve goes into the report");
+  app.add_option("--training-run", arguments.request.training_run,
+                 "Run folder for the report's curves and configuration (default: the model's)");
   arguments.device.add_option(app);
 }
 
@@ -36,6 +37,7 @@ int main(int argc, char** argv) {
     auto config = earmark::train::Config::load(arguments.config, arguments.overrides);
     const auto options = earmark::experiments::read_reproduce_options(config);
     config.finish();
+    arguments.request.configuration = config.resolved();
     arguments.request.device = arguments.device.choose();
     arguments.device.announce();
     const auto say = [](const std::string& line) { std::cerr << line << '\n'; };

@@ -64,51 +64,6 @@ std::vector<std::vector<std::string>> columns_of(const Table& table) {
   return out;
 }
 
-// Numbers stay with their units where lines are broken.
-std::string unbroken_html(const std::string& text) {
-  std::string out;
-  const std::string escaped = escaped_html(text);
-  for (std::size_t i = 0; i < escaped.size(); ++i) {
-    const char before = i > 0 ? escaped[i - 1] : ' ';
-    const char after = i + 1 < escaped.size() ? escaped[i + 1] : ' ';
-    const bool bound = (before >= '0' && before <= '9') || before == '=' || after == '=';
-    out += escaped[i] == ' ' && bound ? "&nbsp;" : std::string(1, escaped[i]);
-  }
-  return out;
-}
-
-// In a column with small print every cell has a place for it, so that numbers stand below each other.
-std::string html_cell(const Cell& cell, bool small_print) {
-  std::string text = escaped_html(cell.text);
-  if (cell.strong) {
-    text.insert(0, "<b>").append("</b>");
-  }
-  if (small_print) {
-    text.append(" <small>").append(escaped_html(cell.small)).append("</small>");
-  }
-  return "<td>" + text + "</td>";
-}
-
-std::string html_row(const Row& row, const std::vector<bool>& small_print) {
-  std::string out = row.pale ? "<tr class=\"pale\">" : "<tr>";
-  out.append("<th scope=\"row\">").append(unbroken_html(row.label)).append("</th>");
-  for (std::size_t i = 0; i < row.cells.size(); ++i) {
-    out.append(html_cell(row.cells[i], small_print[i]));
-  }
-  return out + "</tr>\n";
-}
-
-// Whether any cell of a column has small print.
-std::vector<bool> small_print_of(const Table& table) {
-  std::vector<bool> out(table.heads.size(), false);
-  for (const Row& row : table.rows) {
-    for (std::size_t i = 0; i < row.cells.size(); ++i) {
-      out.at(i) = out.at(i) || !row.cells[i].small.empty();
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 std::string fixed(double value, int decimals) {
@@ -143,32 +98,6 @@ std::string to_markdown(const Table& table) {
   }
   for (const std::string& note : table.notes) {
     out += '\n' + note + '\n';
-  }
-  return out;
-}
-
-std::string to_html(const Table& table) {
-  std::string out = "<h3>" + unbroken_html(table.title) + "</h3>\n<div class=\"wide\"><table>\n<thead><tr><th>" +
-                    escaped_html(table.label_head) + "</th>";
-  const std::vector<bool> small_print = small_print_of(table);
-  for (std::size_t i = 0; i < table.heads.size(); ++i) {
-    // A short heading stands above the numbers, a long one above the small print as well.
-    const bool above_numbers = small_print[i] && width_of(table.heads[i]) <= 6;
-    out += "<th scope=\"col\">" + unbroken_html(table.heads[i]) + (above_numbers ? " <small></small>" : "") + "</th>";
-  }
-  out += "</tr></thead>\n<tbody>\n";
-  std::string group;
-  for (const Row& row : table.rows) {
-    if (row.group != group) {
-      group = row.group;
-      out += str("<tr class=\"group\"><th colspan=\"", table.heads.size() + 1, "\" scope=\"rowgroup\"><span>",
-                 unbroken_html(group), "</span></th></tr>\n");
-    }
-    out += html_row(row, small_print);
-  }
-  out += "</tbody></table></div>\n";
-  for (const std::string& note : table.notes) {
-    out += "<p class=\"note\">" + escaped_html(note) + "</p>\n";
   }
   return out;
 }

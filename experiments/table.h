@@ -1,5 +1,5 @@
 // A table as it is shown: numbers with small print (their intervals), rows in groups. Markdown, aligned so that it
-// reads well on a terminal, and HTML are made from it.
+// reads well on a terminal, is made from it here, HTML in report_tables.cpp.
 #pragma once
 
 #include <string>
@@ -17,7 +17,8 @@ struct Row {
   std::string group;  ///< "0.96 s"; consecutive rows of one group belong together.
   std::string label;  ///< "0 dB"
   std::vector<Cell> cells;
-  bool pale = false;  ///< Not ours: figures to compare with.
+  bool pale = false;   ///< Not ours: figures to compare with.
+  bool aside = false;  ///< Counted in another way than the rows around it: not compared with them.
 };
 
 struct Table {
@@ -30,7 +31,6 @@ struct Table {
 };
 
 std::string to_markdown(const Table& table);
-std::string to_html(const Table& table);
 
 /// `value` with so many decimals.
 std::string fixed(double value, int decimals);

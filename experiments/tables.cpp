@@ -130,6 +130,7 @@ void add_group(const Results& results, const std::string& group, std::size_t len
   if (level == Level::place) {
     table.rows.push_back(
         rates_row(results, group, "ours, exact repeats as hits", ours, length, Level::same_sound, columns));
+    table.rows.back().aside = true;
   }
   for (std::size_t s = 0; s < systems.size(); ++s) {
     if (systems[s].method.empty() && answered(results, s, length)) {

@@ -75,6 +75,7 @@ AttentionEncoder::Gate AttentionEncoder::make_gate(const Initialiser& init, cons
     return add_parameter(full, tensor);
   };
   Gate gate;
+  gate.name = name;
   gate.spectral = weights("spectral", frames);
   gate.temporal = weights("temporal", bands);
   gate.options.tanh_logits = options().attention_logits == AttentionLogits::tanh;

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "autograd/batch_norm.h"
 #include "autograd/conv.h"
@@ -28,6 +29,7 @@ class AttentionEncoder final : public Encoder {
 
   Variable forward(const Variable& x) override;
   Tensor embed(const Tensor& x) const override;
+  std::vector<AttentionMaps> attention_maps(const Tensor& x) const override;
 
  private:
   struct ConvNorm {
@@ -40,6 +42,7 @@ class AttentionEncoder final : public Encoder {
     ConvOptions options;
   };
   struct Gate {
+    std::string name;   // "block3.attention2"
     Variable spectral;  // (C, T)
     Variable temporal;  // (C, F)
     AttentionOptions options;
@@ -75,8 +78,10 @@ class AttentionEncoder final : public Encoder {
   std::shared_ptr<const Folded> folded() const;
   static FoldedConv fold(const ConvNorm& layer);
   static const char* block_name(std::size_t index);  ///< For profilers: "block 1".
-  static void attend(const std::optional<Gate>& gate, const Tensor& y);
-  Tensor embed_block(const Folded& folded, std::size_t index, const Tensor& x) const;
+  /// In place; where `maps` is given, what was done is added to it.
+  static void attend(const std::optional<Gate>& gate, const Tensor& y, std::vector<AttentionMaps>* maps);
+  Tensor embed_block(const Folded& folded, std::size_t index, const Tensor& x,
+                     std::vector<AttentionMaps>* maps = nullptr) const;
   Tensor embed_first_blocks(const Folded& folded, const Tensor& x) const;
   Tensor embed_last_blocks(const Folded& folded, Tensor y) const;
   Tensor embed_group(const Folded& folded, const Tensor& x) const;

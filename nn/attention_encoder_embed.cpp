@@ -121,31 +121,36 @@ std::shared_ptr<const AttentionEncoder::Folded> AttentionEncoder::folded() const
   return folded_;
 }
 
-void AttentionEncoder::attend(const std::optional<Gate>& gate, const Tensor& y) {
+void AttentionEncoder::attend(const std::optional<Gate>& gate, const Tensor& y, std::vector<AttentionMaps>* maps) {
   if (gate) {
     const auto softmax_over = [&](int axis) {
       return Tensor({y.dim(0), y.dim(axis), y.dim(3)}, y.dtype(), y.device());
     };
-    kernels::spectral_temporal_attention_forward({.x = y,
-                                                  .w_spectral = gate->spectral.value(),
-                                                  .w_temporal = gate->temporal.value(),
-                                                  .tanh_logits = gate->options.tanh_logits,
-                                                  .scale = gate->options.scale,
-                                                  .out = y,
-                                                  .spectral = softmax_over(1),
-                                                  .temporal = softmax_over(2)});
+    const kernels::AttentionForward attention{.x = y,
+                                              .w_spectral = gate->spectral.value(),
+                                              .w_temporal = gate->temporal.value(),
+                                              .tanh_logits = gate->options.tanh_logits,
+                                              .scale = gate->options.scale,
+                                              .out = y,
+                                              .spectral = softmax_over(1),
+                                              .temporal = softmax_over(2)};
+    kernels::spectral_temporal_attention_forward(attention);
+    if (maps != nullptr) {
+      maps->push_back({gate->name, attention.spectral, attention.temporal, attention.scale});
+    }
   }
 }
 
-Tensor AttentionEncoder::embed_block(const Folded& folded, std::size_t index, const Tensor& x) const {
+Tensor AttentionEncoder::embed_block(const Folded& folded, std::size_t index, const Tensor& x,
+                                     std::vector<AttentionMaps>* maps) const {
   const TraceRange range(block_name(index));
   const Block& layers = blocks_.at(index);
   const Folded::Block& convs = folded.blocks.at(index);
   const Tensor inner = convs.first(x, {}, true);
-  attend(layers.attention1, inner);
+  attend(layers.attention1, inner, maps);
   const Tensor identity = convs.identity.weight ? convs.identity(x, {}, false) : x;
   const Tensor out = convs.second(inner, identity, true);
-  attend(layers.attention2, out);
+  attend(layers.attention2, out, maps);
   return out;
 }
 
@@ -199,6 +204,17 @@ Tensor AttentionEncoder::embed(const Tensor& x) const {
     normalize(embed_group(*layers, x.slice(begin, end)), begin, end);
   });
   return out;
+}
+
+std::vector<AttentionMaps> AttentionEncoder::attention_maps(const Tensor& x) const {
+  check_input(x);
+  const std::shared_ptr<const Folded> layers = folded();
+  std::vector<AttentionMaps> maps;
+  Tensor y = layers->front(x, {}, true);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    y = embed_block(*layers, i, y, &maps);
+  }
+  return maps;
 }
 
 }  // namespace earmark::nn

@@ -28,6 +28,14 @@ struct NamedBuffer {
   Tensor tensor;
 };
 
+/// What one attention module made of a batch: an element is let through times spectral · temporal · scale.
+struct AttentionMaps {
+  std::string module;  ///< "block3.attention2"
+  Tensor spectral;     ///< (N, F, C), sums to 1 over F.
+  Tensor temporal;     ///< (N, T, C), sums to 1 over T.
+  double scale = 1;
+};
+
 class Encoder {
  public:
   virtual ~Encoder() = default;
@@ -41,6 +49,9 @@ class Encoder {
   /// Inference: (N, F, T, 1) to unit rows (N, D) with the running statistics, whatever the mode. Nothing is recorded.
   /// Safe to call from several threads while nobody trains. Throws Error on another shape, element type or device.
   virtual Tensor embed(const Tensor& x) const = 0;
+  /// What attention does to the segments (N, F, T, 1) on their way through embed(), module by module, on their device;
+  /// empty for an encoder without attention. Throws Error as embed() does.
+  virtual std::vector<AttentionMaps> attention_maps(const Tensor& /*x*/) const { return {}; }
 
   /// In a fixed order: the order of checkpoints and of the optimiser.
   const std::vector<NamedParameter>& parameters() const { return parameters_; }

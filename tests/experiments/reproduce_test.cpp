@@ -59,9 +59,12 @@ class WholeReproduce : public ::testing::Test {
   }
 
   ReproduceOptions options(const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> overrides = {"reproduce.database=" + (folder_ / "music").string(), "reproduce.excerpts=4",
-                                          "reproduce.rooms=1", "reproduce.lsh_bits=10",
-                                          "reproduce.lengths_s=[0.96, 2]"};
+    std::vector<std::string> overrides = {"reproduce.database=" + (folder_ / "music").string(),
+                                          "reproduce.excerpts=4",
+                                          "reproduce.rooms=1",
+                                          "reproduce.lsh_bits=10",
+                                          "reproduce.lengths_s=[0.96, 2]",
+                                          "reproduce.report_examples=1"};
     overrides.insert(overrides.end(), more.begin(), more.end());
     train::Config config = train::Config::parse("train: {steps: 3}", "test.yaml", overrides);
     ReproduceOptions out = read_reproduce_options(config);

@@ -10,7 +10,6 @@
 
 #include "data/composer.h"
 #include "data/wav.h"
-#include "experiments/report.h"
 #include "kernels/error.h"
 #include "tests/test_support.h"
 
@@ -228,7 +227,7 @@ TEST(Tables, ShowHowManyQueriesAreUndecidable) {
   EXPECT_THAT(report_markdown(results), HasSubstr("Undecidable"));
 }
 
-TEST(Tables, MarkdownIsStraightOnATerminalAndHtmlEscaped) {
+TEST(Tables, MarkdownIsStraightOnATerminal) {
   const Table table{"A <title>",
                     "length",
                     "SNR",
@@ -243,11 +242,6 @@ TEST(Tables, MarkdownIsStraightOnATerminalAndHtmlEscaped) {
             "| 5 s    | 0 dB  | **7.5** 1–9    | 60.3  |\n"
             "| 5 s    | 15 dB |   100   98–100 |       |\n"
             "\nnote\n");
-  const std::string html = to_html(table);
-  EXPECT_THAT(html, HasSubstr("<h3>A &lt;title&gt;</h3>"));
-  EXPECT_THAT(html, HasSubstr("<th scope=\"col\">a &amp; b <small></small></th>"));
-  EXPECT_THAT(html, HasSubstr("<td><b>7.5</b> <small>1–9</small></td>"));
-  EXPECT_THAT(html, HasSubstr("<tr class=\"pale\"><th scope=\"row\">15&nbsp;dB</th>"));
 }
 
 TEST(Tables, JsonHasEveryCell) {
@@ -275,10 +269,9 @@ std::string cell_of(const nlohmann::json& rate) {
   return percent(rate["percent"]) + ' ' + percent(rate["interval"][0]) + "–" + percent(rate["interval"][1]);
 }
 
-TEST(Tables, MarkdownJsonAndPageSayTheSame) {
+TEST(Tables, MarkdownAndJsonSayTheSame) {
   const Results results = results_by_hand();
   const nlohmann::json json = nlohmann::json::parse(results_json(results));
-  const std::string page = report_html(results, "");
   const Table places = full_table_1(results);
   const Table tracks = full_table_2(results);
   int compared = 0;
@@ -296,22 +289,8 @@ TEST(Tables, MarkdownJsonAndPageSayTheSame) {
   }
   EXPECT_EQ(compared, 4);
   for (const Table& table : all_tables(results)) {
-    EXPECT_THAT(page, HasSubstr(to_html(table)));
     EXPECT_THAT(report_markdown(results), HasSubstr(to_markdown(table)));
   }
-}
-
-TEST(Report, IsOnePageWithChartAndTables) {
-  const std::string page = report_html(results_by_hand(), "");
-  EXPECT_THAT(page, HasSubstr("<svg"));
-  EXPECT_THAT(page, HasSubstr("Table 1."));
-  EXPECT_THAT(page, Not(HasSubstr("http"))) << "self-contained";
-  EXPECT_EQ(chart_svg("t", "x", "y", {{"empty", {}}}), "");
-  // Ours and, in its colour, the paper's; one of them is named.
-  const std::string chart = chart_svg("t", "x", "y", {{"ours", {{0, 1}, {1, 2}}}, {"paper", {{0, 2}, {1, 3}}, true}});
-  EXPECT_THAT(chart, HasSubstr("<polyline class=\"c0\""));
-  EXPECT_THAT(chart, HasSubstr("<polyline class=\"c0 dashed\""));
-  EXPECT_THAT(chart, Not(HasSubstr("paper")));
 }
 
 }  // namespace
