@@ -164,15 +164,20 @@ TEST_F(Run, TheBestModelIsTheOneThatValidatedBestAndNotTheLast) {
   options_.steps = 30;
   options_.checkpoint_interval = options_.validation.interval = 10;
   options_.keep_checkpoints = 5;
-  data::PairOptions clean = options_.pairs;  // easy queries: what is found tells the good model from the ruined one
+  data::PairOptions clean = options_.pairs;
   clean.pairs = 32;
   clean.noise_probability = clean.reverb_probability = clean.both_probability = 0;
   data_.validation = std::make_shared<data::PairSampler>(std::make_shared<data::PcmStore>(data_.validation->store()),
                                                          nullptr, data::RirBank{}, options_.features, clean);
   train_in(folder_ / "run", options_, data_);
   options_.steps = 50;
-  options_.optimizer.learning_rate = 10;  // ruins what was learnt
-  options_.optimizer.schedule = Schedule::constant;
+  data::PairOptions drowned = clean;  // what is searched for from here on can be found by chance only
+  drowned.noise_probability = 1;
+  drowned.snr_min_db = drowned.snr_max_db = -60;
+  auto noise = std::make_shared<data::NoiseBank>();
+  noise->add_colored(data::NoiseColor::white, 4, 1);
+  data_.validation = std::make_shared<data::PairSampler>(std::make_shared<data::PcmStore>(data_.validation->store()),
+                                                         noise, data::RirBank{}, options_.features, drowned);
   const RunReport report = train_in(folder_ / "run", options_, data_);
   std::ifstream log(folder_ / "run" / "log.csv");
   data::CsvReader reader(log, "log.csv");
