@@ -23,13 +23,28 @@ constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> count
   return counter;
 }
 
+/// Where the draws of one (seed, stream) lie among all that there are: block n of index i is philox(counter(n, i),
+/// key).
+struct RandomPlace {
+  std::array<std::uint32_t, 2> key;
+  std::uint32_t word;  ///< The stream's share of the counter.
+
+  constexpr explicit RandomPlace(std::uint64_t seed, std::uint64_t stream = 0) {
+    const std::uint64_t mixed = stream * 0x9E3779B97F4A7C15U;
+    key = {static_cast<std::uint32_t>(seed),
+           static_cast<std::uint32_t>(seed >> 32U) ^ static_cast<std::uint32_t>(mixed)};
+    word = static_cast<std::uint32_t>(mixed >> 32U) ^ static_cast<std::uint32_t>(stream);
+  }
+  constexpr std::array<std::uint32_t, 4> counter(std::uint32_t block, std::uint64_t index) const {
+    return {block, word, static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32U)};
+  }
+};
+
 /// A sequence of draws belonging to one (seed, stream, index): one sample of one step, one parameter, one query.
 class RandomStream {
  public:
   explicit RandomStream(std::uint64_t seed, std::uint64_t stream = 0, std::uint64_t index = 0)
-      : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32U)},
-        stream_(stream),
-        index_(index) {}
+      : place_(seed, stream), index_(index) {}
 
   std::uint32_t bits() {
     if (used_ == 4) {
@@ -56,17 +71,12 @@ class RandomStream {
   }
 
  private:
-  // Counter words: the stream (64 bits) folded with the block number, and the index.
   void refill() {
-    const std::uint64_t mixed = stream_ * 0x9E3779B97F4A7C15U;
-    block_ = philox({block_number_++, static_cast<std::uint32_t>(mixed >> 32U) ^ static_cast<std::uint32_t>(stream_),
-                     static_cast<std::uint32_t>(index_), static_cast<std::uint32_t>(index_ >> 32U)},
-                    {key_[0], key_[1] ^ static_cast<std::uint32_t>(mixed)});
+    block_ = philox(place_.counter(block_number_++, index_), place_.key);
     used_ = 0;
   }
 
-  std::array<std::uint32_t, 2> key_;
-  std::uint64_t stream_;
+  RandomPlace place_;
   std::uint64_t index_;
   std::uint32_t block_number_ = 0;
   std::array<std::uint32_t, 4> block_{};

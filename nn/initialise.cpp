@@ -1,10 +1,6 @@
 #include "nn/initialise.h"
 
-#include <algorithm>
-
-#include "kernels/dispatch_type.h"
-#include "kernels/parallel.h"
-#include "kernels/random.h"
+#include "kernels/random_fill.h"
 
 namespace earmark::nn {
 
@@ -19,28 +15,14 @@ std::uint64_t stream_of(std::string_view name) {
   return hash;
 }
 
-/// Blocks of fixed size, each with its own Philox index: any number of threads draws the same.
-template <class Draw>
-void fill(const Tensor& tensor, std::uint64_t seed, std::string_view name, Draw draw) {
-  constexpr std::int64_t kBlock = 4096;
-  const std::uint64_t stream = stream_of(name);
-  dispatch_float(tensor.dtype(), [&]<class T>() {
-    T* values = tensor.mutable_data<T>();
-    parallel_ranges(tensor.numel(), kBlock, [&](std::int64_t begin, std::int64_t end) {
-      RandomStream random(seed, stream, static_cast<std::uint64_t>(begin / kBlock));
-      std::generate(values + begin, values + end, [&] { return static_cast<T>(draw(random)); });
-    });
-  });
-}
-
 }  // namespace
 
 void fill_normal(const Tensor& tensor, double deviation, std::uint64_t seed, std::string_view name) {
-  fill(tensor, seed, name, [=](RandomStream& random) { return deviation * random.normal(); });
+  kernels::random_fill({tensor, kernels::Distribution::normal, deviation, seed, stream_of(name)});
 }
 
 void fill_uniform(const Tensor& tensor, double bound, std::uint64_t seed, std::string_view name) {
-  fill(tensor, seed, name, [=](RandomStream& random) { return random.uniform(-bound, bound); });
+  kernels::random_fill({tensor, kernels::Distribution::uniform, bound, seed, stream_of(name)});
 }
 
 }  // namespace earmark::nn

@@ -41,7 +41,7 @@ std::vector<KernelCase> training_kernel_cases(const BenchmarkSizes& s);  ///< at
 std::vector<KernelCase> sound_kernel_cases(const BenchmarkSizes& s);     ///< mixing, rooms, spectrograms
 std::vector<KernelCase> search_kernel_cases(const BenchmarkSizes& s);    ///< hashes, scan, scores, votes
 
-/// Standard normal numbers on the GPU: those of one entry of the leading axis, repeated.
+/// Standard normal numbers, drawn on the GPU.
 Tensor gpu_normal(const Shape& shape, std::uint64_t stream = 0);
 Tensor gpu_like(const Tensor& t);
 Tensor gpu_empty(const Shape& shape);

@@ -3,10 +3,10 @@
 #include "kernels/elementwise.h"
 #include "kernels/optimizer.h"
 #include "kernels/permute.h"
+#include "kernels/random_fill.h"
 #include "kernels/reduce.h"
 #include "kernels/residual.h"
 #include "tests/bench/cuda_benchmark.h"
-#include "tests/op_cases.h"
 
 namespace earmark::testing {
 namespace {
@@ -64,6 +64,15 @@ KernelCase sum_case(const BenchmarkSizes& s) {
           }};
 }
 
+/// Operations: ten rounds of Philox, a logarithm, a root and a cosine, of which only those in float would count.
+KernelCase random_case(const BenchmarkSizes& s) {
+  const Shape x = activations(s);
+  return {"random_fill/normal", 4 * count(x), 0, [x]() -> std::function<void()> {
+            const Tensor out = gpu_empty(x);
+            return [out] { kernels::random_fill({out, kernels::Distribution::normal, 1, 1, 2}); };
+          }};
+}
+
 KernelCase cast_case(const BenchmarkSizes& s) {
   const Shape x = activations(s);
   return {"cast/bf16", 6 * count(x), 0, [x]() -> std::function<void()> {
@@ -114,19 +123,15 @@ Tensor gpu_empty(const Shape& shape) { return Tensor(shape, DType::f32, kGpu); }
 Tensor gpu_like(const Tensor& t) { return empty_like(t); }
 
 Tensor gpu_normal(const Shape& shape, std::uint64_t stream) {
-  constexpr std::int64_t kMostDrawn = 1 << 20;
-  if (shape.numel() <= kMostDrawn) {
-    return draw(shape, Domain::normal, DType::f32, 11, stream).to(kGpu);
-  }
-  const std::int64_t entry = shape.numel() / shape[0];
-  const Tensor out = gpu_empty({shape[0], entry});
-  kernels::repeat(draw({entry}, Domain::normal, DType::f32, 11, stream).to(kGpu), 1, out);
-  return out.reshape(shape);
+  const Tensor out = gpu_empty(shape);
+  kernels::random_fill({out, kernels::Distribution::normal, 1, 11, stream});
+  return out;
 }
 
 std::vector<KernelCase> engine_kernel_cases(const BenchmarkSizes& s) {
   std::vector<KernelCase> all = streaming_cases(s);
-  for (const std::vector<KernelCase>& part : {std::vector{sum_case(s), cast_case(s)}, optimizer_cases(s)}) {
+  for (const std::vector<KernelCase>& part :
+       {std::vector{sum_case(s), cast_case(s), random_case(s)}, optimizer_cases(s)}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

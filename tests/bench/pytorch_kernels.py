@@ -70,6 +70,7 @@ def engine():
     yield "permute/channels_first", lambda: a.permute(0, 3, 1, 2).contiguous()
     yield "permute/time_first", lambda: a.permute(0, 2, 1, 3).contiguous()
     yield "sum/columns", lambda: a.sum((0, 1, 2))
+    yield "random_fill/normal", lambda: out.normal_()
     yield "cast/bf16", lambda: a.to(torch.bfloat16)
 
 
