@@ -8,12 +8,14 @@
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/upload.h"
+#include "kernels/cuda/vector.cuh"
 #include "kernels/equalize.h"
 
 namespace earmark::kernels::cuda {
 namespace {
 
 constexpr int kTile = 512;
+constexpr int kWide = kVector<float>;
 
 /// An Equalizer as kernels can read it.
 struct Row {
@@ -34,7 +36,7 @@ __device__ __forceinline__ double step(const FilterSection& f, State& state, dou
 }
 
 __global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t samples, const Row* rows) {
-  __shared__ float tile[kTile];
+  __shared__ __align__(16) float tile[kTile];
   const int lane = threadIdx.x;
   const Row& mine = rows[blockIdx.x];
   const FilterSection first = mine.sections[0];
@@ -45,10 +47,16 @@ __global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t sam
   const float gain = mine.gain;
   State states[4];
   x += blockIdx.x * samples;
+  const bool wide = is_aligned<kWide>(x);
   for (std::int64_t begin = 0; begin < samples; begin += kTile) {
     const int here = static_cast<int>(samples - begin < kTile ? samples - begin : kTile);
-    for (int i = lane; i < here; i += 32) {
-      tile[i] = gain * x[begin + i];
+    for (int i = kWide * lane; i < here; i += kWide * 32) {
+      Vector<float, kWide> values = load_some<kWide>(x, begin + i, samples, wide);
+#pragma unroll
+      for (int k = 0; k < kWide; ++k) {
+        values[k] *= gain;
+      }
+      store_vector<kWide>(tile + i, 0, values);
     }
     __syncthreads();
     if (filters && lane == 0) {
@@ -60,8 +68,8 @@ __global__ void __launch_bounds__(32) equalize_kernel(float* x, std::int64_t sam
       }
     }
     __syncthreads();
-    for (int i = lane; i < here; i += 32) {
-      x[begin + i] = tile[i];
+    for (int i = kWide * lane; i < here; i += kWide * 32) {
+      store_some(x, begin + i, samples, wide, load_vector<kWide>(tile + i, 0));
     }
     __syncthreads();
   }

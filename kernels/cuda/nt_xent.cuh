@@ -15,6 +15,10 @@ inline constexpr int kLanes = kSide / 4;  // threads that share a row of it
 inline constexpr std::int64_t kFewestBlocks =
     264;  // two for each multiprocessor of an H100: columns are split up to reach it
 
+/// Embeddings as lines.
+template <class T>
+using Embeddings = Operand<T, Along::depth>;
+
 template <class T>
 using Piece = Tile<T, kSide, kDepth>;
 
@@ -27,14 +31,14 @@ struct Pieces {
 /// Anchors, keys, and who is who among them.
 template <class T>
 struct Sides {
-  Operand<T> anchors;
-  Operand<T> keys;
+  Embeddings<T> anchors;
+  Embeddings<T> keys;
   std::int64_t offset;
   T scale;  // 1 / temperature
 
   explicit Sides(const NtXent& a)
-      : anchors{a.anchors.data<T>(), a.anchors.dim(0), a.anchors.dim(1), a.anchors.dim(1), 1},
-        keys{a.keys.data<T>(), a.keys.dim(0), a.keys.dim(1), a.keys.dim(1), 1},
+      : anchors{a.anchors.data<T>(), a.anchors.dim(0), a.anchors.dim(1), a.anchors.dim(1)},
+        keys{a.keys.data<T>(), a.keys.dim(0), a.keys.dim(1), a.keys.dim(1)},
         offset(a.offset),
         scale(static_cast<T>(1 / a.temperature)) {}
   __device__ __forceinline__ std::int64_t self(std::int64_t anchor) const { return offset + anchor; }
@@ -65,9 +69,9 @@ struct Split {
 
 /// sum[i][j] = <line first_row + row + i of rows, line first_column + column + j of columns>.
 template <class T>
-__device__ __forceinline__ void inner_products(const Operand<T>& rows, std::int64_t first_row,
-                                               const Operand<T>& columns, std::int64_t first_column, Pieces<T>& pieces,
-                                               T (&sum)[4][4]) {
+__device__ __forceinline__ void inner_products(const Embeddings<T>& rows, std::int64_t first_row,
+                                               const Embeddings<T>& columns, std::int64_t first_column,
+                                               Pieces<T>& pieces, T (&sum)[4][4]) {
   for (std::int64_t k = 0; k < rows.depth; k += kDepth) {
     pieces.left.template load<kThreads>(rows, first_row, k);
     pieces.right.template load<kThreads>(columns, first_column, k);

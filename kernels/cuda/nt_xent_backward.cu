@@ -26,23 +26,26 @@ struct Shared {
 template <class T>
 __device__ __forceinline__ T weight(const Sides<T>& sides, std::int64_t anchor, std::int64_t key, T product,
                                     const T* logsumexp, T factor) {
-  if (anchor >= sides.anchors.lines || key >= sides.keys.lines || key == sides.self(anchor)) {
+  // How far the key is from the anchor's own, which leaves nothing to keep for each anchor from tile to tile.
+  const std::int64_t from_self = key - anchor - sides.offset;
+  if (anchor >= sides.anchors.lines || key >= sides.keys.lines || from_self == 0) {
     return 0;
   }
   const T share = factor * exp(product * sides.scale - logsumexp[anchor]);
-  return key == sides.positive(anchor) ? share - factor : share;
+  const std::int64_t half = sides.anchors.lines / 2;
+  return from_self == (anchor < half ? half : -half) ? share - factor : share;
 }
 
 /// out (parts, rows, D) = gradients of the rows, which are the anchors or the keys, over the other side's parts. Block:
 /// 64 rows, one part, kSlabs * kSide of the D columns. `wide`: D is a multiple of 4 and `out` is aligned for it.
 template <class T, bool of_anchors>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 2 : 1)
     nt_xent_gradient_kernel(const Sides<T> sides, const Split split, const T* logsumexp, const T* dloss,
                             double loss_factor, T* out, bool wide) {
   Shared<T>& shared = *dynamic_shared<Shared<T>>();
-  const Operand<T>& rows = of_anchors ? sides.anchors : sides.keys;
-  const Operand<T>& columns = of_anchors ? sides.keys : sides.anchors;
-  const Operand<T> values{columns.data, columns.depth, columns.lines, 1, columns.depth};
+  const Embeddings<T>& rows = of_anchors ? sides.anchors : sides.keys;
+  const Embeddings<T>& columns = of_anchors ? sides.keys : sides.anchors;
+  const Operand<T, Along::lines> values{columns.data, columns.depth, columns.lines, columns.depth};
   const std::int64_t part = blockIdx.x / split.row_tiles;
   const std::int64_t first_row = blockIdx.x % split.row_tiles * kSide;
   const std::int64_t first_value = static_cast<std::int64_t>(blockIdx.y) * kSlabs * kSide;
@@ -64,15 +67,17 @@ __global__ void __launch_bounds__(kThreads)
       }
       store_four(&shared.weights[column / kDepth].at[column % kDepth + j][row], line);
     }
+#pragma unroll 1
+    for (int piece = 0; piece < kSide / kDepth; ++piece) {
 #pragma unroll
-    for (int step = 0; step < kSlabs * kSide / kDepth; ++step) {
-      const int slab = step % kSlabs;
-      const int piece = step / kSlabs;
-      if (first_value + slab * kSide < rows.depth) {  // the same for the whole block
-        shared.pieces.right.template load<kThreads>(values, first_value + slab * kSide, tile * kSide + piece * kDepth);
-        __syncthreads();
-        multiply_add(shared.weights[piece], row, shared.pieces.right, column, sum[slab]);
-        __syncthreads();
+      for (int slab = 0; slab < kSlabs; ++slab) {
+        if (first_value + slab * kSide < rows.depth) {  // the same for the whole block
+          shared.pieces.right.template load<kThreads>(values, first_value + slab * kSide,
+                                                      tile * kSide + piece * kDepth);
+          __syncthreads();
+          multiply_add(shared.weights[piece], row, shared.pieces.right, column, sum[slab]);
+          __syncthreads();
+        }
       }
     }
   }

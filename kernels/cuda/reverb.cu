@@ -66,11 +66,19 @@ __global__ void __launch_bounds__(kThreads) multiply_kernel(Strip strip, std::in
   }
 }
 
+/// The blocks' good samples, which begin anywhere in a transform: read one by one, written four at once.
 __global__ void __launch_bounds__(kThreads) keep_kernel(Strip strip, std::int64_t n, const float* time) {
+  constexpr int kWide = kVector<float>;
   const Block block = strip.blocks[blockIdx.y];
   const float* from = time + blockIdx.y * n + block.good;
-  for (std::int64_t i = thread_index(); i < block.count; i += thread_count()) {
-    block.out[i] = from[i];
+  const bool wide = is_aligned<kWide>(block.out);
+  for (std::int64_t i = kWide * thread_index(); i < block.count; i += kWide * thread_count()) {
+    Vector<float, kWide> values;
+#pragma unroll
+    for (int k = 0; k < kWide; ++k) {
+      values[k] = from[i + k < block.count ? i + k : i];
+    }
+    store_some(block.out, i, block.count, wide, values);
   }
 }
 

@@ -6,7 +6,8 @@
 // of it. A slab of 64 x 96 fills a multiprocessor: its threads keep 24 KB of loads under way, and 18 are enough; but
 // reading, softmax and writing follow each other there, and only other multiprocessors fill the gaps. 70 to 80 % is to
 // be expected, more for smaller maps. In bf16 the slab is float as well, so as many elements are under way, of half the
-// bytes: half of the floor at 64 x 96, more where several slabs share a multiprocessor. A softmax reads its channel
+// bytes: half of the floor at 64 x 96, more where several slabs share a multiprocessor; a thread's eight floats there
+// are two moves of 16 bytes, each of which meets every second four banks only. A softmax reads its channel
 // `width` apart, eight or sixteen lanes to a bank: on the F + T values of a channel.
 #include "kernels/cuda/attention_slab.cuh"
 

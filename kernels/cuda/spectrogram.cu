@@ -184,9 +184,14 @@ __device__ __forceinline__ float offset_of(const float* in, std::int64_t numel) 
   if constexpr (normalization == FeatureOptions::Normalization::mean) {
     return block_mean<kThreads>(in, numel);
   } else if constexpr (normalization == FeatureOptions::Normalization::max_relative) {
+    const bool wide = is_aligned<kWide>(in);
     float largest = -INFINITY;
-    for (std::int64_t i = threadIdx.x; i < numel; i += kThreads) {
-      largest = fmaxf(largest, in[i]);
+    for (std::int64_t i = kWide * static_cast<std::int64_t>(threadIdx.x); i < numel; i += kWide * kThreads) {
+      const Vector<float, kWide> values = load_some<kWide>(in, i, numel, wide);
+#pragma unroll
+      for (int k = 0; k < kWide; ++k) {
+        largest = i + k < numel ? fmaxf(largest, values[k]) : largest;
+      }
     }
     return block_max<kThreads>(largest);
   } else {

@@ -8,15 +8,26 @@
 
 namespace earmark::kernels::cuda {
 
-/// One side of a product: `lines` vectors of `depth` elements, the element k of line r at
-/// data[r * line_stride + k * depth_stride]. The product of two is the inner product of every two of their lines.
-template <class T>
+/// Which elements of an operand are neighbours in memory: those of a line, or those of the same depth.
+enum class Along { depth, lines };
+
+/// One side of a product: `lines` vectors of `depth` elements. Element k of line r is at data[r * stride + k], or,
+/// along the lines, at data[k * stride + r]. The product of two is the inner product of every two of their lines.
+template <class T, Along along>
 struct Operand {
   const T* data;
   std::int64_t lines;
   std::int64_t depth;
-  std::int64_t line_stride;
-  std::int64_t depth_stride;
+  std::int64_t stride;
+
+  __device__ __forceinline__ const T* at(std::int64_t line, std::int64_t k) const {
+    return data + (along == Along::depth ? line * stride + k : k * stride + line);
+  }
+  /// Whether neighbours come in whole groups of N that can be moved at once.
+  template <int N>
+  __device__ __forceinline__ bool in_groups() const {
+    return (along == Along::depth ? depth : lines) % N == 0 && stride % N == 0 && is_aligned<N>(data);
+  }
 };
 
 inline constexpr int kTilePadding = 4;  // keeps 16-byte alignment, and moves neighbours in depth four banks on
@@ -28,20 +39,41 @@ struct Tile {
   alignas(16) T at[depth][lines + kTilePadding];
 
   /// Fills it from `first_line` and `first_k` on, with zeros beyond the operand. All `threads` of a block call it.
-  template <int threads>
-  __device__ __forceinline__ void load(const Operand<T>& from, std::int64_t first_line, std::int64_t first_k) {
-    constexpr int kStrips = depth / 8;
-    for (int e = static_cast<int>(threadIdx.x); e < lines * depth; e += threads) {
-      int line = e % lines;
-      int k = e / lines;
-      if (from.depth_stride == 1) {  // a warp takes 8 elements of 4 lines: whole sectors to read, 32 banks to write
-        line = e / 32 / kStrips * 4 + e % 32 / 8;
-        k = e / 32 % kStrips * 8 + e % 8;
+  template <int threads, Along along>
+  __device__ __forceinline__ void load(const Operand<T, along>& from, std::int64_t first_line, std::int64_t first_k) {
+    constexpr int kWide = kVector<T>;
+    if (from.template in_groups<kWide>()) {
+      load_groups<threads, kWide>(from, first_line, first_k);
+    } else {
+      load_groups<threads, 1>(from, first_line, first_k);
+    }
+  }
+
+ private:
+  /// N neighbours a thread at a time. Along the depth a warp takes 32 bytes each of several lines: whole sectors to
+  /// read, 32 banks to write.
+  template <int threads, int N, Along along>
+  __device__ __forceinline__ void load_groups(const Operand<T, along>& from, std::int64_t first_line,
+                                              std::int64_t first_k) {
+    constexpr int kLanes = N == 1 ? 8 : 2;  // that share a line
+    constexpr int kStrips = depth / (kLanes * N);
+#pragma unroll 1  // more blocks in flight are worth more than more loads of a thread, which take their registers
+    for (int e = static_cast<int>(threadIdx.x); e < lines * depth / N; e += threads) {
+      const bool deep = along == Along::depth;
+      const int line = deep ? e / 32 / kStrips * (32 / kLanes) + e % 32 / kLanes : e % (lines / N) * N;
+      const int k = deep ? (e / 32 % kStrips * kLanes + e % kLanes) * N : e / (lines / N);
+      Vector<T, N> values{};
+      if (first_line + line < from.lines && first_k + k < from.depth) {
+        values = load_vector<N>(from.at(first_line + line, first_k + k), 0);
       }
-      const std::int64_t r = first_line + line;
-      const std::int64_t d = first_k + k;
-      const bool inside = r < from.lines && d < from.depth;
-      at[k][line] = inside ? from.data[r * from.line_stride + d * from.depth_stride] : T{0};
+      if constexpr (along == Along::depth) {
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          at[k + i][line] = values[i];
+        }
+      } else {
+        store_vector<N>(&at[k][line], 0, values);
+      }
     }
   }
 };

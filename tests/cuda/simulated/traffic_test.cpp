@@ -9,6 +9,8 @@
 
 #include "cudasim/control.h"
 #include "kernels/batch_norm.h"
+#include "kernels/cuda/conv_epilogue.h"
+#include "kernels/grouped_linear.h"
 #include "kernels/inner_product.h"
 #include "kernels/nt_xent.h"
 #include "kernels/optimizer.h"
@@ -70,8 +72,8 @@ class GpuTraffic : public GpuTest {
   }
 };
 
-Tensor on_gpu(const Shape& shape, Domain domain = Domain::normal, std::uint64_t stream = 0) {
-  return draw(shape, domain, DType::f32, 5, stream).to(kGpu);
+Tensor on_gpu(const Shape& shape, Domain domain = Domain::normal, std::uint64_t stream = 0, DType dtype = DType::f32) {
+  return draw(shape, domain, dtype, 5, stream).to(kGpu);
 }
 
 double bytes(std::initializer_list<Tensor> tensors) {
@@ -89,9 +91,9 @@ void expect_moved(const Access& access, double asked, double slack, const char* 
   EXPECT_LE(access.moved(), asked * (1 + 2 * slack)) << what << ": sectors are not used whole\n" << lines;
 }
 
-kernels::AttentionForward attention(const Shape& shape) {
+kernels::AttentionForward attention(const Shape& shape, DType maps = DType::f32) {
   const std::int64_t channels = shape[3];
-  const Tensor x = on_gpu(shape);
+  const Tensor x = on_gpu(shape, Domain::normal, 0, maps);
   return {.x = x,
           .w_spectral = on_gpu({channels, shape[2]}, Domain::normal, 1),
           .w_temporal = on_gpu({channels, shape[1]}, Domain::normal, 2),
@@ -100,28 +102,39 @@ kernels::AttentionForward attention(const Shape& shape) {
           .temporal = Tensor({shape[0], shape[2], channels}, DType::f32, kGpu)};
 }
 
+/// In bf16 a slab is as many elements: what belongs to its rows and columns is the larger share of fewer bytes; and a
+/// thread moves 32 bytes of the slab in two requests that are counted as one, so that nothing is said of banks.
 TEST_F(GpuTraffic, AttentionReadsItsInputOnce) {
-  const kernels::AttentionForward a = attention({1, 32, 48, 16});
-  const Traffic t = traffic_of([&] { kernels::spectral_temporal_attention_forward(a); });
-  EXPECT_EQ(t.wide_read, bytes({a.x})) << t.lines;
-  expect_moved(t.read, bytes({a.x}), 0.1, "read", t.lines);
-  expect_moved(t.written, bytes({a.out, a.spectral, a.temporal}), 0.01, "written", t.lines);
-  EXPECT_LE(t.shared.transactions, 1.25 * t.shared.least) << t.lines;
+  for (const DType maps : {DType::f32, DType::bf16}) {
+    const kernels::AttentionForward a = attention({1, 32, 48, 16}, maps);
+    const Traffic t = traffic_of([&] { kernels::spectral_temporal_attention_forward(a); });
+    EXPECT_EQ(t.wide_read, bytes({a.x})) << t.lines;
+    expect_moved(t.read, bytes({a.x}), maps == DType::f32 ? 0.1 : 0.25, "read", t.lines);
+    expect_moved(t.written, bytes({a.out, a.spectral, a.temporal}), 0.01, "written", t.lines);
+    if (maps == DType::f32) {
+      EXPECT_LE(t.shared.transactions, 1.25 * t.shared.least) << t.lines;
+    }
+  }
 }
 
 TEST_F(GpuTraffic, AttentionsGradientReadsDoutThreeTimes) {
-  const kernels::AttentionForward f = attention({1, 32, 48, 16});
-  kernels::spectral_temporal_attention_forward(f);
-  const kernels::AttentionBackward b{.forward = f,
-                                     .dout = on_gpu(f.x.shape(), Domain::normal, 3),
-                                     .dx = empty_like(f.x),
-                                     .dw_spectral = empty_like(f.w_spectral),
-                                     .dw_temporal = empty_like(f.w_temporal)};
-  const Traffic t = traffic_of([&] { kernels::spectral_temporal_attention_backward(b); });
-  EXPECT_EQ(t.wide_read, bytes({f.x, b.dout, b.dout, b.dout})) << t.lines;
-  expect_moved(t.read, bytes({f.x, b.dout, b.dout, b.dout}), 0.1, "read", t.lines);
-  expect_moved(t.written, bytes({b.dx}), 0.15, "written", t.lines);
-  EXPECT_LE(t.shared.transactions, 1.25 * t.shared.least) << t.lines;
+  for (const DType maps : {DType::f32, DType::bf16}) {
+    const kernels::AttentionForward f = attention({1, 32, 48, 16}, maps);
+    kernels::spectral_temporal_attention_forward(f);
+    const kernels::AttentionBackward b{.forward = f,
+                                       .dout = on_gpu(f.x.shape(), Domain::normal, 3, maps),
+                                       .dx = empty_like(f.x),
+                                       .dw_spectral = empty_like(f.w_spectral),
+                                       .dw_temporal = empty_like(f.w_temporal)};
+    const Traffic t = traffic_of([&] { kernels::spectral_temporal_attention_backward(b); });
+    EXPECT_EQ(t.wide_read, bytes({f.x, b.dout, b.dout, b.dout})) << t.lines;
+    EXPECT_GE(t.wide_written, bytes({b.dx})) << t.lines;
+    expect_moved(t.read, bytes({f.x, b.dout, b.dout, b.dout}), maps == DType::f32 ? 0.1 : 0.25, "read", t.lines);
+    if (maps == DType::f32) {
+      expect_moved(t.written, bytes({b.dx}), 0.15, "written", t.lines);
+      EXPECT_LE(t.shared.transactions, 1.25 * t.shared.least) << t.lines;
+    }
+  }
 }
 
 /// Each of the tiles of 64 anchors meets each of the tiles of 64 keys; embeddings come from L2 as often.
@@ -135,7 +148,8 @@ TEST_F(GpuTraffic, NtXentReadsEachEmbeddingOncePerTile) {
                           .logsumexp = Tensor({128}, DType::f32, kGpu)};
   const Traffic forward = traffic_of([&] { kernels::nt_xent(f); }, "nt_xent_kernel");
   constexpr double kTiles = 2;
-  EXPECT_EQ(forward.read.asked(), kTiles * bytes({z, z})) << forward.lines;
+  EXPECT_EQ(forward.wide_read, kTiles * bytes({z, z})) << forward.lines;
+  EXPECT_EQ(forward.read.asked(), forward.wide_read) << forward.lines;
   EXPECT_EQ(forward.read.transactions, forward.read.least) << forward.lines;
   EXPECT_LE(forward.shared.transactions, 1.05 * forward.shared.least) << forward.lines;
 
@@ -180,35 +194,85 @@ void expect_wide_pass(const Traffic& t, double maps, double vectors) {
 }
 
 TEST_F(GpuTraffic, BatchNormalisationReadsXOnceAPass) {
-  const Tensor x = on_gpu({1, 16, 24, 32});
-  const auto channels = [](std::uint64_t stream) { return on_gpu({32}, Domain::positive, stream); };
-  kernels::BatchNormStatistics s;
-  s.x = x;
-  s.mean = channels(1);
-  s.inverse_deviation = channels(2);
-  const Traffic statistics = traffic_of([&] { kernels::batch_norm_statistics(s); });
-  expect_wide_pass(statistics, bytes({x}), 1);
-  EXPECT_EQ(statistics.shared.transactions, statistics.shared.least) << statistics.lines;
+  for (const DType maps : {DType::f32, DType::bf16}) {
+    // As many vectors of 16 bytes in either type: of bf16 twice as many channels.
+    const std::int64_t count = maps == DType::f32 ? 32 : 64;
+    const double width = maps == DType::f32 ? 1 : 2;  // vectors of floats that belong to one of a map
+    const Tensor x = on_gpu({1, 16, 24, count}, Domain::normal, 0, maps);
+    const auto channels = [&](std::uint64_t stream) { return on_gpu({count}, Domain::positive, stream); };
+    kernels::BatchNormStatistics s;
+    s.x = x;
+    s.mean = channels(1);
+    s.inverse_deviation = channels(2);
+    const Traffic statistics = traffic_of([&] { kernels::batch_norm_statistics(s); });
+    expect_wide_pass(statistics, bytes({x}), width);
+    EXPECT_EQ(statistics.shared.transactions, statistics.shared.least) << statistics.lines;
 
-  const kernels::BatchNormForward f{.x = x,
-                                    .mean = s.mean,
-                                    .inverse_deviation = s.inverse_deviation,
-                                    .gamma = channels(3),
-                                    .beta = channels(4),
-                                    .relu = true,
-                                    .out = empty_like(x)};
-  const Traffic forward = traffic_of([&] { kernels::batch_norm_forward(f); });
-  expect_wide_pass(forward, bytes({x}), 4);
-  EXPECT_EQ(forward.wide_written, bytes({x})) << forward.lines;
-  EXPECT_EQ(forward.written.moved(), bytes({x})) << forward.lines;
+    const kernels::BatchNormForward f{.x = x,
+                                      .mean = s.mean,
+                                      .inverse_deviation = s.inverse_deviation,
+                                      .gamma = channels(3),
+                                      .beta = channels(4),
+                                      .relu = true,
+                                      .out = empty_like(x)};
+    const Traffic forward = traffic_of([&] { kernels::batch_norm_forward(f); });
+    expect_wide_pass(forward, bytes({x}), 4 * width);
+    EXPECT_EQ(forward.wide_written, bytes({x})) << forward.lines;
+    EXPECT_EQ(forward.written.moved(), bytes({x})) << forward.lines;
 
-  const Tensor dout = on_gpu(x.shape(), Domain::normal, 5);
-  const kernels::BatchNormBackward b{
-      .forward = f, .dout = dout, .dx = empty_like(x), .dgamma = empty_like(f.gamma), .dbeta = empty_like(f.beta)};
-  const Traffic backward = traffic_of([&] { kernels::batch_norm_backward(b); });
-  expect_wide_pass(backward, 2 * bytes({x, dout}), 5 + 8);
-  EXPECT_EQ(backward.wide_written, bytes({x})) << backward.lines;
-  EXPECT_EQ(backward.shared.transactions, backward.shared.least) << backward.lines;
+    const Tensor dout = on_gpu(x.shape(), Domain::normal, 5, maps);
+    const kernels::BatchNormBackward b{
+        .forward = f, .dout = dout, .dx = empty_like(x), .dgamma = empty_like(f.gamma), .dbeta = empty_like(f.beta)};
+    const Traffic backward = traffic_of([&] { kernels::batch_norm_backward(b); });
+    expect_wide_pass(backward, 2 * bytes({x, dout}), (5 + 8) * width);
+    EXPECT_EQ(backward.wide_written, bytes({x})) << backward.lines;
+    EXPECT_EQ(backward.shared.transactions, backward.shared.least) << backward.lines;
+  }
+}
+
+/// A convolution's bias and ReLU, and the bias's gradient.
+TEST_F(GpuTraffic, ConvolutionsEpiloguesReadTheirMapOnce) {
+  for (const DType maps : {DType::f32, DType::bf16}) {
+    const std::int64_t count = maps == DType::f32 ? 32 : 64;
+    const Tensor out = on_gpu({1, 16, 24, count}, Domain::normal, 0, maps);
+    const Tensor add = on_gpu(out.shape(), Domain::normal, 1, maps);
+    const Tensor bias = on_gpu({count}, Domain::normal, 2, maps);
+    const Traffic epilogue = traffic_of([&] { kernels::cuda::conv_epilogue(out, bias, add, true); });
+    expect_wide_pass(epilogue, bytes({out, add}), 0.5);  // a vector of bias beside one of each map
+    EXPECT_EQ(epilogue.wide_written, bytes({out})) << epilogue.lines;
+    EXPECT_EQ(epilogue.written.moved(), bytes({out})) << epilogue.lines;
+    const Traffic gradient = traffic_of([&] { kernels::cuda::conv_bias_gradient(out, bias); }, "channel_sums_kernel");
+    EXPECT_EQ(gradient.wide_read, bytes({out})) << gradient.lines;
+    EXPECT_EQ(gradient.read.transactions, gradient.read.least) << gradient.lines;
+    EXPECT_EQ(gradient.shared.transactions, gradient.shared.least) << gradient.lines;
+  }
+}
+
+/// 64 samples, 64 inputs and 32 outputs of each group are one tile, two slices deep.
+TEST_F(GpuTraffic, TheGroupedHeadReadsItsOperandsOnceATile) {
+  const kernels::GroupedLinear f{.x = on_gpu({64, 3, 64}),
+                                 .w = on_gpu({3, 32, 64}, Domain::normal, 1),
+                                 .b = on_gpu({3, 32}, Domain::normal, 2),
+                                 .out = Tensor({64, 3, 32}, DType::f32, kGpu),
+                                 .activation = kernels::Activation::elu};
+  const Traffic forward = traffic_of([&] { kernels::grouped_linear(f); });
+  EXPECT_EQ(forward.wide_read, bytes({f.x, f.w})) << forward.lines;
+  EXPECT_EQ(forward.wide_written, bytes({f.out})) << forward.lines;
+  expect_moved(forward.read, bytes({f.x, f.w}), 0.2, "read", forward.lines);  // each thread its biases, from L1
+  EXPECT_LE(forward.shared.transactions, 1.05 * forward.shared.least) << forward.lines;
+
+  const kernels::GroupedLinearBackward b{.forward = f,
+                                         .dout = on_gpu(f.out.shape(), Domain::normal, 3),
+                                         .dx = empty_like(f.x),
+                                         .dw = empty_like(f.w),
+                                         .db = empty_like(f.b)};
+  const Traffic backward = traffic_of([&] { kernels::grouped_linear_backward(b); }, "grouped_product_kernel");
+  // Two products: of dz and x over the samples, where x's 64 inputs are two tiles of columns; of dz and w, likewise.
+  const Tensor& dz = b.dout;
+  EXPECT_EQ(backward.wide_read, bytes({dz, dz, f.x, dz, dz, f.w})) << backward.lines;
+  EXPECT_EQ(backward.read.transactions, backward.read.least) << backward.lines;
+  EXPECT_EQ(backward.wide_written, bytes({b.dx, b.dw})) << backward.lines;
+  EXPECT_LE(backward.shared.transactions, 1.05 * backward.shared.least) << backward.lines;
 }
 
 /// A block holds 32 queries; it reads them again for every 128 rows, out of L1.
