@@ -87,10 +87,11 @@ ncclResult_t join(ncclComm_t* comm, int ranks, const std::string& id, int rank, 
   note_progress();
   wait_for_ranks(*world, caller);
   forming.erase(id);
-  if (world->error == ncclSuccess) {
-    *comm = new ncclComm{world, static_cast<std::size_t>(rank)};
+  if (!world->absent().empty()) {
+    return world->error;
   }
-  return world->error;
+  *comm = new ncclComm{world, static_cast<std::size_t>(rank)};  // also where another has gone again in the meantime
+  return ncclSuccess;
 }
 
 /// Now, or at the end of the group.

@@ -28,13 +28,13 @@ class RuntimeMutex {
     }
   }
 
-  /// Lets other threads go on until `done` or the deadline. Whether it is done.
+  /// Lets other threads go on until `done`, or for so long. Whether it is done.
   template <class Done>
-  bool wait_until(std::chrono::steady_clock::time_point deadline, Done done) {
+  bool wait_for(std::chrono::milliseconds time, Done done) {
     std::unique_lock lock(mutex_, std::adopt_lock);
     const int depth = std::exchange(depth_, 0);
     owner_ = std::thread::id();
-    const bool is_done = changed_.wait_until(lock, deadline, done);
+    const bool is_done = changed_.wait_for(lock, time, done);
     owner_ = std::this_thread::get_id();
     depth_ = depth;
     lock.release();

@@ -58,8 +58,12 @@ std::map<int, Stream*> default_streams;  // by GPU
 std::map<cudaEvent_t, EventPointer> events;
 Clock host_clock;
 std::uint64_t picks = 0;
-std::uint64_t progress = 0;                                          // counts what was queued, run, or noted
-std::optional<std::chrono::steady_clock::time_point> in_vain_since;  // somebody waits, and nothing has happened since
+std::uint64_t progress = 0;  // counts what was queued, run, or noted
+// How long somebody has waited and nothing has happened. Looked at often, so that a process that was stopped meanwhile
+// has not waited that long.
+constexpr std::chrono::milliseconds kLook{10};
+std::chrono::nanoseconds waited{0};
+std::optional<std::chrono::steady_clock::time_point> last_look;
 
 Stream& add_stream(int device, bool blocking) {
   streams.push_back(std::make_unique<Stream>());
@@ -169,12 +173,11 @@ bool run_one() {
   return true;
 }
 
-/// When whoever waits in vain gives up.
-std::chrono::steady_clock::time_point deadline() {
-  if (!in_vain_since) {
-    in_vain_since = std::chrono::steady_clock::now();
-  }
-  return *in_vain_since + config().patience;
+bool out_of_patience() {
+  const auto now = std::chrono::steady_clock::now();
+  waited += std::min<std::chrono::nanoseconds>(now - last_look.value_or(now), kLook);
+  last_look = now;
+  return waited > config().patience;
 }
 
 /// Ends the meetings that streams wait at. Those never go on on a GPU; here they do, but what comes after is not done.
@@ -207,7 +210,7 @@ void finish(Done done) {
 
 /// For a question whose answer was "not yet".
 cudaError_t let_one_run() {
-  if (!run_one() && std::chrono::steady_clock::now() > deadline()) {
+  if (!run_one() && out_of_patience()) {
     give_up_meetings();
   }
   return noted(cudaErrorNotReady);
@@ -247,12 +250,19 @@ cudaError_t finish_streams(const std::function<bool(const Stream&)>& are_meant) 
 }  // namespace
 
 bool wait_for_other_threads() {
-  return runtime_mutex().wait_until(deadline(), [before = progress] { return progress != before; });
+  const std::uint64_t before = progress;
+  while (!runtime_mutex().wait_for(kLook, [&] { return progress != before; })) {
+    if (out_of_patience()) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void note_progress() {
   ++progress;
-  in_vain_since.reset();
+  waited = {};
+  last_look.reset();
   runtime_mutex().wake();
 }
 
@@ -477,7 +487,7 @@ void reset_device() {
   for (const auto& stream : streams) {
     stream->queue.clear();
   }
-  in_vain_since.reset();
+  waited = {};
   for (const auto& [handle, event] : events) {
     event->passed = event->recorded;
   }
