@@ -17,7 +17,10 @@ namespace earmark::search {
 struct Landmark {
   std::int32_t frame = 0;
   std::uint32_t hash = 0;
-  friend auto operator<=>(const Landmark&, const Landmark&) = default;
+  friend bool operator==(const Landmark&, const Landmark&) = default;
+  friend bool operator<(const Landmark& a, const Landmark& b) {
+    return a.frame != b.frame ? a.frame < b.frame : a.hash < b.hash;
+  }
 };
 
 struct LandmarkOptions {
