@@ -97,15 +97,12 @@ class SkewHistogram {
 }  // namespace
 
 std::vector<LandmarkAlignment> align_landmarks(const LandmarkTable& table, const LandmarkOptions& options,
-                                               std::span<const Landmark> query, std::int64_t masked) {
+                                               std::span<const Landmark> query) {
   std::vector<int> hits(table.landmarks_per_track().size(), 0);
   for (const Landmark& landmark : query) {
     for (const std::uint32_t place : table.places(landmark.hash)) {
       ++hits[table.track_of(place)];
     }
-  }
-  if (masked >= 0) {
-    hits[static_cast<std::size_t>(masked)] = 0;
   }
   std::vector<FoundTrack> found = promising(table, options, hits);
   std::vector<std::vector<int>*> skews(hits.size(), nullptr);

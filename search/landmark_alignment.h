@@ -19,9 +19,8 @@ struct LandmarkAlignment {
 };
 
 /// Alignments of a query, which has each landmark once: those of the highest count first; of equals that of the track
-/// looked into first, then that whose own skew has more hits, then the lower skew. No answer comes from the track at
-/// position `masked`, as if it were not there (-1: none is masked).
+/// looked into first, then that whose own skew has more hits, then the lower skew.
 std::vector<LandmarkAlignment> align_landmarks(const LandmarkTable& table, const LandmarkOptions& options,
-                                               std::span<const Landmark> query, std::int64_t masked = -1);
+                                               std::span<const Landmark> query);
 
 }  // namespace earmark::search

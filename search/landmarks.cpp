@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <map>
 #include <sstream>
@@ -46,6 +47,18 @@ void check_options(const LandmarkOptions& options) {
             options.time_bits >= 6 && options.time_bits <= 24 && options.min_count >= 0 && options.window >= 0 &&
             options.search_depth >= 1,
         "landmarks: an option is out of its range: ", to_text(options));
+}
+
+std::vector<float> in_16_bits(std::span<const float> pcm) {
+  constexpr float kFull = 32768;
+  std::vector<float> out(pcm.size());
+  std::transform(pcm.begin(), pcm.end(), out.begin(),
+                 [](float x) { return std::clamp(std::nearbyint(x * kFull), -kFull, kFull - 1) / kFull; });
+  return out;
+}
+
+std::vector<Landmark> landmarks_in_16_bits(std::span<const float> pcm, const LandmarkOptions& options) {
+  return landmarks_of(kernels::landmark_peaks(pcm, options.peaks), options.fan_out);
 }
 
 }  // namespace
@@ -136,15 +149,18 @@ std::vector<Landmark> landmarks_of(std::span<const kernels::LandmarkPeak> peaks,
 }
 
 std::vector<Landmark> landmarks(std::span<const float> pcm, const LandmarkOptions& options) {
-  return landmarks_of(kernels::landmark_peaks(pcm, options.peaks), options.fan_out);
+  return landmarks_in_16_bits(in_16_bits(pcm), options);
 }
 
 std::vector<Landmark> query_landmarks(std::span<const float> pcm, const LandmarkOptions& options) {
+  const std::vector<float> rounded = in_16_bits(pcm);
+  const std::span<const float> sound = rounded;
   const int shifts = options.query_shifts;
   std::vector<std::vector<Landmark>> parts(static_cast<std::size_t>(shifts));
   parallel_for(shifts, [&](std::int64_t shift) {
     const auto moved = static_cast<std::size_t>(shift * kernels::LandmarkPeakOptions::kHop / shifts);
-    parts[static_cast<std::size_t>(shift)] = landmarks(pcm.subspan(std::min(moved, pcm.size())), options);
+    parts[static_cast<std::size_t>(shift)] =
+        landmarks_in_16_bits(sound.subspan(std::min(moved, sound.size())), options);
   });
   std::vector<Landmark> out;
   for (const std::vector<Landmark>& part : parts) {

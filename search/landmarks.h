@@ -63,7 +63,9 @@ LandmarkPair pair_of(std::uint32_t hash);
 /// The peaks are in order of frame, then bin. One of each, by frame, then hash.
 std::vector<Landmark> landmarks_of(std::span<const kernels::LandmarkPeak> peaks, int fan_out);
 
-/// Landmarks of mono samples at kSampleRate, by frame, then hash: as music is indexed, and with the shifts of a query.
+/// Landmarks of mono samples (±1: full scale) at kSampleRate, by frame, then hash: as music is indexed, and with the
+/// shifts of a query. Samples are rounded to 16 bits first, for so audfprint reads sound: the spectrogram is
+/// logarithmic, and what lies below the last bit would have landmarks of its own.
 std::vector<Landmark> landmarks(std::span<const float> pcm, const LandmarkOptions& options);
 std::vector<Landmark> query_landmarks(std::span<const float> pcm, const LandmarkOptions& options);
 

@@ -146,7 +146,6 @@ TEST(LandmarkAlignment, CountsWithinTheWindowAroundALocalMaximum) {
   EXPECT_EQ(align_landmarks(table, with(100, 1, 0), query)[0].count, 3);
   EXPECT_EQ(align_landmarks(table, with(100, 2), query).size(), 1U);
   EXPECT_THAT(align_landmarks(table, with(100, 3), query), IsEmpty());
-  EXPECT_THAT(align_landmarks(table, with(100), query, 1), IsEmpty());
 }
 
 TEST(LandmarkAlignment, OfEqualCountsTheTrackWithTheLargerShareComesFirstThenTheLater) {

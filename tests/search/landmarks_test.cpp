@@ -140,6 +140,20 @@ TEST(Landmarks, NothingAndSilenceHaveNone) {
   }
 }
 
+TEST(Landmarks, WhatIsBelowTheLastOf16BitsIsNotHeard) {
+  const LandmarkOptions options = landmark_setting("best");
+  std::vector<float> music = as_pcm(reference_sound(5, 20000));
+  const std::vector<Landmark> wanted = landmarks(music, options);
+  const std::vector<Landmark> wanted_of_query = query_landmarks(music, options);
+  for (std::size_t i = 0; i < music.size(); ++i) {
+    music[i] += (i % 3 == 0 ? 0.49F : -0.4F) / 32768;
+  }
+  EXPECT_EQ(landmarks(music, options), wanted);
+  EXPECT_EQ(query_landmarks(music, options), wanted_of_query);
+  music.assign(20000, 0.49F / 32768);
+  EXPECT_THAT(landmarks(music, options), IsEmpty());
+}
+
 TEST(Landmarks, ThreadsChangeNothing) {
   const std::vector<float> music = data::compose(4, 30, kLandmarkRate);
   const LandmarkOptions options = landmark_setting("best");
