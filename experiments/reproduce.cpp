@@ -23,6 +23,8 @@ using Say = std::function<void(const std::string&)>;
 fs::path build_index(const ReproduceOptions& options, const ReproduceRequest& request, const nn::Model& model,
                      const Say& say) {
   check(!options.database.empty(), "reproduce: no music to search in: set reproduce.database, or give --index");
+  const std::vector<search::AudioSource> sources = search::find_sources({options.database});
+  check(!sources.empty(), options.database.string(), ": no sound files found");
   const fs::path folder = request.out / ("index-" + nn::model_hash(model).substr(0, 8));
   const nn::Fingerprinter fingerprinter(model, request.device);
   fs::create_directories(request.out);
@@ -31,8 +33,7 @@ fs::path build_index(const ReproduceOptions& options, const ReproduceRequest& re
   const auto embedder = [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm); };
   search::IndexerOptions indexing;
   indexing.progress = request.progress;
-  const search::IndexReport report =
-      search::add_audio(writer, search::find_sources({options.database}), embedder, indexing);
+  const search::IndexReport report = search::add_audio(writer, sources, embedder, indexing);
   say(str("index: ", report.added, " tracks added, ", report.unchanged, " were there, ", report.skipped.size(),
           " skipped"));
   return folder;

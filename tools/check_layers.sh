@@ -37,7 +37,7 @@ done
 
 while read -r line; do
   complain "$line: only kernels/cuda and tests/cuda_sim may include CUDA headers"
-done < <(grep -rnE --include='*.h' --include='*.cpp' '^#include <(cuda|cublas|cudnn|cufft|cub/)' . --exclude-dir=build --exclude-dir=cuda --exclude-dir=cuda_sim || true)
+done < <(grep -rnE --include='*.h' --include='*.cpp' '^#include <(cuda|cublas|cudnn|cufft|nccl|cub/)' . --exclude-dir=build --exclude-dir=cuda --exclude-dir=cuda_sim || true)
 while read -r line; do
   complain "$line: kernels/cpu and kernels/cuda must not know each other"
 done < <({ grep -rn '^#include "kernels/cuda/' kernels/cpu; grep -rn '^#include "kernels/cpu/' kernels/cuda; } 2>/dev/null || true)

@@ -42,7 +42,7 @@ inline Vec<T> exp(Vec<T> x) {
     const Vec<float> low = x < kLowest ? Vec<float>{} : y;
     return x == x ? low : x;
   } else {
-    Vec<T> y;
+    Vec<T> y = x;
     for (int i = 0; i < kLanes<T>; ++i) {
       y[i] = std::exp(x[i]);
     }
@@ -65,7 +65,7 @@ inline Vec<T> tanh(Vec<T> x) {
     const Vec<float> sign_far = x < 0 ? -far : far;
     return magnitude < 0.625F ? near : sign_far;
   } else {
-    Vec<T> y;
+    Vec<T> y = x;
     for (int i = 0; i < kLanes<T>; ++i) {
       y[i] = std::tanh(x[i]);
     }

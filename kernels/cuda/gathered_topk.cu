@@ -4,9 +4,9 @@
 // by warp: of equal scores the lower row stays in front. Products are added as gathered_inner_product does, so scores
 // are the same bits. Floor for a query of 1,000 candidates of 128 bytes: 8 KB of candidates and 128 KB of rows (512 KB
 // of floats), each a sector-aligned piece anywhere in memory, over 3.35 TB/s (H100): 41 ns (155 ns); 256,000 operations
-// are 4 ns. With a block's 32 reads in flight, four blocks a multiprocessor (64 registers) and a latency of 0.6 us, 27
-// KB per us and multiprocessor come in, just what memory gives: from some 500 queries on, 50 to 70 % of the floor is to
-// be expected.
+// are 4 ns. A block has 32 requests of 512 bytes in flight, three blocks a multiprocessor (80 registers) 48 KB: at a
+// latency of 0.6 us three times what memory gives, and enough of it beside the offers. From some 400 queries on, 50 to
+// 70 % of the floor is to be expected.
 #include <algorithm>
 
 #include "kernels/cuda/launch.cuh"
@@ -40,7 +40,7 @@ __device__ __forceinline__ std::int64_t lower_bound(const std::int64_t* rows, st
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     gathered_topk_kernel(const float* queries, DeviceRows<T> stored, std::int64_t first_row, Candidates candidates,
                          int k, float* scores, std::int64_t* indices) {
   std::int64_t* all_rows = dynamic_shared<std::int64_t>();  // (kWarps, k)
@@ -67,7 +67,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int r = 0; r < kAtOnce; ++r) {
       const std::int64_t at = min(i + r * side_by_side + lane / stored.lanes, my_end - 1);
-      pairs[r] = {queries + query * stored.d, candidates.rows[at] - first_row};
+      // A number of 32 bits, as all rows are (gather.cu): it saves a register.
+      pairs[r] = {queries + query * stored.d, static_cast<std::uint32_t>(candidates.rows[at] - first_row)};
     }
     partial_products(stored, pairs, products);
 #pragma unroll

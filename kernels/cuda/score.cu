@@ -3,7 +3,7 @@
 // of one query share its fingerprints, which stay in cache. Floor for c candidates of r rows of 128 elements: c * r *
 // 128 * (4, 2 or 1) bytes over 3.35 TB/s where no two share rows; 2 * c * r * 128 operations over 67 TFLOP/s are a
 // fortieth of that. A thousand candidates of 50 rows are 8 us, and half of that rate is to be expected: a warp has two
-// requests of 512 bytes under way, and seven warps beside it.
+// requests of 512 bytes under way, and seven warps of its block beside it.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduction.cuh"
 #include "kernels/cuda/stored_row.cuh"
@@ -31,8 +31,9 @@ __device__ __forceinline__ std::int64_t divide_up(std::int64_t a, std::int64_t b
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) score_kernel(const float* queries, DeviceRows<T> stored, Places places,
-                                                         std::int64_t ratio, std::int64_t min_overlap, float* scores) {
+__global__ void __launch_bounds__(kThreads, 3)
+    score_kernel(const float* queries, DeviceRows<T> stored, Places places, std::int64_t ratio,
+                 std::int64_t min_overlap, float* scores) {
   const std::int64_t candidate = thread_index() / 32;
   const bool real = candidate < places.count;
   const std::int64_t start = real ? places.starts[candidate] : 0;

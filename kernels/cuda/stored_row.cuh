@@ -57,35 +57,66 @@ struct Pair {
   std::int64_t row;
 };
 
-/// sums[r] = this lane's part of pair r's product: the sum over the lanes that share a row is the product. Reads of all
-/// rows are under way together. Elements are added in one order whether or not they can be read 16 bytes at a time.
+/// partial_products() where rows and queries can be read 16 bytes at a time.
 template <int rows, class T>
-__device__ __forceinline__ void partial_products(const DeviceRows<T>& stored, const Pair (&pairs)[rows],
-                                                 float (&sums)[rows]) {
+__device__ __forceinline__ void wide_partial_products(const DeviceRows<T>& stored, const Pair (&pairs)[rows],
+                                                      float (&sums)[rows]) {
   constexpr int N = DeviceRows<T>::kGroup;
-  const bool wide = stored.d % N == 0 && is_aligned<N>(stored.rows);
-#pragma unroll
-  for (int r = 0; r < rows; ++r) {
-    sums[r] = 0;
-  }
+#pragma unroll 1
   for (std::int64_t j = threadIdx.x % stored.lanes * N; j < stored.d; j += stored.lanes * N) {
     Vector<T, N> values[rows];
 #pragma unroll
     for (int r = 0; r < rows; ++r) {
-      values[r] = load_some<N>(stored.rows + pairs[r].row * stored.d, j, stored.d, wide);
+      values[r] = load_vector<N>(stored.rows + pairs[r].row * stored.d + j, 0);
     }
 #pragma unroll
     for (int part = 0; part < N / 4; ++part) {
 #pragma unroll
       for (int r = 0; r < rows; ++r) {
-        const float* query = pairs[r].query;
-        const Vector<float, 4> q = load_some<4>(query, j + 4 * part, stored.d, wide && is_aligned<4>(query));
+        const Vector<float, 4> q = load_vector<4>(pairs[r].query + j, part);
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
           sums[r] += q[k] * convert_on_device<float>(values[r][4 * part + k]);
         }
       }
     }
+  }
+}
+
+/// partial_products() element by element: in a loop of its own and not unrolled, so that the other keeps its registers.
+template <int rows, class T>
+__device__ __forceinline__ void narrow_partial_products(const DeviceRows<T>& stored, const Pair (&pairs)[rows],
+                                                        float (&sums)[rows]) {
+  constexpr int N = DeviceRows<T>::kGroup;
+#pragma unroll
+  for (int r = 0; r < rows; ++r) {
+    const T* row = stored.rows + pairs[r].row * stored.d;
+#pragma unroll 1
+    for (std::int64_t j = threadIdx.x % stored.lanes * N; j < stored.d; j += stored.lanes * N) {
+      const std::int64_t end = j + N < stored.d ? j + N : stored.d;
+#pragma unroll 1
+      for (std::int64_t i = j; i < end; ++i) {
+        sums[r] += pairs[r].query[i] * convert_on_device<float>(row[i]);
+      }
+    }
+  }
+}
+
+/// sums[r] = this lane's part of pair r's product: the sum over the lanes that share a row is the product. Reads of all
+/// rows are under way together. Elements are added in one order whether or not they can be read 16 bytes at a time. The
+/// queries of all pairs are rows of one tensor.
+template <int rows, class T>
+__device__ __forceinline__ void partial_products(const DeviceRows<T>& stored, const Pair (&pairs)[rows],
+                                                 float (&sums)[rows]) {
+  constexpr int N = DeviceRows<T>::kGroup;
+#pragma unroll
+  for (int r = 0; r < rows; ++r) {
+    sums[r] = 0;
+  }
+  if (stored.d % N == 0 && is_aligned<N>(stored.rows) && is_aligned<4>(pairs[0].query)) {
+    wide_partial_products(stored, pairs, sums);
+  } else {
+    narrow_partial_products(stored, pairs, sums);
   }
 }
 

@@ -1,5 +1,4 @@
 // Makes every test fail that the simulator has something to report about.
-#include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include "cudasim/control.h"
@@ -9,7 +8,7 @@ namespace {
 class ReportListener : public ::testing::EmptyTestEventListener {
   void OnTestStart(const ::testing::TestInfo& /*info*/) override { cudasim::take_reports(); }
   void OnTestEnd(const ::testing::TestInfo& /*info*/) override {
-    cudaDeviceSynchronize();
+    cudasim::finish_all_devices();
     for (const cudasim::Report& report : cudasim::take_reports()) {
       ADD_FAILURE() << report.text;
     }

@@ -6,18 +6,18 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "data/composer.h"
 #include "experiments/report.h"
 #include "experiments/reproduce.h"
 #include "nn/model.h"
-#include "tests/test_support.h"
+#include "tests/program.h"
 
 namespace earmark::experiments {
 namespace {
 
+using earmark::testing::bytes_of;
 using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::Ge;
@@ -26,11 +26,6 @@ using ::testing::IsEmpty;
 using ::testing::Le;
 using ::testing::Not;
 using ::testing::SizeIs;
-
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 std::string browser() {
   for (const char* name : {"/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"}) {
@@ -73,15 +68,15 @@ class WholeReportPage : public ::testing::Test {
     request.configuration = config.resolved();
     request.progress = false;
     reproduce(options, request, [](const std::string&) {});
-    return text_of(request.out / "report.html");
+    return bytes_of(request.out / "report.html");
   }
 
   // What report_checks.js found in the page; `said` is what the browser wrote about its console.
   nlohmann::json opened(std::string page, std::string& said) const {
     const std::string tests = std::string(EARMARK_SOURCE_DIR) + "/tests/experiments/";
     const std::string head = "<meta charset=\"utf-8\">";
-    page.insert(page.find(head) + head.size(), "<script>" + text_of(tests + "report_watch.js") + "</script>");
-    page.insert(page.rfind("</body>"), "<script>" + text_of(tests + "report_checks.js") + "</script>");
+    page.insert(page.find(head) + head.size(), "<script>" + bytes_of(tests + "report_watch.js") + "</script>");
+    page.insert(page.rfind("</body>"), "<script>" + bytes_of(tests + "report_checks.js") + "</script>");
     std::ofstream(folder_ / "page.html") << page;
     const std::string command = browser() + " --headless --no-sandbox --disable-gpu --disable-dev-shm-usage" +
                                 " --window-size=1280,900 --virtual-time-budget=20000 --enable-logging=stderr --v=0" +
@@ -89,8 +84,8 @@ class WholeReportPage : public ::testing::Test {
                                 (folder_ / "page.html").string() + " >" + (folder_ / "dom").string() + " 2>" +
                                 (folder_ / "said").string();
     EXPECT_EQ(std::system(command.c_str()), 0);  // NOLINT(cert-env33-c)
-    said = text_of(folder_ / "said");
-    const std::string dom = text_of(folder_ / "dom");
+    said = bytes_of(folder_ / "said");
+    const std::string dom = bytes_of(folder_ / "dom");
     const std::string tag = "<pre id=\"findings\">";
     const std::size_t at = dom.rfind(tag);
     if (at == std::string::npos) {

@@ -1,66 +1,13 @@
 // `reproduce` as a program: what is printed and left behind, killed and started again, and what it is told wrongly.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <algorithm>
 #include <csignal>
-#include <fstream>
 
-#include "data/composer.h"
 #include "kernels/device_choice.h"
-#include "nn/model.h"
-#include "tests/program.h"
+#include "tests/experiments/reproduce_program.h"
 
 namespace earmark::experiments {
 namespace {
 
-namespace fs = std::filesystem;
-using earmark::testing::bytes_of;
-using earmark::testing::Ended;
-using ::testing::AllOf;
-using ::testing::HasSubstr;
-
-class ReproduceProgramWhole : public ::testing::Test {
- protected:
-  void SetUp() override {
-    data::compose_folder(folder_ / "music", {4, 8, 1, 16000, false});
-    FeatureOptions features;
-    features.normalization = FeatureOptions::Normalization::max_relative;
-    nn::EncoderOptions encoder;
-    encoder.width = 2;
-    encoder.convolution_init = nn::ConvolutionInit::kaiming;
-    nn::save_model(model_, nn::make_model(features, encoder));
-    std::ofstream(config_) << "train: {steps: 3}\n"
-                           << "reproduce:\n"
-                           << "  database: " << (folder_ / "music").string() << "\n"
-                           << "  excerpts: 4\n"
-                           << "  rooms: 1\n"
-                           << "  lsh_bits: 10\n"
-                           << "  lengths_s: [0.96, 2]\n";
-  }
-
-  std::vector<std::string> arguments(const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> all{config_.string(), "--model", model_.string(), "--out", out_.string()};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
-  Ended reproduce(const std::vector<std::string>& more = {}) const {
-    return earmark::testing::run("reproduce", arguments(more));
-  }
-
-  bool has_cell() const {
-    const fs::path cells = out_ / "cells";
-    return fs::exists(cells) && std::any_of(fs::directory_iterator(cells), {}, [](const fs::directory_entry& file) {
-             const std::string name = file.path().filename();
-             return name.starts_with("clean") && name.ends_with(".csv");
-           });
-  }
-
-  earmark::testing::TemporaryFolder folder_;
-  fs::path config_ = folder_ / "reproduce.yaml";
-  fs::path model_ = folder_ / "model.safetensors";
-  fs::path out_ = folder_ / "out";
-};
+class ReproduceProgramWhole : public ReproduceProgram {};
 
 TEST_F(ReproduceProgramWhole, PrintsTheTablesAndGoesOnWhereItWasKilled) {
   earmark::testing::Program killed("reproduce", arguments());

@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -14,20 +13,16 @@
 #include "kernels/error.h"
 #include "nn/model.h"
 #include "search/index_writer.h"
-#include "tests/test_support.h"
+#include "tests/program.h"
 
 namespace earmark::experiments {
 namespace {
 
+using earmark::testing::bytes_of;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 /// The heads of the Markdown table below the heading that begins so.
 std::vector<std::string> columns_of(const std::string& tables, const std::string& heading) {
@@ -87,9 +82,9 @@ TEST_F(WholeReproduce, FindsCleanQueriesAndReusesItsStages) {
   EXPECT_THAT(tables, HasSubstr("Table 1."));
   EXPECT_THAT(tables, HasSubstr("LSH, vote"));
   EXPECT_THAT(said_, Contains("search: 28 cells searched, 0 were there"));
-  EXPECT_EQ(text_of(request_.out / "tables.md"), tables);
-  EXPECT_THAT(text_of(request_.out / "report.html"), HasSubstr("</html>"));
-  const nlohmann::json json = nlohmann::json::parse(text_of(request_.out / "results.json"));
+  EXPECT_EQ(bytes_of(request_.out / "tables.md"), tables);
+  EXPECT_THAT(bytes_of(request_.out / "report.html"), HasSubstr("</html>"));
+  const nlohmann::json json = nlohmann::json::parse(bytes_of(request_.out / "results.json"));
   EXPECT_EQ(json["database"]["tracks"], 4);
   // What was searched is said, and how: 4 tracks of 8 s, a fingerprint of 0.96 s every 0.1 s.
   EXPECT_EQ(json["database"]["fingerprints"], 4 * 71);
@@ -99,7 +94,7 @@ TEST_F(WholeReproduce, FindsCleanQueriesAndReusesItsStages) {
               ElementsAre("length", "SNR", "exact, scored", "exact, vote", "LSH, scored", "LSH, vote", "paper"));
   EXPECT_THAT(columns_of(tables, "Table 2 in full"), ElementsAre("distortion", "SNR or RT60", "exact, scored",
                                                                  "exact, vote", "LSH, scored", "LSH, vote", "paper"));
-  EXPECT_THAT(text_of(request_.out / "queries" / "queries.csv"),
+  EXPECT_THAT(bytes_of(request_.out / "queries" / "queries.csv"),
               StartsWith("query_id,path,track_id,start_s,length_s,condition,snr_db,rt60_s,noise_kind,equivalent_starts,"
                          "repeats\n"));
   // Even an untrained encoder finds what it has stored: clean queries differ by less than half a hop.
@@ -124,7 +119,7 @@ TEST_F(WholeReproduce, FindsCleanQueriesAndReusesItsStages) {
 
 TEST_F(WholeReproduce, SearchesOnlyTheCellsThatAreMissing) {
   run(options());
-  const std::string answers = text_of(request_.out / "answers.tsv");
+  const std::string answers = bytes_of(request_.out / "answers.tsv");
   // What a killed run leaves out, and what a full disk may leave.
   int removed = 0;
   for (const auto& file : std::filesystem::directory_iterator(request_.out / "cells")) {
@@ -139,7 +134,7 @@ TEST_F(WholeReproduce, SearchesOnlyTheCellsThatAreMissing) {
   ASSERT_EQ(removed, 2);
   run(options());
   EXPECT_THAT(said_, Contains("search: 2 cells searched, 26 were there"));
-  EXPECT_EQ(text_of(request_.out / "answers.tsv"), answers);
+  EXPECT_EQ(bytes_of(request_.out / "answers.tsv"), answers);
   run(options({"reproduce.lsh_probes=100"}));
   EXPECT_THAT(said_, Contains("search: 14 cells searched, 14 were there")) << "exact search has no probes";
   run(options({"reproduce.neighbours=6"}));
@@ -163,7 +158,7 @@ TEST_F(WholeReproduce, ComparesWhatChoicesCost) {
       run(options({"reproduce.query_hops_s=[0.1, 0.05]", "reproduce.precisions=[fp32, int8]", "reproduce.lsh=false"}));
   EXPECT_THAT(tables, HasSubstr("What the choices cost"));
   EXPECT_THAT(tables, HasSubstr("| int8, 0.05 s"));
-  const nlohmann::json json = nlohmann::json::parse(text_of(request_.out / "results.json"));
+  const nlohmann::json json = nlohmann::json::parse(bytes_of(request_.out / "results.json"));
   EXPECT_EQ(json["database"]["precision"], "fp32");
   EXPECT_EQ(json["query_hop_s"], 0.1);
   ASSERT_EQ(json["choices"].size(), 4U);
@@ -217,7 +212,7 @@ TEST_F(WholeReproduce, TakesOutsideQueriesAndAnotherSystemsAnswers) {
   const std::string tables = run(options());
   EXPECT_THAT(tables, HasSubstr("| oracle"));
   EXPECT_THAT(tables, HasSubstr("**100** "));
-  const nlohmann::json json = nlohmann::json::parse(text_of(request_.out / "results.json"));
+  const nlohmann::json json = nlohmann::json::parse(bytes_of(request_.out / "results.json"));
   int cells = 0;
   for (const nlohmann::json& cell : json["cells"]) {
     if (cell["search"] == "oracle") {

@@ -202,6 +202,27 @@ TEST_F(IndexProgramWhole, BadFilesAreReportedAndTheRestIsDone) {
   expect_sound(index_);
 }
 
+TEST_F(IndexProgramWhole, ThreadsChangeNothing) {
+  const fs::path music = many_files(8);
+  write_bytes(music / "text.wav", "no sound at all");
+  std::string answer;
+  for (const int threads : {1, 2, 3}) {
+    const fs::path index = composed_.folder / ("by " + std::to_string(threads));
+    const Ended built = earmark::testing::run("index", with_threads(threads, build_arguments(index, {music})));
+    ASSERT_EQ(built.code, 0) << built.err;
+    EXPECT_THAT(built.out, HasSubstr("added 8, replaced 0, renamed 0, unchanged 0, skipped 1"));
+    expect_sound(index);
+    const std::string first = earmark::testing::bytes_of(composed_.folder / "by 1" / "segments" / "00000001.ear");
+    EXPECT_EQ(earmark::testing::bytes_of(index / "segments" / "00000001.ear"), first) << threads;
+    EXPECT_EQ(listed(index), listed(composed_.folder / "by 1")) << threads;
+    const Ended found = earmark::testing::run(
+        "search", with_threads(threads, {index.string(), track(2).string(), "--tsv", "--threshold", "0.2"}));
+    EXPECT_EQ(found.code, 0) << found.err;
+    answer = answer.empty() ? found.out : answer;
+    EXPECT_EQ(found.out, answer) << threads;
+  }
+}
+
 TEST_F(IndexProgramWhole, FullStandardOutputIsAnError) {
   ASSERT_EQ(build(index_, {track(0)}).code, 0);
   const Ended ended = run({"list", index_.string()}, {.output = "/dev/full"});

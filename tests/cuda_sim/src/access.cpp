@@ -28,6 +28,10 @@ std::string name_of(const Access& a) {
   return std::string(a.kind == Kind::read ? "read" : "write") + " of " + std::to_string(a.bytes) + " bytes";
 }
 
+std::string foreign(const Allocation& a, int device) {
+  return ", memory of GPU " + std::to_string(a.device) + ", by GPU " + std::to_string(device);
+}
+
 bool is_within(std::uintptr_t address, const void* begin, std::size_t bytes) {
   return address - reinterpret_cast<std::uintptr_t>(begin) < bytes;
 }
@@ -48,6 +52,10 @@ void access_global(const Access& a) {
   if (allocation == nullptr || !allocation->holds(a.address, a.bytes)) {
     fail_kernel(allocation != nullptr && allocation->freed ? "use-after-free" : "out-of-bounds-global",
                 name_of(a) + " at " + describe(a.address), a.pc);
+  }
+  if (allocation->device != running_launch->device) {
+    fail_kernel("foreign-device",
+                name_of(a) + " at " + describe(a.address) + foreign(*allocation, running_launch->device), a.pc);
   }
   check(shadow_of(a.address), {Space::global, a.address, 0, nullptr}, a);
 }
@@ -133,19 +141,17 @@ void access_elsewhere(const Access& a) {
   fail_kernel("host-pointer", name_of(a) + " of ordinary host memory by device code", a.pc);
 }
 
-bool within_one_allocation(std::uintptr_t address, std::size_t bytes) {
-  const Allocation* const a = in_arena(address) ? allocation_at(address) : nullptr;
-  return a != nullptr && a->holds(address, bytes);
-}
-
-bool library_touches(const void* pointer, std::size_t bytes, Kind kind, const char* who) {
+bool library_touches(const void* pointer, std::size_t bytes, Kind kind, const char* who, bool copies = false) {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   if (bytes == 0) {
     return true;
   }
-  if (!within_one_allocation(address, bytes)) {
-    report("out-of-bounds-global", std::string(who) + (kind == Kind::read ? " reads " : " writes ") +
-                                       std::to_string(bytes) + " bytes at " + describe(address));
+  const Allocation* const a = in_arena(address) ? allocation_at(address) : nullptr;
+  const bool fits = a != nullptr && a->holds(address, bytes);
+  if (!fits || (!copies && a->device != running_device())) {
+    report(fits ? "foreign-device" : "out-of-bounds-global",
+           std::string(who) + (kind == Kind::read ? " reads " : " writes ") + std::to_string(bytes) + " bytes at " +
+               describe(address) + (fits ? foreign(*a, running_device()) : ""));
     return false;
   }
   if (checked) {
@@ -196,6 +202,14 @@ bool library_reads(const void* pointer, std::size_t bytes, const char* who) {
 
 bool library_writes(const void* pointer, std::size_t bytes, const char* who) {
   return library_touches(pointer, bytes, Kind::write, who);
+}
+
+bool copy_reads(const void* pointer, std::size_t bytes) {
+  return library_touches(pointer, bytes, Kind::read, "cudaMemcpy", true);
+}
+
+bool copy_writes(const void* pointer, std::size_t bytes) {
+  return library_touches(pointer, bytes, Kind::write, "cudaMemcpy", true);
 }
 
 void library_frees(const void* pointer, const char* who) {

@@ -15,9 +15,12 @@ void access_memory(std::uintptr_t address, unsigned bytes, Kind kind, const void
 void note_check_build();
 
 /// The runtime or a library touches a range of device memory on behalf of the piece of work that runs. False, with a
-/// report, when it does not lie in one live allocation. `who` outlives the program.
+/// report, when it does not lie in one live allocation, or in another GPU's memory. `who` outlives the program.
 bool library_reads(const void* pointer, std::size_t bytes, const char* who);
 bool library_writes(const void* pointer, std::size_t bytes, const char* who);
+/// The same for copies, which go from one GPU's memory to another's.
+bool copy_reads(const void* pointer, std::size_t bytes);
+bool copy_writes(const void* pointer, std::size_t bytes);
 /// The allocation that begins at `pointer` goes: whoever still uses it races with that.
 void library_frees(const void* pointer, const char* who);
 

@@ -19,6 +19,7 @@ struct Launch {
   dim3 block;
   std::size_t shared = 0;  ///< Bytes of dynamic shared memory.
   std::uint32_t work = 0;  ///< Its number among the pieces of work of all streams.
+  int device = 0;
 };
 
 enum class LaneState : std::uint8_t { fresh, ready, at_barrier, in_warp_operation, done };

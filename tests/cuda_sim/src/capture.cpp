@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
@@ -22,7 +21,6 @@ using Nodes = std::vector<Node>;
 
 struct Recording {
   std::thread::id thread;
-  cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   bool spoiled = false;
   Nodes nodes;
 };
@@ -37,19 +35,14 @@ Handle next_handle() {
   return reinterpret_cast<Handle>(++handles * 16);
 }
 
-using Lock = std::scoped_lock<std::recursive_mutex>;
-
 /// Whether what may synchronise is forbidden to the calling thread.
-bool forbids(const Recording& recording) {
-  return recording.mode == cudaStreamCaptureModeGlobal ||
-         (recording.mode == cudaStreamCaptureModeThreadLocal && recording.thread == std::this_thread::get_id());
-}
+bool forbids(const Recording& recording) { return recording.thread == std::this_thread::get_id(); }
 
 cudaError_t begin(cudaStream_t stream, cudaStreamCaptureMode mode) {
   if (const cudaError_t status = device_status(); status != cudaSuccess) {
     return status;
   }
-  if (stream == nullptr || stream == cudaStreamLegacy) {
+  if (stream == nullptr || stream == cudaStreamLegacy || mode != cudaStreamCaptureModeThreadLocal) {
     return noted(cudaErrorStreamCaptureUnsupported);
   }
   if (recordings.count(stream) != 0) {
@@ -58,7 +51,7 @@ cudaError_t begin(cudaStream_t stream, cudaStreamCaptureMode mode) {
   if (!is_stream(stream)) {
     return noted(cudaErrorInvalidResourceHandle);
   }
-  recordings[stream] = {std::this_thread::get_id(), mode, false, {}};
+  recordings[stream] = {std::this_thread::get_id(), false, {}};
   return cudaSuccess;
 }
 
@@ -69,7 +62,7 @@ cudaError_t end(cudaStream_t stream, cudaGraph_t* graph) {
     return noted(cudaErrorIllegalState);
   }
   const Recording recording = std::move(at->second);
-  if (recording.mode != cudaStreamCaptureModeRelaxed && recording.thread != std::this_thread::get_id()) {
+  if (recording.thread != std::this_thread::get_id()) {
     at->second = recording;
     return noted(cudaErrorStreamCaptureWrongThread);
   }
@@ -149,15 +142,6 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const Lock lock(runtime_mutex());
   return end(stream, graph);
-}
-
-cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
-  const Lock lock(runtime_mutex());
-  const auto at = recordings.find(stream);
-  *status = at == recordings.end() ? cudaStreamCaptureStatusNone
-            : at->second.spoiled   ? cudaStreamCaptureStatusInvalidated
-                                   : cudaStreamCaptureStatusActive;
-  return device_status();
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long /*flags*/) {

@@ -16,7 +16,7 @@ std::optional<cudaError_t> record_work(cudaStream_t stream, bool is_default, con
                                        const std::function<void()>& run);
 
 /// For a call that waits, asks, or may synchronise, on `stream` or, where null, on anything: while that stream is
-/// recorded, or this thread records in a mode other than relaxed, it spoils the recording. Nothing where it may go on.
+/// recorded, or this thread records another, it spoils the recording. Nothing where it may go on.
 std::optional<cudaError_t> refused_by_recording(cudaStream_t stream = nullptr);
 
 /// Whether `stream` is being recorded.

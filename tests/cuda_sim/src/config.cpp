@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <mutex>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -13,6 +13,8 @@
 
 namespace cudasim {
 namespace {
+
+constexpr int kMostDevices = 16;
 
 [[noreturn]] void refuse(const char* variable, const char* expected, const char* value) {
   std::fprintf(stderr, "[cudasim] %s: expected %s, got '%s'\n", variable, expected, value);
@@ -46,14 +48,24 @@ void read_number(const char* variable, auto& out) {
 }
 
 /// As the driver does: of the devices that CUDA_VISIBLE_DEVICES lists, those before the first that is not there can be
-/// used. There is one, number 0.
-bool is_hidden() {
+/// used. They are all alike, so how many is enough.
+int visible_devices(int devices) {
   const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
   if (visible == nullptr) {
-    return false;
+    return devices;
   }
-  const std::string_view list(visible);
-  return list.substr(0, list.find(',')) != "0";
+  std::set<int> seen;
+  const char* const end = visible + std::strlen(visible);
+  for (const char* at = visible; at < end;) {
+    int number = -1;
+    const auto read = std::from_chars(at, end, number);
+    const bool whole = read.ec == std::errc() && (read.ptr == end || *read.ptr == ',');
+    if (!whole || number < 0 || number >= devices || !seen.insert(number).second) {
+      break;
+    }
+    at = read.ptr + 1;
+  }
+  return static_cast<int>(seen.size());
 }
 
 Config from_environment() {
@@ -65,10 +77,18 @@ Config from_environment() {
                {"without_device", Driver::without_device},
                {"missing", Driver::missing},
                {"old", Driver::old}});
-  if (c.driver == Driver::present && is_hidden()) {
+  read_number("CUDASIM_SEED", c.seed);
+  read_number("CUDASIM_DEVICES", c.devices);
+  if (c.devices < 1 || c.devices > kMostDevices) {
+    refuse("CUDASIM_DEVICES", "1 to 16", std::getenv("CUDASIM_DEVICES"));
+  }
+  c.devices = visible_devices(c.devices);
+  if (c.driver == Driver::present && c.devices == 0) {
     c.driver = Driver::without_device;
   }
-  read_number("CUDASIM_SEED", c.seed);
+  std::int64_t seconds = std::chrono::duration_cast<std::chrono::seconds>(c.patience).count();
+  read_number("CUDASIM_PATIENCE", seconds);
+  c.patience = std::chrono::seconds(seconds);
   read_number("CUDASIM_MEMORY", c.memory);
   return c;
 }
@@ -94,30 +114,6 @@ struct FailingCalls {
   }
 };
 
-FailingCalls failing_by_environment() {
-  constexpr const char* kVariable = "CUDASIM_FAILING_ALLOCATION";
-  const char* const value = std::getenv(kVariable);
-  if (value == nullptr) {
-    return {};
-  }
-  const char* const end = value + std::strlen(value);
-  std::uint64_t from = 0;
-  std::uint64_t count = 1;
-  auto read = std::from_chars(value, end, from);
-  if (read.ec == std::errc() && read.ptr != end && *read.ptr == ',') {
-    read = std::from_chars(read.ptr + 1, end, count);
-  }
-  if (read.ec != std::errc() || read.ptr != end || from == 0) {
-    refuse(kVariable, "FROM or FROM,COUNT, counted from 1", value);
-  }
-  return {from, count};
-}
-
-FailingCalls& failing_allocations() {
-  static FailingCalls instance = failing_by_environment();
-  return instance;
-}
-
 struct FailingLaunch {
   std::uint64_t before = 0;  // launches that still succeed
   std::optional<LaunchFailure> how;
@@ -134,6 +130,7 @@ FailingLaunch& failing_launch() {
   return instance;
 }
 
+FailingCalls failing_allocations;
 FailingCalls failing_host_allocations;
 FailingCalls failing_library_calls;
 FailingCalls failing_creations;
@@ -148,17 +145,17 @@ Config& config() {
 }
 
 void fail_allocations(std::uint64_t from, std::uint64_t count) {
-  const std::scoped_lock lock(runtime_mutex());
-  failing_allocations() = {from, count};
+  const Lock lock(runtime_mutex());
+  failing_allocations = {from, count};
 }
 
 bool next_allocation_fails() {
   ++made.allocations;
-  return failing_allocations().next_fails();
+  return failing_allocations.next_fails();
 }
 
 void fail_host_allocations(std::uint64_t from, std::uint64_t count) {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   failing_host_allocations = {from, count};
 }
 
@@ -168,18 +165,18 @@ bool next_host_allocation_fails() {
 }
 
 void fail_library_call(std::uint64_t number) {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   failing_library_calls = {number, 1};
 }
 
 bool next_library_call_fails() {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   ++made.library_calls;
   return failing_library_calls.next_fails();
 }
 
 void fail_creation(std::uint64_t number) {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   failing_creations = {number, 1};
 }
 
@@ -189,12 +186,12 @@ bool next_creation_fails() {
 }
 
 void count_plan() {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   ++made.plans;
 }
 
 void fail_launch(std::uint64_t number, LaunchFailure how) {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   failing_launch() = number == 0 ? FailingLaunch{} : FailingLaunch{number - 1, how};
 }
 
@@ -212,12 +209,12 @@ std::optional<LaunchFailure> next_launch_failure(const std::string& kernel) {
 }
 
 std::string failed_kernel() {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   return last_failed_kernel;
 }
 
 Calls calls() {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   return made;
 }
 

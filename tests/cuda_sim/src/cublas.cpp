@@ -21,7 +21,6 @@ struct Operand {
   const void* data = nullptr;
   cudaDataType type = CUDA_R_32F;
   std::int64_t leading = 0;  ///< Elements from one column to the next.
-  std::int64_t stride = 0;   ///< Elements from one matrix of the batch to the next.
   bool transposed = false;
 };
 
@@ -35,44 +34,35 @@ struct Product {
   void* out = nullptr;  ///< c, to be written.
   double alpha = 1;
   double beta = 0;
-  std::int64_t batch = 1;
 };
 
 const char* kWho = "cublasGemm";
 
-template <class T>
-T* shifted(T* data, const Operand& o, std::int64_t matrix) {
-  using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
-  return static_cast<Byte*>(data) + matrix * o.stride * static_cast<std::int64_t>(size_of(o.type));
-}
-
 /// A matrix of rows x columns (after transposition), column by column.
 template <class T>
-std::vector<T> gathered(const Operand& o, std::int64_t matrix, std::int64_t rows, std::int64_t columns) {
-  const void* const data = shifted(o.data, o, matrix);
+std::vector<T> gathered(const Operand& o, std::int64_t rows, std::int64_t columns) {
   const std::int64_t stored_rows = o.transposed ? columns : rows;
   const std::int64_t stored_columns = o.transposed ? rows : columns;
   std::vector<T> out(static_cast<std::size_t>(rows * columns));
   if (out.empty() ||
-      !library_reads(data, size_of(o.type) * static_cast<std::size_t>((stored_columns - 1) * o.leading + stored_rows),
+      !library_reads(o.data, size_of(o.type) * static_cast<std::size_t>((stored_columns - 1) * o.leading + stored_rows),
                      kWho)) {
     return out;
   }
   for (std::int64_t j = 0; j < columns; ++j) {
     for (std::int64_t i = 0; i < rows; ++i) {
       const std::int64_t at = o.transposed ? i * o.leading + j : j * o.leading + i;
-      out[static_cast<std::size_t>(j * rows + i)] = static_cast<T>(load(data, o.type, at));
+      out[static_cast<std::size_t>(j * rows + i)] = static_cast<T>(load(o.data, o.type, at));
     }
   }
   return out;
 }
 
 template <class T>
-void multiply_one(const Product& p, std::int64_t matrix) {
-  const std::vector<T> a = gathered<T>(p.a, matrix, p.m, p.k);
-  const std::vector<T> b = gathered<T>(p.b, matrix, p.k, p.n);
-  const std::vector<T> c = p.beta == 0 ? std::vector<T>() : gathered<T>(p.c, matrix, p.m, p.n);
-  void* const out = shifted(p.out, p.c, matrix);
+void multiply(const Product& p) {
+  const std::vector<T> a = gathered<T>(p.a, p.m, p.k);
+  const std::vector<T> b = gathered<T>(p.b, p.k, p.n);
+  const std::vector<T> c = p.beta == 0 ? std::vector<T>() : gathered<T>(p.c, p.m, p.n);
   std::vector<T> column(static_cast<std::size_t>(p.m));
   for (std::int64_t j = 0; j < p.n; ++j) {
     std::fill(column.begin(), column.end(), T{0});
@@ -83,7 +73,7 @@ void multiply_one(const Product& p, std::int64_t matrix) {
       }
     }
     const std::size_t width = size_of(p.c.type);
-    char* const place = static_cast<char*>(out) + static_cast<std::size_t>(j * p.c.leading) * width;
+    char* const place = static_cast<char*>(p.out) + static_cast<std::size_t>(j * p.c.leading) * width;
     if (!library_writes(place, static_cast<std::size_t>(p.m) * width, kWho)) {
       return;
     }
@@ -101,7 +91,7 @@ cublasStatus_t queue_product(cublasHandle_t handle, const Product& p, cublasComp
   const auto at_least = [](const Operand& o, std::int64_t rows) {
     return o.leading >= std::max<std::int64_t>(1, rows);
   };
-  if (p.m < 0 || p.n < 0 || p.k < 0 || p.batch < 0 || !at_least(p.a, p.a.transposed ? p.k : p.m) ||
+  if (p.m < 0 || p.n < 0 || p.k < 0 || !at_least(p.a, p.a.transposed ? p.k : p.m) ||
       !at_least(p.b, p.b.transposed ? p.n : p.k) || !at_least(p.c, p.m)) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
@@ -113,11 +103,8 @@ cublasStatus_t queue_product(cublasHandle_t handle, const Product& p, cublasComp
     return CUBLAS_STATUS_ALLOC_FAILED;
   }
   const bool in_double = compute == CUBLAS_COMPUTE_64F;
-  const cudaError_t status = enqueue(handle->stream, kWho, [p, in_double] {
-    for (std::int64_t i = 0; i < p.batch; ++i) {
-      in_double ? multiply_one<double>(p, i) : multiply_one<float>(p, i);
-    }
-  });
+  const cudaError_t status =
+      enqueue(handle->stream, kWho, [p, in_double] { in_double ? multiply<double>(p) : multiply<float>(p); });
   return status == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
@@ -170,35 +157,23 @@ const char* cublasGetStatusString(cublasStatus_t status) {
   }
 }
 
-cublasStatus_t cublasGemmStridedBatchedEx_64(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b,
-                                             std::int64_t m, std::int64_t n, std::int64_t k, const void* alpha,
-                                             const void* a, cudaDataType a_type, std::int64_t lda, long long stride_a,
-                                             const void* b, cudaDataType b_type, std::int64_t ldb, long long stride_b,
-                                             const void* beta, void* c, cudaDataType c_type, std::int64_t ldc,
-                                             long long stride_c, std::int64_t batch, cublasComputeType_t compute,
-                                             cublasGemmAlgo_t /*algorithm*/) {
+cublasStatus_t cublasGemmEx_64(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, std::int64_t m,
+                               std::int64_t n, std::int64_t k, const void* alpha, const void* a, cudaDataType a_type,
+                               std::int64_t lda, const void* b, cudaDataType b_type, std::int64_t ldb, const void* beta,
+                               void* c, cudaDataType c_type, std::int64_t ldc, cublasComputeType_t compute,
+                               cublasGemmAlgo_t /*algorithm*/) {
   using namespace cudasim;
   return queue_product(handle,
                        {m,
                         n,
                         k,
-                        {a, a_type, lda, stride_a, op_a != CUBLAS_OP_N},
-                        {b, b_type, ldb, stride_b, op_b != CUBLAS_OP_N},
-                        {c, c_type, ldc, stride_c, false},
+                        {a, a_type, lda, op_a != CUBLAS_OP_N},
+                        {b, b_type, ldb, op_b != CUBLAS_OP_N},
+                        {c, c_type, ldc, false},
                         c,
                         scalar(alpha, compute),
-                        scalar(beta, compute),
-                        batch},
+                        scalar(beta, compute)},
                        compute);
-}
-
-cublasStatus_t cublasGemmEx_64(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, std::int64_t m,
-                               std::int64_t n, std::int64_t k, const void* alpha, const void* a, cudaDataType a_type,
-                               std::int64_t lda, const void* b, cudaDataType b_type, std::int64_t ldb, const void* beta,
-                               void* c, cudaDataType c_type, std::int64_t ldc, cublasComputeType_t compute,
-                               cublasGemmAlgo_t algorithm) {
-  return cublasGemmStridedBatchedEx_64(handle, op_a, op_b, m, n, k, alpha, a, a_type, lda, 0, b, b_type, ldb, 0, beta,
-                                       c, c_type, ldc, 0, 1, compute, algorithm);
 }
 
 }  // extern "C"

@@ -110,7 +110,7 @@ void to_real(const Plan& p, cufftComplex* in, float* out) {
 /// Calls f with the plan, or gives the error of a handle that is none.
 template <class F>
 cufftResult with_plan(cufftHandle handle, F f) {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   const auto at = plans.find(handle);
   return at == plans.end() ? CUFFT_INVALID_PLAN : f(at->second);
 }
@@ -140,7 +140,7 @@ using namespace cudasim;
 extern "C" {
 
 cufftResult cufftCreate(cufftHandle* handle) {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   if (next_library_call_fails()) {
     return CUFFT_ALLOC_FAILED;
   }
@@ -150,7 +150,7 @@ cufftResult cufftCreate(cufftHandle* handle) {
 }
 
 cufftResult cufftDestroy(cufftHandle handle) {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   return plans.erase(handle) > 0 ? CUFFT_SUCCESS : CUFFT_INVALID_PLAN;
 }
 

@@ -1,6 +1,5 @@
 #include "memory.h"
 
-#include <cuda_runtime_api.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -9,7 +8,6 @@
 #include <cstring>
 #include <deque>
 #include <map>
-#include <mutex>
 
 #include "cudasim/control.h"
 #include "fault.h"
@@ -37,8 +35,8 @@ constexpr unsigned char kRedZoneByte = 0xfc;
 constexpr std::size_t kQuarantine = 64;
 constexpr std::size_t kQuarantineBytes = std::size_t{64} << 20U;
 
-std::uintptr_t top = 0;  // all below was allocated at some time
-std::size_t in_use = 0;
+std::uintptr_t top = 0;                        // all below was allocated at some time
+std::map<int, std::size_t> in_use;             // by GPU
 std::map<std::uintptr_t, std::uint32_t> live;  // numbers by base
 std::deque<std::uint32_t> freed;               // numbers, the oldest first
 std::map<std::uintptr_t, std::size_t> pinned;
@@ -150,10 +148,10 @@ ArenaAccess::~ArenaAccess() {
   }
 }
 
-void* allocate(std::size_t bytes) {
+void* allocate(std::size_t bytes, int device) {
   open_arena_once();
   std::size_t span = span_of(bytes);
-  if (bytes > config().memory || in_use + bytes > config().memory) {
+  if (bytes > config().memory || in_use[device] + bytes > config().memory) {
     return nullptr;
   }
   const std::uintptr_t base = find_room(span);
@@ -163,13 +161,13 @@ void* allocate(std::size_t bytes) {
   const ArenaAccess access;
   protect(PROT_READ | PROT_WRITE);  // the arena may just have grown
   const auto number = static_cast<std::uint32_t>(allocations.size());
-  allocations.push_back({base, bytes, span, number, false});
+  allocations.push_back({base, bytes, span, number, device, false});
   std::fill_n(numbers + (base - arena) / kGranule, round_up(bytes, kGranule) / kGranule, number);
   std::memset(reinterpret_cast<void*>(base), kFreshByte, bytes);
   std::memset(reinterpret_cast<void*>(base + bytes), kRedZoneByte, span - bytes);
   forget_shadow(base, span);
   live[base] = number;
-  in_use += bytes;
+  in_use[device] += bytes;
   return reinterpret_cast<void*>(base);
 }
 
@@ -184,13 +182,13 @@ bool release(const void* pointer) {
   const ArenaAccess access;
   std::memset(reinterpret_cast<void*>(a.base), kFreshByte, a.size);
   a.freed = true;
-  in_use -= a.size;
+  in_use[a.device] -= a.size;
   freed.push_back(a.number);
   live.erase(at);
   return true;
 }
 
-std::size_t memory_in_use() { return in_use; }
+std::size_t memory_in_use(int device) { return in_use[device]; }
 
 void check_red_zones(const char* noticed_at) {
   const ArenaAccess access;
@@ -234,9 +232,13 @@ bool is_pinned(const void* address) {
 }
 
 LiveMemory live_memory() {
-  cudaDeviceSynchronize();
-  const std::scoped_lock lock(runtime_mutex());
-  return {live.size(), in_use, pinned.size()};
+  finish_all_devices();
+  const Lock lock(runtime_mutex());
+  std::size_t bytes = 0;
+  for (const auto& [device, of_device] : in_use) {
+    bytes += of_device;
+  }
+  return {live.size(), bytes, pinned.size()};
 }
 
 }  // namespace cudasim

@@ -14,6 +14,7 @@ struct Allocation {
   std::size_t size = 0;
   std::size_t span = 0;  ///< With the red zone behind it.
   std::uint32_t number = 0;
+  int device = 0;
   bool freed = false;
 
   bool holds(std::uintptr_t address, std::size_t bytes) const {
@@ -51,8 +52,8 @@ class ArenaAccess {
   ArenaAccess& operator=(const ArenaAccess&) = delete;
 };
 
-/// Null when the memory of the configuration is used up.
-void* allocate(std::size_t bytes);
+/// Memory of a GPU; null when what the configuration gives it is used up.
+void* allocate(std::size_t bytes, int device);
 
 /// Reports "bad-free" and returns false for what is not, or no longer, an allocation's beginning.
 bool release(const void* pointer);
@@ -60,7 +61,8 @@ bool release(const void* pointer);
 /// Frees what was to be freed when the device failed.
 void free_what_a_failure_left();
 
-std::size_t memory_in_use();
+/// Of one GPU.
+std::size_t memory_in_use(int device);
 
 /// Reports each allocation behind which something was written.
 void check_red_zones(const char* noticed_at);

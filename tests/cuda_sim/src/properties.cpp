@@ -3,8 +3,12 @@
 
 #include <cstdio>
 
+#include "devices.h"
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (device != 0) return cudaErrorInvalidDevice;
+  if (!cudasim::is_device(device)) {
+    return cudaErrorInvalidDevice;
+  }
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "simulated");
   return cudaSuccess;

@@ -44,14 +44,14 @@ std::string place_of(const void* pc) {
 constinit thread_local bool SimulatorsOwn::active = false;
 
 std::vector<Report> take_reports() {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   reported.clear();
   return std::exchange(reports, {});
 }
 
 void report(const char* kind, const std::string& text, const void* pc) {
   const SimulatorsOwn scope;
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   if (!reported.emplace(kind, pc, pc == nullptr ? text : std::string()).second) {
     return;
   }

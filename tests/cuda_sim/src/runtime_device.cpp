@@ -4,13 +4,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
-#include <mutex>
 #include <optional>
 
 #include "block.h"
 #include "capture.h"
 #include "config.h"
 #include "cudasim/control.h"
+#include "devices.h"
 #include "shared_memory.h"
 #include "status.h"
 #include "streams.h"
@@ -48,7 +48,10 @@ cudaError_t enqueue_kernel(const cudaLaunchConfig_t& config, KernelCall call) {
   if (!is_launchable(config)) {
     return noted(cudaErrorInvalidConfiguration);
   }
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
+  if (device_of(config.stream) != current_device) {
+    return noted(cudaErrorInvalidResourceHandle);
+  }
   if (config.dynamicSmemBytes > allowed_shared_memory(call.kernel)) {
     return noted(cudaErrorInvalidValue);
   }
@@ -63,7 +66,7 @@ cudaError_t enqueue_kernel(const cudaLaunchConfig_t& config, KernelCall call) {
     status = enqueue(
         config.stream, kernel_name(call.kernel).text,
         [call = std::move(call), grid = config.gridDim, threads = config.blockDim, shared = config.dynamicSmemBytes] {
-          if (!run_launch({call, grid, threads, shared, running_work})) {
+          if (!run_launch({call, grid, threads, shared, running_work, running_device()})) {
             fail_device(cudaErrorLaunchFailure);
           }
         });
@@ -81,22 +84,22 @@ extern "C" {
 cudaError_t cudaGetDeviceCount(int* count) {
   const cudaError_t status = device_status();
   const bool without = config().driver != Driver::present;
-  *count = without ? 0 : 1;
+  *count = without ? 0 : config().devices;
   return without ? status : cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = current_device;
   return device_status();
 }
 
-cudaError_t cudaSetDevice(int device) { return device == 0 ? device_status() : noted(cudaErrorInvalidDevice); }
-
-/// The driver's version as the runtime counts them, 12020 for 12.2; 0 where there is none.
-cudaError_t cudaDriverGetVersion(int* version) {
-  constexpr int kOld = 11000;
-  *version = config().driver == Driver::missing ? 0 : config().driver == Driver::old ? kOld : CUDART_VERSION;
-  return cudaSuccess;
+cudaError_t cudaSetDevice(int device) {
+  if (is_device(device)) {
+    current_device = device;
+    return device_status();
+  }
+  const cudaError_t status = device_status();
+  return status != cudaSuccess ? status : noted(cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
@@ -114,12 +117,12 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       *value = 0;
       return noted(cudaErrorInvalidValue);
   }
-  return device == 0 ? device_status() : noted(cudaErrorInvalidDevice);
+  return is_device(device) ? device_status() : noted(cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaDeviceSynchronize() {
   note_wait(&HostWaits::device);
-  return finish_all_streams();
+  return finish_device(current_device);
 }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
@@ -127,31 +130,28 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute
       value > static_cast<int>(kMostSharedMemory)) {
     return noted(cudaErrorInvalidValue);
   }
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   allowed_shared_memory(kernel) = static_cast<std::size_t>(value);
   return device_status();
 }
 
 cudaError_t cudaFuncGetName(const char** name, const void* kernel) {
-  const std::scoped_lock lock(runtime_mutex());
+  const Lock lock(runtime_mutex());
   *name = kernel_name(kernel).mangled.c_str();
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) { return create_stream(stream, flags); }
-cudaError_t cudaStreamCreate(cudaStream_t* stream) { return create_stream(stream, cudaStreamDefault); }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) { return destroy_stream(stream); }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   note_wait(&HostWaits::streams);
   return finish_stream(stream);
 }
-cudaError_t cudaStreamQuery(cudaStream_t stream) { return query_stream(stream); }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
   return wait_for_event(stream, event);
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) { return create_event(event, flags); }
-cudaError_t cudaEventCreate(cudaEvent_t* event) { return create_event(event, cudaEventDefault); }
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return destroy_event(event); }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return record_event(event, stream); }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

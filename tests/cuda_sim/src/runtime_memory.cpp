@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "access.h"
 #include "capture.h"
 #include "config.h"
+#include "devices.h"
 #include "memory.h"
 #include "report.h"
 #include "status.h"
@@ -34,13 +34,19 @@ std::uint64_t hash_of(const void* data, std::size_t bytes) {
 
 /// When a copy's turn has come. Memory that was freed in the meantime is left alone.
 void copy_now(void* to, const void* from, std::size_t bytes) {
-  const bool readable = !in_arena(from) || library_reads(from, bytes, "cudaMemcpy");
-  const bool writable = !in_arena(to) || library_writes(to, bytes, "cudaMemcpy");
+  const bool readable = !in_arena(from) || copy_reads(from, bytes);
+  const bool writable = !in_arena(to) || copy_writes(to, bytes);
   if (readable && writable) {
     std::memcpy(to, from, bytes);
   } else {
     fail_device(cudaErrorIllegalAddress);
   }
+}
+
+/// The GPU that memory belongs to: the current one if it is none's.
+int device_of(const void* pointer) {
+  const Allocation* const a = in_arena(pointer) ? allocation_at(reinterpret_cast<std::uintptr_t>(pointer)) : nullptr;
+  return a == nullptr ? current_device : a->device;
 }
 
 bool fits(const void* pointer, std::size_t bytes) {
@@ -97,8 +103,6 @@ cudaError_t queue_copy(void* to, const void* from, std::size_t bytes, cudaStream
   });
 }
 
-using Lock = std::scoped_lock<std::recursive_mutex>;
-
 /// What cudaFreeAsync was called for and was not freed yet: never, where the device has failed before its turn.
 std::set<void*>& to_be_freed() {
   static auto* const pointers = new std::set<void*>;  // never destroyed: programs free memory while they end
@@ -143,7 +147,7 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   if (const auto refused = refused_by_recording()) {
     return *refused;
   }
-  *pointer = next_allocation_fails() ? nullptr : allocate(bytes);
+  *pointer = next_allocation_fails() ? nullptr : allocate(bytes, current_device);
   return noted(*pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
 
@@ -151,7 +155,7 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 cudaError_t cudaFree(void* pointer) {
   const Lock lock(runtime_mutex());
   note_wait(&HostWaits::device);
-  if (const cudaError_t status = finish_all_streams(); status != cudaSuccess || pointer == nullptr) {
+  if (const cudaError_t status = finish_device(device_of(pointer)); status != cudaSuccess || pointer == nullptr) {
     return status;
   }
   return release(pointer) ? cudaSuccess : noted(cudaErrorInvalidValue);
@@ -167,7 +171,7 @@ cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t stre
   if (const cudaError_t status = device_status(); status != cudaSuccess || bytes == 0) {
     return status;
   }
-  *pointer = next_allocation_fails() ? nullptr : allocate(bytes);
+  *pointer = next_allocation_fails() ? nullptr : allocate(bytes, device_of(stream));
   return noted(*pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
 
@@ -190,13 +194,13 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total) {
   const Lock lock(runtime_mutex());
   *total = config().memory;
-  *free_bytes = *total - memory_in_use();
+  *free_bytes = *total - memory_in_use(current_device);
   return device_status();
 }
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
   *pool = nullptr;
-  return device == 0 ? device_status() : noted(cudaErrorInvalidDevice);
+  return is_device(device) ? device_status() : noted(cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t /*pool*/, cudaMemPoolAttr /*attribute*/, void* /*value*/) {
@@ -223,7 +227,11 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
 
 cudaError_t cudaFreeHost(void* pointer) {
   const Lock lock(runtime_mutex());
-  const cudaError_t status = finish_all_streams();
+  const auto refused = refused_by_recording();
+  if (!refused) {
+    finish_all_devices();
+  }
+  const cudaError_t status = refused ? *refused : device_status();
   if (pointer != nullptr && !forget_pinned(pointer)) {
     return noted(cudaErrorInvalidValue);
   }

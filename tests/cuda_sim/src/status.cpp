@@ -41,6 +41,7 @@ constexpr std::array kTexts{
               "attempt to terminate a thread-local capture sequence from another thread"},
     ErrorText{cudaErrorLaunchOutOfResources, "cudaErrorLaunchOutOfResources",
               "too many resources requested for launch"},
+    ErrorText{cudaErrorLaunchTimeout, "cudaErrorLaunchTimeout", "the launch timed out and was terminated"},
     ErrorText{cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
 };
 
@@ -81,6 +82,8 @@ cudaError_t device_status() {
 
 void fail_device(cudaError_t status) { sticky = status; }
 
+bool device_has_failed() { return sticky != cudaSuccess; }
+
 void forget_errors() {
   sticky = cudaSuccess;
   last = cudaSuccess;
@@ -95,8 +98,6 @@ cudaError_t cudaGetLastError() {
   cudasim::last = cudasim::sticky;
   return status;
 }
-
-cudaError_t cudaPeekAtLastError() { return cudasim::last; }
 
 const char* cudaGetErrorString(cudaError_t status) {
   const auto* const text = cudasim::text_of(status);

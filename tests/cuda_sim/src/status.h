@@ -17,6 +17,7 @@ cudaError_t device_status();
 
 /// From now on the device refuses everything, as a GPU does after a kernel failed.
 void fail_device(cudaError_t status);
+bool device_has_failed();
 void forget_errors();
 
 /// Counts a wait of the calling thread (host_waits()).

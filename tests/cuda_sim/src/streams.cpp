@@ -4,11 +4,13 @@
 #include <chrono>
 #include <deque>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "capture.h"
 #include "config.h"
 #include "cudasim/control.h"
+#include "devices.h"
 #include "memory.h"
 #include "report.h"
 #include "status.h"
@@ -24,21 +26,27 @@ struct Event {
   std::uint64_t recorded = 0;  ///< Times that cudaEventRecord was called for it.
   std::uint64_t passed = 0;    ///< The last of those that the stream has come to.
   Clock before;                ///< What is ordered before the last record.
+  int device = 0;
   bool timed = false;
   std::chrono::steady_clock::time_point time;
 };
 using EventPointer = std::shared_ptr<Event>;
 
 struct Queued {
-  std::function<void()> run;
+  std::function<void()> run{};
   std::uint32_t work = 0;
-  EventPointer event;  ///< Runs when this has passed its `generation`-th record; or none.
+  EventPointer event{};  ///< Runs when this has passed its `generation`-th record; or none.
   std::uint64_t generation = 0;
+  std::shared_ptr<Meeting> meeting{};  ///< Of which this is piece number `piece`; or none.
+  std::size_t piece = 0;
+  bool waits = false;  ///< The stream has come to the meeting.
 };
 
 struct Stream {
   std::size_t index = 0;
-  bool blocking = true;  ///< Ordered with the default stream.
+  int device = 0;
+  bool is_default = false;
+  bool blocking = true;  ///< Ordered with the default stream of its GPU.
   bool destroyed = false;
   std::uint32_t count = 0;
   Clock clock;
@@ -46,23 +54,40 @@ struct Stream {
 };
 
 std::vector<std::unique_ptr<Stream>> streams;
+std::map<int, Stream*> default_streams;  // by GPU
 std::map<cudaEvent_t, EventPointer> events;
 Clock host_clock;
 std::uint64_t picks = 0;
+std::uint64_t progress = 0;  // counts what was queued, run, or noted
+// How long somebody has waited and nothing has happened. Looked at often, so that a process that was stopped meanwhile
+// has not waited that long.
+constexpr std::chrono::milliseconds kLook{10};
+std::chrono::nanoseconds waited{0};
+std::optional<std::chrono::steady_clock::time_point> last_look;
 
-Stream& add_stream(bool blocking) {
+Stream& add_stream(int device, bool blocking) {
   streams.push_back(std::make_unique<Stream>());
   streams.back()->index = streams.size() - 1;
+  streams.back()->device = device;
   streams.back()->blocking = blocking;
   return *streams.back();
 }
 
-/// Handles are small multiples of 16, so that none looks like cudaStreamLegacy; null is the default stream, the first.
-Stream* find_stream(cudaStream_t handle) {
-  if (streams.empty()) {
-    add_stream(true);
+Stream& default_stream(int device) {
+  Stream*& stream = default_streams[device];
+  if (stream == nullptr) {
+    stream = &add_stream(device, true);
+    stream->is_default = true;
   }
-  const auto number = handle == cudaStreamLegacy ? 0 : reinterpret_cast<std::uintptr_t>(handle) / 16;
+  return *stream;
+}
+
+/// Handles are small multiples of 16, so that none looks like cudaStreamLegacy. Number 0 is always a default stream.
+Stream* find_stream(cudaStream_t handle) {
+  if (handle == nullptr || handle == cudaStreamLegacy) {
+    return &default_stream(current_device);
+  }
+  const auto number = reinterpret_cast<std::uintptr_t>(handle) / 16;
   return number < streams.size() && !streams[number]->destroyed ? streams[number].get() : nullptr;
 }
 
@@ -78,18 +103,19 @@ void join(Clock& clock, const Clock& other) {
   }
 }
 
-/// The default stream waits for all blocking streams and they for it: whichever was queued earlier goes first.
+/// A GPU's default stream waits for its blocking streams and they for it: whichever was queued earlier goes first.
 bool default_stream_allows(const Stream& stream) {
   if (!stream.blocking) {
     return true;
   }
   const std::uint32_t work = stream.queue.front().work;
   const auto is_later = [&](const Stream& other) { return other.queue.empty() || other.queue.front().work > work; };
-  if (stream.index != 0) {
-    return is_later(*streams[0]);
+  if (!stream.is_default) {
+    return is_later(default_stream(stream.device));
   }
-  return std::all_of(streams.begin() + 1, streams.end(),
-                     [&](const auto& other) { return !other->blocking || is_later(*other); });
+  return std::ranges::all_of(streams, [&](const auto& other) {
+    return other.get() == &stream || other->device != stream.device || !other->blocking || is_later(*other);
+  });
 }
 
 bool is_ready(const Stream& stream) {
@@ -97,6 +123,9 @@ bool is_ready(const Stream& stream) {
     return false;
   }
   const Queued& next = stream.queue.front();
+  if (next.waits && !next.meeting->over() && !device_has_failed()) {
+    return false;
+  }
   return (next.event == nullptr || next.event->passed >= next.generation) && default_stream_allows(stream);
 }
 
@@ -118,45 +147,84 @@ Stream* pick_stream() {
   return ready.empty() ? nullptr : ready[mixed(config().seed ^ mixed(++picks)) % ready.size()];
 }
 
-/// False when no work is left. Work always can go on: events are waited for only after they were recorded.
+/// Runs the next piece of a stream, or lets the stream wait at a meeting. False when no work can go on: none is left,
+/// or what is left waits for a thread that has not called yet. (Events are waited for only after they were recorded.)
 bool run_one() {
   Stream* const stream = pick_stream();
   if (stream == nullptr) {
     return false;
   }
-  const Queued next = std::move(stream->queue.front());
+  const ArenaAccess access;
+  note_progress();
+  Queued& front = stream->queue.front();
+  running_work = front.work;
+  if (front.meeting != nullptr && !front.meeting->over() && !device_has_failed()) {
+    front.waits = true;
+    front.meeting->arrive(front.piece, front.work);
+    running_work = 0;
+    return true;
+  }
+  const Queued next = std::move(front);
   stream->queue.pop_front();
-  running_work = next.work;
-  if (device_status() == cudaSuccess) {
+  if (next.meeting == nullptr && device_status() == cudaSuccess) {
     next.run();
   }
   running_work = 0;
   return true;
 }
 
+bool out_of_patience() {
+  const auto now = std::chrono::steady_clock::now();
+  waited += std::min<std::chrono::nanoseconds>(now - last_look.value_or(now), kLook);
+  last_look = now;
+  return waited > config().patience;
+}
+
+/// Ends the meetings that streams wait at. Those never go on on a GPU; here they do, but what comes after is not done.
+void give_up_meetings() {
+  for (const auto& stream : streams) {
+    if (!stream->queue.empty() && stream->queue.front().waits && !stream->queue.front().meeting->over()) {
+      stream->queue.front().meeting->give_up();
+      stream->queue.front().meeting->end();
+    }
+  }
+  fail_device(cudaErrorLaunchTimeout);
+  note_progress();
+}
+
 template <class Done>
 void run_until(Done done) {
-  const ArenaAccess access;
+  const ArenaAccess access;  // for all of it: it costs more than many a kernel
   while (!done() && run_one()) {
+  }
+}
+
+template <class Done>
+void finish(Done done) {
+  for (run_until(done); !done(); run_until(done)) {  // another thread has to call first
+    if (!wait_for_other_threads()) {
+      give_up_meetings();
+    }
   }
 }
 
 /// For a question whose answer was "not yet".
 cudaError_t let_one_run() {
-  const ArenaAccess access;
-  run_one();
+  if (!run_one() && out_of_patience()) {
+    give_up_meetings();
+  }
   return noted(cudaErrorNotReady);
 }
 
 void push(Stream& stream, std::string name, Queued queued) {
-  if (stream.index == 0) {
+  if (stream.is_default) {
     for (const auto& other : streams) {
-      if (other->blocking) {
+      if (other->blocking && other->device == stream.device) {
         join(stream.clock, other->clock);
       }
     }
   } else if (stream.blocking) {
-    join(stream.clock, streams[0]->clock);
+    join(stream.clock, default_stream(stream.device).clock);
   }
   join(stream.clock, host_clock);
   stream.clock.resize(std::max(stream.clock.size(), stream.index + 1));
@@ -164,14 +232,44 @@ void push(Stream& stream, std::string name, Queued queued) {
   queued.work = static_cast<std::uint32_t>(all_work.size());
   all_work.push_back({stream.index, stream.count, stream.clock, std::move(name)});
   stream.queue.push_back(std::move(queued));
+  note_progress();
 }
 
-using Lock = std::scoped_lock<std::recursive_mutex>;
+cudaError_t finish_streams(const std::function<bool(const Stream&)>& are_meant) {
+  finish(
+      [&] { return std::ranges::all_of(streams, [&](const auto& s) { return s->queue.empty() || !are_meant(*s); }); });
+  for (const auto& stream : streams) {
+    if (are_meant(*stream)) {
+      join(host_clock, stream->clock);
+    }
+  }
+  check_red_zones("the device's synchronisation");
+  return device_status();
+}
 
 }  // namespace
 
-std::recursive_mutex& runtime_mutex() {
-  static auto* const mutex = new std::recursive_mutex;  // never destroyed: programs free memory while they end
+bool wait_for_other_threads() {
+  const std::uint64_t before = progress;
+  while (!runtime_mutex().wait_for(kLook, [&] { return progress != before; })) {
+    if (out_of_patience()) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void note_progress() {
+  ++progress;
+  waited = {};
+  last_look.reset();
+  runtime_mutex().wake();
+}
+
+int running_device() { return running_work == 0 ? 0 : streams[all_work[running_work].stream]->device; }
+
+RuntimeMutex& runtime_mutex() {
+  static auto* const mutex = new RuntimeMutex;  // never destroyed: programs free memory while they end
   return *mutex;
 }
 
@@ -184,14 +282,35 @@ cudaError_t enqueue(cudaStream_t handle, std::string name, std::function<void()>
   if (stream == nullptr) {
     return noted(cudaErrorInvalidResourceHandle);
   }
-  if (const auto recorded = record_work(handle, stream->index == 0, name, run)) {
+  if (const auto recorded = record_work(handle, stream->is_default, name, run)) {
     return *recorded;
   }
-  push(*stream, std::move(name), {std::move(run), 0, nullptr, 0});
+  push(*stream, std::move(name), {.run = std::move(run)});
+  return cudaSuccess;
+}
+
+cudaError_t enqueue(cudaStream_t handle, std::string name, std::shared_ptr<Meeting> meeting, std::size_t piece) {
+  const Lock lock(runtime_mutex());
+  if (const cudaError_t status = device_status(); status != cudaSuccess) {
+    return status;
+  }
+  Stream* const stream = find_stream(handle);
+  if (stream == nullptr || stream->device != current_device) {
+    return noted(cudaErrorInvalidResourceHandle);
+  }
+  if (is_recorded(handle)) {
+    return *refused_by_recording(handle);
+  }
+  push(*stream, std::move(name), {.meeting = std::move(meeting), .piece = piece});
   return cudaSuccess;
 }
 
 bool is_stream(cudaStream_t handle) { return find_stream(handle) != nullptr; }
+
+int device_of(cudaStream_t handle) {
+  const Stream* const stream = find_stream(handle);
+  return stream == nullptr ? -1 : stream->device;
+}
 
 bool is_blocking_stream(cudaStream_t handle) {
   const Stream* const stream = find_stream(handle);
@@ -206,8 +325,8 @@ cudaError_t create_stream(cudaStream_t* handle, unsigned flags) {
   if (next_creation_fails()) {
     return noted(cudaErrorMemoryAllocation);
   }
-  find_stream(nullptr);
-  const Stream& stream = add_stream((flags & cudaStreamNonBlocking) == 0);
+  default_stream(current_device);  // before all others, so that none of those is number 0
+  const Stream& stream = add_stream(current_device, (flags & cudaStreamNonBlocking) == 0);
   *handle = reinterpret_cast<cudaStream_t>(stream.index * 16);
   return cudaSuccess;
 }
@@ -216,7 +335,7 @@ cudaError_t create_stream(cudaStream_t* handle, unsigned flags) {
 cudaError_t destroy_stream(cudaStream_t handle) {
   const Lock lock(runtime_mutex());
   Stream* const stream = find_stream(handle);
-  if (stream == nullptr || stream->index == 0) {
+  if (stream == nullptr || stream->is_default) {
     return noted(cudaErrorInvalidResourceHandle);
   }
   stream->destroyed = true;
@@ -232,42 +351,25 @@ cudaError_t finish_stream(cudaStream_t handle) {
   if (const auto refused = refused_by_recording(handle)) {
     return *refused;
   }
-  run_until([&] { return stream->queue.empty(); });
+  finish([&] { return stream->queue.empty(); });
   join(host_clock, stream->clock);
   check_red_zones("a stream's synchronisation");
   return device_status();
 }
 
-cudaError_t finish_all_streams() {
+cudaError_t finish_device(int device) {
   const Lock lock(runtime_mutex());
   if (const auto refused = refused_by_recording()) {
     return *refused;
   }
-  run_until([] { return false; });
-  for (const auto& stream : streams) {
-    join(host_clock, stream->clock);
-  }
-  check_red_zones("the device's synchronisation");
-  return device_status();
+  return finish_streams([=](const Stream& stream) { return stream.device == device; });
 }
 
-cudaError_t query_stream(cudaStream_t handle) {
+void finish_all_devices() {
   const Lock lock(runtime_mutex());
-  Stream* const stream = find_stream(handle);
-  if (stream == nullptr) {
-    return noted(cudaErrorInvalidResourceHandle);
+  if (!refused_by_recording()) {
+    finish_streams([](const Stream&) { return true; });
   }
-  if (const cudaError_t status = device_status(); status != cudaSuccess) {
-    return status;
-  }
-  if (const auto refused = refused_by_recording(handle)) {
-    return *refused;
-  }
-  if (!stream->queue.empty()) {
-    return let_one_run();
-  }
-  join(host_clock, stream->clock);
-  return cudaSuccess;
 }
 
 cudaError_t create_event(cudaEvent_t* handle, unsigned flags) {
@@ -279,6 +381,7 @@ cudaError_t create_event(cudaEvent_t* handle, unsigned flags) {
     return noted(cudaErrorMemoryAllocation);
   }
   const auto event = std::make_shared<Event>();
+  event->device = current_device;
   event->timed = (flags & cudaEventDisableTiming) == 0;
   *handle = reinterpret_cast<cudaEvent_t>(event.get());
   events[*handle] = event;
@@ -293,7 +396,7 @@ cudaError_t destroy_event(cudaEvent_t handle) {
 cudaError_t record_event(cudaEvent_t handle, cudaStream_t on) {
   const Lock lock(runtime_mutex());
   const EventPointer event = find_event(handle);
-  if (event == nullptr) {
+  if (event == nullptr || event->device != device_of(on)) {
     return noted(cudaErrorInvalidResourceHandle);
   }
   if (is_recorded(on)) {  // events that become part of a graph are not simulated
@@ -326,7 +429,7 @@ cudaError_t wait_for_event(cudaStream_t handle, cudaEvent_t event_handle) {
   }
   if (event->recorded > 0) {
     join(stream->clock, event->before);
-    push(*stream, "cudaStreamWaitEvent", {[] {}, 0, event, event->recorded});
+    push(*stream, "cudaStreamWaitEvent", {.run = [] {}, .event = event, .generation = event->recorded});
   }
   return cudaSuccess;
 }
@@ -340,7 +443,7 @@ cudaError_t finish_event(cudaEvent_t handle) {
   if (const auto refused = refused_by_recording()) {
     return *refused;
   }
-  run_until([&] { return event->passed >= event->recorded; });
+  finish([&] { return event->passed >= event->recorded; });
   join(host_clock, event->before);
   return device_status();
 }
@@ -384,6 +487,7 @@ void reset_device() {
   for (const auto& stream : streams) {
     stream->queue.clear();
   }
+  waited = {};
   for (const auto& [handle, event] : events) {
     event->passed = event->recorded;
   }

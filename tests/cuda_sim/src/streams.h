@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
+
+#include "meeting.h"
+#include "runtime_mutex.h"
 
 namespace cudasim {
 
@@ -37,29 +39,37 @@ inline bool work_is_ordered(std::uint32_t earlier, std::uint32_t later) {
   return first.stream < clock.size() && clock[first.stream] >= first.position;
 }
 
-/// Guards the whole simulator: one OS thread at a time queues or runs work.
-std::recursive_mutex& runtime_mutex();
+/// The GPU whose work runs.
+int running_device();
 
 /// Queues `run` on a stream, as the runtime's and the libraries' functions do.
 cudaError_t enqueue(cudaStream_t stream, std::string name, std::function<void()> run);
+/// Queues a piece of what several streams do together. Such work cannot be recorded into a graph.
+cudaError_t enqueue(cudaStream_t stream, std::string name, std::shared_ptr<Meeting> meeting, std::size_t piece);
 
-/// Whether there is a stream of this handle, and whether the default stream waits for it.
+/// Lets other threads go on until one has queued, run or noted something. False when none has for Config::patience.
+bool wait_for_other_threads();
+/// Something has happened that a waiting thread may have waited for.
+void note_progress();
+
+/// Whether there is a stream of this handle, whether the default stream waits for it, and whose it is, -1 where there
+/// is none. The default stream is that of the current GPU.
 bool is_stream(cudaStream_t stream);
 bool is_blocking_stream(cudaStream_t stream);
+int device_of(cudaStream_t stream);
 
 cudaError_t create_stream(cudaStream_t* stream, unsigned flags);
 cudaError_t destroy_stream(cudaStream_t stream);
 /// Runs work until the stream has none left, and checks the red zones. The sticky error, if there is one.
 cudaError_t finish_stream(cudaStream_t stream);
-cudaError_t finish_all_streams();
-/// cudaErrorNotReady while work is left. Asking lets one piece of work run: a loop that asks comes to an end.
-cudaError_t query_stream(cudaStream_t stream);
+cudaError_t finish_device(int device);
 
 cudaError_t create_event(cudaEvent_t* event, unsigned flags);
 cudaError_t destroy_event(cudaEvent_t event);
 cudaError_t record_event(cudaEvent_t event, cudaStream_t stream);
 cudaError_t wait_for_event(cudaStream_t stream, cudaEvent_t event);
 cudaError_t finish_event(cudaEvent_t event);
+/// cudaErrorNotReady while it has not passed. Asking lets one piece of work run: a loop that asks comes to an end.
 cudaError_t query_event(cudaEvent_t event);
 cudaError_t time_between_events(float* milliseconds, cudaEvent_t first, cudaEvent_t last);
 

@@ -33,9 +33,6 @@ int source_of(const Lane& lane) {
     case WarpOp::shuffle_up:
       source = own - lane.operand;
       break;
-    case WarpOp::shuffle_down:
-      source = own + lane.operand;
-      break;
     default:
       source = own ^ lane.operand;
       break;
@@ -57,38 +54,17 @@ std::uint64_t shuffled(Lane& lane, const Lane* lanes, std::uint32_t mask) {
   return 0x7ff7fff7fff7fff7ULL;  // NaN as a double and as two floats
 }
 
-std::uint32_t combined(WarpOp op, std::uint32_t a, std::uint32_t b) {
-  switch (op) {
-    case WarpOp::min_unsigned:
-      return std::min(a, b);
-    case WarpOp::max_unsigned:
-      return std::max(a, b);
-    case WarpOp::min_signed:
-      return static_cast<std::uint32_t>(std::min(static_cast<std::int32_t>(a), static_cast<std::int32_t>(b)));
-    case WarpOp::max_signed:
-      return static_cast<std::uint32_t>(std::max(static_cast<std::int32_t>(a), static_cast<std::int32_t>(b)));
-    default:
-      return a + b;
-  }
-}
-
 /// What a vote or a reduction gives to all.
 std::uint64_t common_result(WarpOp op, const Lane* lanes, std::uint32_t mask) {
   std::uint32_t ballot = 0;
-  auto total = static_cast<std::uint32_t>(lanes[std::countr_zero(mask)].value);
-  for_each_lane(mask, [&](unsigned i) { ballot |= lanes[i].value != 0 ? 1U << i : 0U; });
-  for_each_lane(mask & (mask - 1),
-                [&](unsigned i) { total = combined(op, total, static_cast<std::uint32_t>(lanes[i].value)); });
-  switch (op) {
-    case WarpOp::ballot:
-      return ballot;
-    case WarpOp::any:
-      return ballot != 0 ? 1 : 0;
-    case WarpOp::all:
-      return ballot == mask ? 1 : 0;
-    default:
-      return total;
-  }
+  std::uint64_t least = lanes[std::countr_zero(mask)].value;
+  std::uint64_t largest = least;
+  for_each_lane(mask, [&](unsigned i) {
+    ballot |= lanes[i].value != 0 ? 1U << i : 0U;
+    least = std::min(least, lanes[i].value);
+    largest = std::max(largest, lanes[i].value);
+  });
+  return op == WarpOp::ballot ? ballot : op == WarpOp::min ? least : largest;
 }
 
 /// What lanes of the mask did before is ordered before what any of them does from now on.

@@ -56,11 +56,11 @@ __global__ void vote_without_itself(float* p) {
 template <bool broken>
 __global__ void vote_apart(float* p) {
   const unsigned i = threadIdx.x;
-  int value = 0;
+  unsigned value = 0;
   if (broken && i % 32 < 16) {
-    value = __any_sync(0xffffffffU, 1);  // different_intrinsics
+    value = __ballot_sync(0xffffffffU, 1);  // different_intrinsics
   } else {
-    value = __all_sync(0xffffffffU, 1);
+    value = __reduce_max_sync(0xffffffffU, 1);
   }
   p[i] = static_cast<float>(value);
 }

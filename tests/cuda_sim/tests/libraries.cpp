@@ -44,34 +44,30 @@ class Quiet {
   WithConfig scope_{quiet()};
 };
 
-/// Column-major c = 0.5 op(a) op(b) + 2 c of two matrices behind each other.
+/// Column-major c = 0.5 op(a) op(b) + 2 c.
 void expect_product(bool transpose_a, bool transpose_b) {
-  constexpr int m = 5, n = 3, k = 7, batch = 2;
-  const std::vector<float> a = drawn(m * k * batch, 1);
-  const std::vector<float> b = drawn(k * n * batch, 2);
-  const std::vector<float> c = drawn(m * n * batch, 3);
+  constexpr int m = 5, n = 3, k = 7;
+  const std::vector<float> a = drawn(m * k, 1);
+  const std::vector<float> b = drawn(k * n, 2);
+  const std::vector<float> c = drawn(m * n, 3);
   const DeviceArray<float> on_a(a), on_b(b), on_c(c);
   cublasHandle_t handle = nullptr;
   ASSERT_EQ(cublasCreate(&handle), CUBLAS_STATUS_SUCCESS);
   const float alpha = 0.5F, beta = 2;
   const auto op = [](bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
-  ASSERT_EQ(cublasGemmStridedBatchedEx_64(handle, op(transpose_a), op(transpose_b), m, n, k, &alpha, on_a.data(),
-                                          CUDA_R_32F, transpose_a ? k : m, m * k, on_b.data(), CUDA_R_32F,
-                                          transpose_b ? n : k, k * n, &beta, on_c.data(), CUDA_R_32F, m, m * n, batch,
-                                          CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+  ASSERT_EQ(cublasGemmEx_64(handle, op(transpose_a), op(transpose_b), m, n, k, &alpha, on_a.data(), CUDA_R_32F,
+                            transpose_a ? k : m, on_b.data(), CUDA_R_32F, transpose_b ? n : k, &beta, on_c.data(),
+                            CUDA_R_32F, m, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
             CUBLAS_STATUS_SUCCESS);
   Doubles want(c.begin(), c.end());
-  for (int q = 0; q < batch; ++q) {
-    for (int j = 0; j < n; ++j) {
-      for (int i = 0; i < m; ++i) {
-        double sum = 0;
-        for (int l = 0; l < k; ++l) {
-          sum += static_cast<double>(a[q * m * k + (transpose_a ? i * k + l : l * m + i)]) *
-                 b[q * k * n + (transpose_b ? l * n + j : j * k + l)];
-        }
-        double& value = want[q * m * n + j * m + i];
-        value = 0.5 * sum + 2 * value;
+  for (int j = 0; j < n; ++j) {
+    for (int i = 0; i < m; ++i) {
+      double sum = 0;
+      for (int l = 0; l < k; ++l) {
+        sum += static_cast<double>(a[transpose_a ? i * k + l : l * m + i]) * b[transpose_b ? l * n + j : j * k + l];
       }
+      double& value = want[j * m + i];
+      value = 0.5 * sum + 2 * value;
     }
   }
   expect_near(on_c.values(), want, 1e-6);

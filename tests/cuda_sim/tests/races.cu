@@ -97,7 +97,9 @@ __global__ void write_bytes(unsigned char* p) {
   p[broken && i == 9 ? 8 : i] = static_cast<unsigned char>(i);  // two_threads_on_one_byte
 }
 
-__global__ void scale(const float* x, float* y) { y[threadIdx.x] = 2 * x[threadIdx.x]; }
+__global__ void scale(const float* x, float* y) {
+  y[threadIdx.x] = 2 * x[threadIdx.x];  // wrong_stream
+}
 
 void run_mirror(bool broken) {
   const DeviceArray<float> p(counted(128));
@@ -198,11 +200,10 @@ const Plants kPlants(
       {"allocation #", "(1024 bytes)", " by block ", "of the same launch", "thread ("}},
      {"threads_without_atomics", run_histogram, {"race-block"}, {"__shared__ 'own' + ", " by thread ", "thread ("}},
      {"two_threads_on_one_byte", run_write_bytes, {"race-block"}, {"allocation #", "(64 bytes) + 8", "thread ("}},
-     {.name = "wrong_stream",
-      .run = run_wrong_stream,
-      .kinds = {"race-stream"},
-      .says = {"allocation #", "'scale' of another stream"},
-      .marked = false},
+     {"wrong_stream",
+      run_wrong_stream,
+      {"race-stream"},
+      {"allocation #", "(256 bytes) + ", "'scale' of another stream", "thread ("}},
      {.name = "free_in_use",
       .run = run_free_in_use,
       .kinds = {"race-stream", "use-after-free"},

@@ -12,7 +12,7 @@ void atomic_access(const volatile void* place, unsigned bytes);
 
 template <class T>
 concept AtomicNumber = std::is_same_v<T, int> || std::is_same_v<T, unsigned> || std::is_same_v<T, long long> ||
-    std::is_same_v<T, unsigned long long> || std::is_same_v<T, float> || std::is_same_v<T, double>;
+    std::is_same_v<T, unsigned long long>;
 
 /// The access itself, which no hook is to see.
 template <class T, class Change>
@@ -35,20 +35,8 @@ CUDASIM_IN_KERNEL T atomicAdd(T* place, std::type_identity_t<T> value) {
   return cudasim::atomic(place, [value](T before) { return static_cast<T>(before + value); });
 }
 template <class T>
-CUDASIM_IN_KERNEL T atomicMin(T* place, std::type_identity_t<T> value) {
-  return cudasim::atomic(place, [value](T before) { return value < before ? value : before; });
-}
-template <class T>
 CUDASIM_IN_KERNEL T atomicMax(T* place, std::type_identity_t<T> value) {
   return cudasim::atomic(place, [value](T before) { return value > before ? value : before; });
-}
-template <class T>
-CUDASIM_IN_KERNEL T atomicOr(T* place, std::type_identity_t<T> value) {
-  return cudasim::atomic(place, [value](T before) { return static_cast<T>(before | value); });
-}
-template <class T>
-CUDASIM_IN_KERNEL T atomicExch(T* place, std::type_identity_t<T> value) {
-  return cudasim::atomic(place, [value](T /*before*/) { return value; });
 }
 template <class T>
 CUDASIM_IN_KERNEL T atomicCAS(T* place, std::type_identity_t<T> expected, std::type_identity_t<T> value) {

@@ -1,6 +1,7 @@
 // What a test can tell the simulator and ask it.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -28,8 +29,11 @@ struct Config {
   Order order = Order::forward;                ///< CUDASIM_ORDER=forward|reverse|seeded
   std::uint64_t seed = 1;                      ///< CUDASIM_SEED: of the seeded order, and of which stream goes on.
   Driver driver = Driver::present;             ///< CUDASIM_DRIVER=present|without_device|missing|old
-  std::size_t memory = std::size_t{8} << 30U;  ///< CUDASIM_MEMORY: bytes of the GPU, at most 8 GiB.
-  bool verbose = true;                         ///< Print every report to the error stream as well.
+  int devices = 1;                             ///< CUDASIM_DEVICES: GPUs, at most 16.
+  std::size_t memory = std::size_t{8} << 30U;  ///< CUDASIM_MEMORY: bytes of each GPU; of all 16 GiB at most.
+  /// CUDASIM_PATIENCE, in seconds: how long a rank waits for one that does not call, while nothing else happens.
+  std::chrono::milliseconds patience{60'000};
+  bool verbose = true;  ///< Print every report to the error stream as well.
 };
 
 /// May be changed whenever no work is queued. At first it is what the environment says; a variable that makes no sense
@@ -37,7 +41,7 @@ struct Config {
 Config& config();
 
 /// Lets the `from`-th allocation of device memory from now on (1: the next) fail for want of memory, and those after
-/// it, `count` in all. CUDASIM_FAILING_ALLOCATION=FROM or FROM,COUNT does so from the program's start.
+/// it, `count` in all.
 void fail_allocations(std::uint64_t from, std::uint64_t count = 1);
 
 /// The same for page-locked memory of the host.
@@ -72,7 +76,10 @@ struct Calls {
 };
 Calls calls();
 
-/// What was allocated and not yet freed, once the queued work is done.
+/// Waits until the work of all GPUs is done.
+void finish_all_devices();
+
+/// What was allocated and not yet freed, once the queued work is done, over all GPUs.
 struct LiveMemory {
   std::size_t allocations = 0;
   std::size_t bytes = 0;

@@ -16,7 +16,6 @@ extern constinit thread_local uint3 threadIdx;
 extern constinit thread_local uint3 blockIdx;
 extern constinit thread_local dim3 blockDim;
 extern constinit thread_local dim3 gridDim;
-inline constexpr int warpSize = 32;
 
 #include "cudasim/atomics.h"
 #include "cudasim/launch.h"

@@ -20,11 +20,7 @@ inline float max(float a, float b) { return fmaxf(a, b); }
 inline double min(double a, double b) { return fmin(a, b); }
 inline double max(double a, double b) { return fmax(a, b); }
 
-inline float rsqrtf(float x) { return 1.0F / sqrtf(x); }
-inline double rsqrt(double x) { return 1.0 / sqrt(x); }
-inline float __expf(float x) { return expf(x); }
 inline float __logf(float x) { return logf(x); }
-inline float __fdividef(float a, float b) { return a / b; }
 inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 
 // Never joined with the operation that follows: the value is used, as far as the compiler knows, in between.
@@ -39,25 +35,12 @@ inline float __fadd_rn(float a, float b) {
   return sum;
 }
 
-inline int __float_as_int(float x) { return cudasim::from_bits<int>(cudasim::to_bits(x)); }
 inline unsigned __float_as_uint(float x) { return cudasim::from_bits<unsigned>(cudasim::to_bits(x)); }
-inline float __int_as_float(int x) { return cudasim::from_bits<float>(cudasim::to_bits(x)); }
 inline float __uint_as_float(unsigned x) { return cudasim::from_bits<float>(cudasim::to_bits(x)); }
-inline int __float2int_rn(float x) { return static_cast<int>(lrintf(x)); }
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
-inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline unsigned __umulhi(unsigned a, unsigned b) {
   return static_cast<unsigned>((static_cast<unsigned long long>(a) * b) >> 32U);
-}
-
-template <class T>
-CUDASIM_IN_KERNEL T __ldg(const T* place) {
-  return *place;
-}
-template <class T>
-CUDASIM_IN_KERNEL void __stcs(T* place, T value) {
-  *place = value;
 }

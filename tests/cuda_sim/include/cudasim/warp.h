@@ -15,16 +15,10 @@ enum class WarpOp : unsigned char {
   sync,
   shuffle_index,
   shuffle_up,
-  shuffle_down,
   shuffle_xor,
   ballot,
-  any,
-  all,
-  add,
-  min_unsigned,
-  max_unsigned,
-  min_signed,
-  max_signed,
+  min,
+  max,
 };
 
 /// Waits until all lanes of `mask` have called it with the same operation, and gives each its result. `operand` and
@@ -55,13 +49,8 @@ CUDASIM_IN_KERNEL T shuffle(WarpOp op, unsigned mask, T value, int operand, int 
   return from_bits<T>(warp_operation(op, mask, to_bits(value), operand, width));
 }
 
-template <class T>
-CUDASIM_IN_KERNEL T reduce(WarpOp op, unsigned mask, T value) {
-  return static_cast<T>(warp_operation(op, mask, static_cast<unsigned>(value), 0, 32));
-}
-
-CUDASIM_IN_KERNEL unsigned vote(WarpOp op, unsigned mask, int predicate) {
-  return reduce(op, mask, static_cast<unsigned>(predicate != 0));
+CUDASIM_IN_KERNEL unsigned combine(WarpOp op, unsigned mask, unsigned value) {
+  return static_cast<unsigned>(warp_operation(op, mask, value, 0, 32));
 }
 
 }  // namespace cudasim
@@ -80,37 +69,16 @@ CUDASIM_IN_KERNEL T __shfl_up_sync(unsigned mask, T value, unsigned distance, in
   return cudasim::shuffle(cudasim::WarpOp::shuffle_up, mask, value, static_cast<int>(distance), width);
 }
 template <class T>
-CUDASIM_IN_KERNEL T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32) {
-  return cudasim::shuffle(cudasim::WarpOp::shuffle_down, mask, value, static_cast<int>(distance), width);
-}
-template <class T>
 CUDASIM_IN_KERNEL T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32) {
   return cudasim::shuffle(cudasim::WarpOp::shuffle_xor, mask, value, lanes, width);
 }
 
 CUDASIM_IN_KERNEL unsigned __ballot_sync(unsigned mask, int predicate) {
-  return cudasim::vote(cudasim::WarpOp::ballot, mask, predicate);
+  return cudasim::combine(cudasim::WarpOp::ballot, mask, static_cast<unsigned>(predicate != 0));
 }
-CUDASIM_IN_KERNEL int __any_sync(unsigned mask, int predicate) {
-  return static_cast<int>(cudasim::vote(cudasim::WarpOp::any, mask, predicate));
-}
-CUDASIM_IN_KERNEL int __all_sync(unsigned mask, int predicate) {
-  return static_cast<int>(cudasim::vote(cudasim::WarpOp::all, mask, predicate));
-}
-
-CUDASIM_IN_KERNEL unsigned __reduce_add_sync(unsigned mask, unsigned v) {
-  return cudasim::reduce(cudasim::WarpOp::add, mask, v);
-}
-CUDASIM_IN_KERNEL int __reduce_add_sync(unsigned mask, int v) { return cudasim::reduce(cudasim::WarpOp::add, mask, v); }
 CUDASIM_IN_KERNEL unsigned __reduce_min_sync(unsigned mask, unsigned v) {
-  return cudasim::reduce(cudasim::WarpOp::min_unsigned, mask, v);
-}
-CUDASIM_IN_KERNEL int __reduce_min_sync(unsigned mask, int v) {
-  return cudasim::reduce(cudasim::WarpOp::min_signed, mask, v);
+  return cudasim::combine(cudasim::WarpOp::min, mask, v);
 }
 CUDASIM_IN_KERNEL unsigned __reduce_max_sync(unsigned mask, unsigned v) {
-  return cudasim::reduce(cudasim::WarpOp::max_unsigned, mask, v);
-}
-CUDASIM_IN_KERNEL int __reduce_max_sync(unsigned mask, int v) {
-  return cudasim::reduce(cudasim::WarpOp::max_signed, mask, v);
+  return cudasim::combine(cudasim::WarpOp::max, mask, v);
 }
