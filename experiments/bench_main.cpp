@@ -71,6 +71,29 @@ void add_lsh_command(CLI::App& app, Run& chosen) {
   on_command(command, chosen, [options](std::ostream& log) { return bench_lsh(*options, log); });
 }
 
+void add_landmark_command(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<earmark::experiments::LandmarkBenchOptions>();
+  CLI::App* command = app.add_subcommand("landmark", "landmarks against audfprint, indexing and searching");
+  command->add_option("--setting", options->setting, "default, dense or best")
+      ->check(CLI::IsMember({"default", "dense", "best"}))
+      ->capture_default_str();
+  command->add_option("--music", options->music, "folder to index")->capture_default_str();
+  command->add_option("--minutes", options->minutes, "of it, whole tracks; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--queries", options->queries, "parts of it, in noise")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--seconds", options->seconds, "of a query")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--repetitions", options->repetitions, "of each side")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--python", options->python, "an interpreter that has audfprint2; empty: no peer")
+      ->capture_default_str();
+  command->add_option("--peers", options->peers, "folder of the peers' scripts")->capture_default_str();
+  on_command(command, chosen, [options](std::ostream& log) { return bench_landmark(*options, log); });
+}
+
 void add_confidence_command(CLI::App& app, Run& chosen) {
   const auto options = std::make_shared<earmark::experiments::ConfidenceBenchOptions>();
   CLI::App* command = app.add_subcommand("confidence", "how often absent music is called a match");
@@ -95,6 +118,7 @@ int main(int argc, char** argv) {
   add_index_command(app, chosen);
   add_query_command(app, chosen, std::filesystem::read_symlink("/proc/self/exe").parent_path());
   add_lsh_command(app, chosen);
+  add_landmark_command(app, chosen);
   add_confidence_command(app, chosen);
   return earmark::data::run_program(app, argc, argv, [&] {
     const BenchResult result = chosen(std::cout);

@@ -42,6 +42,20 @@ struct LshBenchOptions {
 /// `reproduce` wrote; the log names the worst cell.
 BenchResult bench_lsh(const LshBenchOptions& options, std::ostream& log);
 
+struct LandmarkBenchOptions {
+  std::string setting = "best";  ///< As landmark_setting() takes it.
+  std::filesystem::path music = "demo-out/music/test";
+  double minutes = 60;             ///< Of it, whole tracks; 0: all.
+  int queries = 20;                ///< Parts of them, in noise.
+  double seconds = 5;              ///< Of a query.
+  int repetitions = 3;             ///< Of each side.
+  std::string python = "python3";  ///< One that has audfprint2; empty: no peer.
+  std::filesystem::path peers = "experiments/peers";
+};
+/// Indexing by landmarks on one core in multiples of real time, against audfprint itself, both from decoded samples in
+/// memory and with the table filled; the log has the time of a query too. Throws Error where the peer cannot be run.
+BenchResult bench_landmark(const LandmarkBenchOptions& options, std::ostream& log);
+
 struct ConfidenceBenchOptions {
   std::filesystem::path index = "demo-out/index";
   std::filesystem::path music = "demo-out/music/test";    ///< What is in the index.

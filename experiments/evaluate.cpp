@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <optional>
 
 #include "data/progress.h"
 #include "experiments/answer_cells.h"
+#include "experiments/query_groups.h"
 #include "experiments/query_rows.h"
 #include "kernels/error.h"
 #include "search/calibration.h"
@@ -33,29 +33,6 @@ Answer answer_of(const std::vector<Match>& matches) {
   return {best.track, best.start_s, best.score, best.matched};
 }
 
-// The queries of one condition: what a cell answers.
-struct Group {
-  std::string label;
-  std::vector<std::size_t> queries;
-};
-
-std::vector<Group> groups_of(const QuerySet& set) {
-  std::vector<Group> out;
-  std::map<std::string, std::size_t> known;
-  for (std::size_t q = 0; q < set.queries.size(); ++q) {
-    const Query& query = set.queries[q];
-    const std::string label = (query.condition.empty() ? "queries" : query.condition) +
-                              (query.snr_db ? str("-snr", *query.snr_db) : "") +
-                              (query.rt60_s ? str("-rt", *query.rt60_s) : "");
-    const auto [at, is_new] = known.emplace(label, out.size());
-    if (is_new) {
-      out.push_back({label, {}});
-    }
-    out[at->second].queries.push_back(q);
-  }
-  return out;
-}
-
 // One database; nothing is prepared for a search that is not needed.
 class StoreSearch {
  public:
@@ -64,11 +41,7 @@ class StoreSearch {
     matching_.neighbours = options.neighbours;
     matching_.query_ratio = ratio;
     matching_.lsh = options.lsh_options;
-    std::string tracks;
-    for (const search::Track& track : store.tracks()) {
-      tracks += str(track.path, '\t', track.first_row, '\n');
-    }
-    database_ = str(store.content_key(), ' ', search::name_of(store.format().precision), ' ', short_hash(tracks));
+    database_ = contents_key(store);
   }
 
   // Everything that the answers to these queries depend on.
@@ -147,19 +120,6 @@ class StoreSearch {
   std::optional<Matcher> lsh_;
 };
 
-// Of a group's sound files: what they are called and whether they have changed.
-std::string queries_key(const QuerySet& set, const Group& group) {
-  std::string text;
-  for (const std::size_t q : group.queries) {
-    const Query& query = set.queries[q];
-    std::error_code error;
-    const std::filesystem::path file = set.folder / query.path;
-    text += str(query.path.string(), '\t', query.length_s, '\t', std::filesystem::file_size(file, error), '\t',
-                std::filesystem::last_write_time(file, error).time_since_epoch().count(), '\n');
-  }
-  return str(group.queries.size(), ' ', short_hash(text));
-}
-
 // Of all methods: scored first, which is what `search` does by itself.
 Evaluation empty_evaluation(const EvaluationOptions& options, std::size_t queries) {
   Evaluation out;
@@ -175,7 +135,7 @@ Evaluation empty_evaluation(const EvaluationOptions& options, std::size_t querie
 }
 
 // Puts a cell's answers where they belong; its seconds are added up.
-void add_cell(const AnswerCell& cell, Method method, const Group& group, Evaluation& evaluation) {
+void add_cell(const AnswerCell& cell, Method method, const QueryGroup& group, Evaluation& evaluation) {
   const std::size_t system = method == Method::lsh ? 2 : 0;
   SystemAnswers& scored = evaluation.systems.at(system);
   SystemAnswers& vote = evaluation.systems.at(system + 1);
@@ -213,7 +173,7 @@ class Evaluator {
     const std::size_t cells = searches_.size() * methods_.size();
     data::Progress progress("searching", static_cast<std::int64_t>(set_.queries.size() * cells), "queries",
                             options_.progress);
-    for (const Group& group : groups_of(set_)) {
+    for (const QueryGroup& group : groups_of(set_)) {
       run_group(group, progress);
     }
     for (Evaluation& evaluation : out_) {
@@ -228,7 +188,7 @@ class Evaluator {
   }
 
  private:
-  void run_group(const Group& group, data::Progress& progress) {
+  void run_group(const QueryGroup& group, data::Progress& progress) {
     QueryRows rows(set_, group.queries, fingerprinter_, hop_frames_, options_.lengths_s, options_.batch);
     const std::string queries = queries_key(set_, group);
     for (std::size_t s = 0; s < searches_.size(); ++s) {
@@ -239,7 +199,7 @@ class Evaluator {
   }
 
   // From the disk where it is there.
-  AnswerCell cell_of(const Group& group, StoreSearch& search, Method method, const std::string& queries,
+  AnswerCell cell_of(const QueryGroup& group, StoreSearch& search, Method method, const std::string& queries,
                      QueryRows& rows, Evaluation& evaluation, data::Progress& progress) const {
     const std::string key = search.key(method, queries);
     const std::filesystem::path file =

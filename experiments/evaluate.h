@@ -21,6 +21,8 @@ struct SystemAnswers {
   /// [length][query]: for the segment level, and for the audio level where that is another ranking.
   std::vector<std::vector<Answer>> places;
   std::vector<std::vector<Answer>> files = {};  ///< Empty: the same as `places`.
+  double seconds = 0;  ///< A system from elsewhere: per query of the full length, all threads at work; 0: unknown.
+  double bytes_per_hour = 0;  ///< The same: of its index, for an hour of music; 0: unknown.
 };
 
 /// Seconds per query of the set's full length, all threads at work on many queries at once.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <sstream>
 
+#include "experiments/baseline.h"
 #include "experiments/report.h"
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
@@ -70,6 +71,22 @@ void add_peer(const ReproduceRequest& request, const QuerySet& set, Evaluation& 
     peer.places.resize(evaluation.lengths_s.size());
     peer.places.back() = read_answers(request.peer, set);
     evaluation.systems.push_back(std::move(peer));
+  }
+}
+
+// Systems of another kind that are asked the same.
+void add_baselines(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store,
+                   Results& results, const Say& say) {
+  for (const std::string& setting : options.landmarks) {
+    const BaselineOptions baseline{results.evaluation.lengths_s, request.out / "cells", request.progress};
+    const fs::path folder = request.out / ("index-landmarks-" + setting);
+    const search::IndexReport report = index_landmarks(folder, setting, store, request.progress);
+    BaselineCells cells;
+    results.evaluation.systems.push_back(answers_of_baseline(
+        "landmarks (audfprint), " + setting, search::IndexStore::open(folder), results.set, baseline, cells));
+    say(str("landmarks, ", setting, ": ", report.added, " tracks added, ", report.unchanged, " were there, ",
+            report.skipped.size(), " skipped; ", cells.searched, " cells searched, ", cells.all - cells.searched,
+            " were there"));
   }
 }
 
@@ -153,6 +170,7 @@ Results run(const ReproduceOptions& options, const ReproduceRequest& request,
   const int searched = results.evaluation.searched;
   say(str("search: ", searched, " cells searched, ", results.evaluation.cells - searched, " were there"));
   results.choices = compare_choices(set, fingerprinter, all, options.query_hops_s, evaluation);
+  add_baselines(options, request, stores.front(), results, say);
   add_peer(request, set, results.evaluation);
   results.verdicts = judge(set, results.evaluation, track_finder(stores.front()), request.progress, evaluation.cells);
   return results;
@@ -235,6 +253,14 @@ ReproduceOptions read_reproduce_options(train::Config& config) {
   section.read("lsh_probes", lsh.probes, {1, 1e6}, "buckets", "Looked into per query fingerprint, over all tables.");
   section.read("lsh_candidates", lsh.max_candidates, {0, 1e6}, "fingerprints",
                "Compared per query fingerprint; of more, those found in the most buckets; 0: all.");
+  section.read("landmarks", options.landmarks,
+               "Ways to make landmarks (default, dense, best) that answer the queries as well, each a row: audfprint.");
+  for (const std::string& setting : options.landmarks) {
+    if (const auto& known = search::landmark_settings();
+        std::find(known.begin(), known.end(), setting) == known.end()) {
+      section.reject("landmarks", "expected default, dense or best, got '" + setting + "'");
+    }
+  }
   section.read("report_examples", options.report_examples, {0, 100}, "queries",
                "To look at and listen to in report.html: a third that were found, and the worst failures.");
   if (evaluation.lengths_s.empty()) {

@@ -1,6 +1,7 @@
 // From a configuration, a model and a music collection to Tables 1 and 2, stage by stage. What is done is not done
 // again, neither after a run that was cut off nor after one with other options.
-//   OUT/index-*   the test database's fingerprints (unless another index is given), and copies stored less precisely
+//   OUT/index-*   the test database's fingerprints (unless another index is given), copies stored less precisely, and
+//                 the same tracks' landmarks
 //   OUT/queries   the query set (unless another is given)
 //   OUT/cells     the answers for each condition and method (answer_cells.h) and what is known of repeats (judge.h)
 //   OUT/tables.md, results.json, answers.tsv, report.html
@@ -27,7 +28,8 @@ struct ReproduceOptions {
   /// The tables are made with the first of each; others are compared with it (choices.h). Empty: the index's own.
   std::vector<double> query_hops_s;
   std::vector<search::Precision> precisions;
-  int report_examples = 9;  ///< Queries to look at and listen to in the report.
+  std::vector<std::string> landmarks;  ///< Settings of landmarks that answer the queries too (baseline.h).
+  int report_examples = 9;             ///< Queries to look at and listen to in the report.
 };
 
 /// Reads the section; other sections are left to other programs. Throws Error as Config does.

@@ -341,6 +341,27 @@ Table speed_table(const SecondsPerQuery& seconds, double length_s) {
   return table;
 }
 
+Table others_table(const Results& results) {
+  Table table{"What other systems take",
+              "",
+              "system",
+              {str("ms per ", length_text(results.evaluation.lengths_s.back()),
+                   " query, many at a time on all threads, decoding included"),
+               "MB per hour of music"},
+              {},
+              {}};
+  for (const SystemAnswers& system : results.evaluation.systems) {
+    if (system.seconds > 0) {
+      table.rows.push_back(
+          {"",
+           system.name,
+           {{fixed(1e3 * system.seconds, 2), "", false}, {fixed(1e-6 * system.bytes_per_hour, 2), "", false}},
+           false});
+    }
+  }
+  return table;
+}
+
 Table choices_table(const std::vector<Choice>& choices) {
   Table table{str("What the choices cost: Table 1's queries (0 to 15 dB together, n = ",
                   choices.front().rates.front().count, "), scored, hit rate in %"),
@@ -385,6 +406,7 @@ std::vector<Table> all_tables(const Results& results) {
   if (results.evaluation.seconds.fingerprint > 0) {
     out.push_back(speed_table(results.evaluation.seconds, results.evaluation.lengths_s.back()));
   }
+  out.push_back(others_table(results));
   out.erase(std::remove_if(out.begin(), out.end(), [](const Table& table) { return table.rows.empty(); }), out.end());
   return out;
 }

@@ -10,6 +10,7 @@ namespace earmark::search {
 namespace {
 
 constexpr std::int64_t kVersion = 1;
+constexpr std::string_view kLandmarks = "landmarks";
 
 // Paths and tags are BLOBs: they are bytes of any encoding, and must come back as they were.
 constexpr std::string_view kSchema = R"sql(
@@ -60,8 +61,12 @@ void Catalogue::create(const std::filesystem::path& file, const IndexFormat& for
     put(connection, "sample_rate", format.sample_rate);
     put(connection, "hop_samples", format.hop_samples);
     put(connection, "segment_samples", format.segment_samples);
-    put(connection, "precision", std::string(name_of(format.precision)));
+    // Programs that know no landmarks know no such precision either, and say so.
+    put(connection, "precision", std::string(format.landmarks ? kLandmarks : name_of(format.precision)));
     put(connection, "scale", std::string(format.scale == ScaleMode::row ? "row" : "global"));
+    if (format.landmarks) {
+      put(connection, std::string(kLandmarks), to_text(*format.landmarks));
+    }
     transaction.commit();
   }
   std::filesystem::rename(temporary, file);
@@ -78,7 +83,11 @@ Catalogue::Catalogue(const std::filesystem::path& file, Sqlite::Mode mode) : con
     format_.sample_rate = static_cast<int>(number("sample_rate"));
     format_.hop_samples = static_cast<int>(number("hop_samples"));
     format_.segment_samples = static_cast<int>(number("segment_samples"));
-    format_.precision = parse_precision(value("precision"));
+    if (const std::string precision = value("precision"); precision == kLandmarks) {
+      format_.landmarks = landmark_options_from(value(std::string(kLandmarks)));
+    } else {
+      format_.precision = parse_precision(precision);
+    }
     format_.scale = value("scale") == "global" ? ScaleMode::global : ScaleMode::row;
   } catch (const std::logic_error&) {
     fail(connection_.name(), ": the description of the format is damaged");

@@ -6,6 +6,7 @@
 
 #include "kernels/device_choice.h"
 #include "kernels/error.h"
+#include "search/landmark_rows.h"
 
 namespace earmark::search {
 namespace {
@@ -28,7 +29,7 @@ std::size_t bytes_of(const Block& block) {
 std::int64_t check_blocks(const std::vector<Block>& blocks, std::int64_t dimension) {
   std::int64_t rows = 0;
   for (const Block& block : blocks) {
-    kernels::check_stored_rows(block.stored);
+    check_rows(block.stored);
     check(block.stored.rows.dim(1) == dimension, "fingerprints of dimension ", block.stored.rows.dim(1),
           " in an index of dimension ", dimension);
     check(block.first == rows && block.stored.rows.dim(0) > 0, "block at row ", block.first, ", expected ", rows);
@@ -38,6 +39,12 @@ std::int64_t check_blocks(const std::vector<Block>& blocks, std::int64_t dimensi
 }
 
 }  // namespace
+
+void check_rows(const kernels::StoredRows& stored) {
+  if (!are_landmarks(stored.rows)) {
+    kernels::check_stored_rows(stored);
+  }
+}
 
 Database::Database(std::int64_t dimension, std::vector<Block> blocks, std::vector<TrackRows> tracks)
     : dimension_(dimension),
@@ -128,6 +135,11 @@ Tensor Database::widened(std::int64_t begin, std::int64_t end) const {
     row = until;
   }
   return out;
+}
+
+Tensor Database::stored_rows(const TrackRows& track) const {
+  const Block& block = blocks_[block_of(track.first)];
+  return block.stored.rows.slice(track.first - block.first, track.first - block.first + track.count);
 }
 
 std::size_t row_budget(Device device) {

@@ -9,6 +9,9 @@
 
 namespace earmark::search {
 
+/// Throws Error unless these are fingerprints (kernels::check_stored_rows) or landmarks (landmark_rows.h).
+void check_rows(const kernels::StoredRows& stored);
+
 /// Consecutive rows of the database; row 0 of the block is row `first` of the whole.
 struct Block {
   kernels::StoredRows stored;  // (n, d)
@@ -47,8 +50,10 @@ class Database {
   std::size_t block_of(std::int64_t row) const;
   /// First row of every track, and the number of rows at the end: (tracks + 1) i64, on the device.
   const Tensor& track_rows() const { return track_rows_; }
-  /// Rows [begin, end) as f32 (end - begin, d), copied, on the device.
+  /// Rows [begin, end) of fingerprints as f32 (end - begin, d), copied, on the device.
   Tensor widened(std::int64_t begin, std::int64_t end) const;
+  /// The rows of a track as they are stored, sharing memory; without their scales.
+  Tensor stored_rows(const TrackRows& track) const;
 
  private:
   /// How many of the block's rows, whole tracks from the first on, take no more than `bytes`.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "search/index_store.h"
 #include "search/index_writer.h"
 #include "search/indexer.h"
+#include "search/landmark_rows.h"
 #include "search/query.h"
 #include "search/report.h"
 
@@ -31,6 +33,8 @@ namespace {
 
 struct Arguments {
   std::string index;
+  std::string method = "model";
+  std::string landmark;  // setting; empty: not given
   std::string model;
   std::vector<std::string> paths;
   std::vector<std::string> lists;
@@ -73,8 +77,27 @@ void print_report(const IndexReport& report) {
             << std::lround(report.audio_seconds / std::max(1e-3, report.wall_seconds)) << " x real time)\n";
 }
 
-/// Thresholds for "is in the index" follow its content.
+/// How sound becomes rows of an index.
+struct Embedding {
+  Embedder embedder;
+  Device device;  // where
+};
+
+Embedding fingerprints_by(nn::Model model, const IndexFormat& format, Device device) {
+  const int hop = hop_frames_of(model, format);
+  const auto fingerprinter = std::make_shared<nn::Fingerprinter>(std::move(model), device);
+  return {[fingerprinter, hop](std::span<const float> pcm) { return fingerprinter->fingerprints(pcm, hop); }, device};
+}
+
+Embedding landmarks_by(const LandmarkOptions& options) {
+  return {[options](std::span<const float> pcm) { return rows_of(landmarks(pcm, options)); }, Device{}};
+}
+
+/// Thresholds for "is in the index" follow its content. Those of landmarks do not depend on it.
 void calibrate_held_out(IndexWriter& writer, Device device) {
+  if (writer.format().landmarks) {
+    return;
+  }
   const IndexStore store = IndexStore::open(writer.folder(), {.verify = false, .device = device});
   MatcherOptions options;
   options.hop_seconds = store.format().hop_seconds();
@@ -85,26 +108,25 @@ void calibrate_held_out(IndexWriter& writer, Device device) {
 }
 
 /// Adds what is not there yet. What goes wrong leaves what was committed before, and says so.
-IndexReport add_sources(IndexWriter& writer, const std::vector<AudioSource>& sources,
-                        const nn::Fingerprinter& fingerprinter) {
-  const int hop = hop_frames_of(fingerprinter.model(), writer.format());
+IndexReport add_sources(IndexWriter& writer, const std::vector<AudioSource>& sources, const Embedder& embedder) {
   IndexerOptions options;
   options.progress = true;
   options.stop = &data::watch_stop_signals();
   try {
-    return add_audio(
-        writer, sources, [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm, hop); }, options);
+    return add_audio(writer, sources, embedder, options);
   } catch (const Error& error) {
     fail(error.what(), "; ", writer.folder().string(), " keeps the ", writer.tracks().size(),
          " tracks that were committed before");
   }
 }
 
-int fill(IndexWriter writer, const std::vector<AudioSource>& sources, const nn::Fingerprinter& fingerprinter,
+int fill(IndexWriter writer, const std::vector<AudioSource>& sources, const Embedding& embedding,
          const Arguments& arguments) {
-  const Device device = fingerprinter.device();
-  arguments.device.announce();
-  const IndexReport report = add_sources(writer, sources, fingerprinter);
+  const Device device = embedding.device;
+  if (!writer.format().landmarks) {
+    arguments.device.announce();
+  }
+  const IndexReport report = add_sources(writer, sources, embedding.embedder);
   print_report(report);
   if (report.interrupted) {
     std::cerr << "index: interrupted; what was added is kept, and the same command goes on\n";
@@ -124,27 +146,55 @@ int fill(IndexWriter writer, const std::vector<AudioSource>& sources, const nn::
   return nothing ? 1 : 0;
 }
 
+int build_landmarks(const Arguments& arguments) {
+  if (!arguments.model.empty() || arguments.hop_frames > 0 || arguments.precision != "fp32" ||
+      arguments.scale != "row" || arguments.lsh) {
+    data::fail_usage("--model, --hop, --precision, --scale and --lsh mean nothing to landmarks");
+  }
+  const std::vector<AudioSource> sources = sources_of(arguments);
+  const LandmarkOptions options = landmark_setting(arguments.landmark.empty() ? "default" : arguments.landmark);
+  return fill(IndexWriter::create(arguments.index, {}, landmark_format(options), say_waiting), sources,
+              landmarks_by(options), arguments);
+}
+
 int build(Arguments& arguments) {
+  if (arguments.method == "landmark") {
+    return build_landmarks(arguments);
+  }
+  if (arguments.model.empty()) {
+    data::fail_usage("--model is required");
+  }
+  if (!arguments.landmark.empty()) {
+    data::fail_usage("--landmark goes with --method landmark");
+  }
   const std::vector<AudioSource> sources = sources_of(arguments);  // complains before anything is made
-  const nn::Fingerprinter fingerprinter(nn::load_model(arguments.model), arguments.device.choose());
-  const IndexFormat format =
-      format_of(fingerprinter.model(), arguments.hop_frames, parse_precision(arguments.precision),
-                arguments.scale == "global" ? ScaleMode::global : ScaleMode::row);
-  return fill(IndexWriter::create(arguments.index, arguments.model, format, say_waiting), sources, fingerprinter,
+  nn::Model model = nn::load_model(arguments.model);
+  const Device device = arguments.device.choose();
+  const IndexFormat format = format_of(model, arguments.hop_frames, parse_precision(arguments.precision),
+                                       arguments.scale == "global" ? ScaleMode::global : ScaleMode::row);
+  const Embedding embedding = fingerprints_by(std::move(model), format, device);
+  return fill(IndexWriter::create(arguments.index, arguments.model, format, say_waiting), sources, embedding,
               arguments);
 }
 
 int add(Arguments& arguments) {
   const std::vector<AudioSource> sources = sources_of(arguments);
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
-  const nn::Fingerprinter fingerprinter =
-      load_fingerprinter(arguments.index, writer.format(), arguments.device.choose());
+  const IndexFormat format = writer.format();
+  if (format.landmarks && (!arguments.model.empty() || arguments.lsh)) {
+    data::fail_usage("--model and --lsh mean nothing to an index of landmarks");
+  }
+  if (format.landmarks) {
+    return fill(std::move(writer), sources, landmarks_by(*format.landmarks), arguments);
+  }
+  const Device device = arguments.device.choose();
+  const Embedding embedding = fingerprints_by(load_model_of(arguments.index, format), format, device);
   if (!arguments.model.empty()) {
     const std::string given = nn::model_hash(nn::load_model(arguments.model));
-    check(given == writer.format().model_hash, data::printable(arguments.index), ": made with another model (",
-          writer.format().model_hash, ") than ", arguments.model, " (", given, ")");
+    check(given == format.model_hash, data::printable(arguments.index), ": made with another model (",
+          format.model_hash, ") than ", arguments.model, " (", given, ")");
   }
-  return fill(std::move(writer), sources, fingerprinter, arguments);
+  return fill(std::move(writer), sources, embedding, arguments);
 }
 
 /// A track's path, its whole path, or a pattern for either.
@@ -205,14 +255,19 @@ nlohmann::ordered_json describe(const IndexStore& store) {
   const IndexFormat& format = store.format();
   nlohmann::ordered_json json = {{"tracks", store.tracks().size()},
                                  {"audio_s", seconds},
-                                 {"fingerprints", store.database().rows()},
+                                 {format.landmarks ? "landmarks" : "fingerprints", store.database().rows()},
                                  {"dimension", format.dimension},
                                  {"hop_s", format.hop_seconds()},
                                  {"segment_s", format.segment_seconds()},
                                  {"precision", std::string(name_of(format.precision))},
                                  {"segment_files", store.database().blocks().size()},
-                                 {"segment_bytes", store.segment_bytes()},
-                                 {"model_hash", format.model_hash}};
+                                 {"segment_bytes", store.segment_bytes()}};
+  if (format.landmarks) {
+    json["precision"] = "landmarks";
+    json["options"] = to_text(*format.landmarks);
+  } else {
+    json["model_hash"] = format.model_hash;
+  }
   if (store.calibration()) {
     json["calibration"] = nlohmann::ordered_json::parse(to_json(*store.calibration()));
   }
@@ -265,6 +320,8 @@ int merge(Arguments& arguments) {
 
 int calibrate(Arguments& arguments) {
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
+  check(!writer.format().landmarks, data::printable(arguments.index),
+        ": an index of landmarks, which is not calibrated: `search --threshold` says what a match is");
   const Device device = arguments.device.choose();
   const IndexStore store = IndexStore::open(arguments.index, {.device = device});
   const nn::Fingerprinter fingerprinter = load_fingerprinter(arguments.index, store.format(), device);
@@ -312,7 +369,14 @@ void add_input_options(CLI::App* sub, Arguments& arguments) {
 
 void add_build(CLI::App& app, Arguments& arguments) {
   CLI::App* sub = command(app, arguments, "build", "Make an index, or go on making it");
-  sub->add_option("--model", arguments.model, "Encoder (model.safetensors of a run)")->required();
+  sub->add_option("--method", arguments.method,
+                  "What finds recordings: fingerprints of a model, or landmarks (audfprint's, which need none)")
+      ->check(CLI::IsMember({"model", "landmark"}))
+      ->capture_default_str();
+  sub->add_option("--landmark", arguments.landmark,
+                  "How landmarks are made: default is audfprint's, dense and best find more and take more room")
+      ->check(CLI::IsMember(landmark_settings()));
+  sub->add_option("--model", arguments.model, "Encoder (model.safetensors of a run)");
   sub->add_option("--precision", arguments.precision, "How fingerprints are stored")
       ->check(CLI::IsMember({"fp32", "fp16", "int8"}))
       ->capture_default_str();

@@ -47,9 +47,9 @@ IndexStore IndexStore::open(const std::filesystem::path& folder, const OpenOptio
   check_is_index(folder);
   IndexStore store;
   store.folder_ = folder;
-  store.device_ = options.device;
   Catalogue catalogue(folder / "catalogue.sqlite", Sqlite::Mode::read);
   store.format_ = catalogue.format();
+  store.device_ = store.format_.landmarks ? Device{} : options.device;  // landmarks are looked up, not compared
   // A writer removes old segment files only after its transaction, which waits for this one: what is read here exists
   // until it is mapped, and a mapping outlives the name of its file.
   Transaction transaction(catalogue.connection(), "DEFERRED");
@@ -79,8 +79,8 @@ IndexStore IndexStore::open(const std::filesystem::path& folder, const OpenOptio
   } catch (const Error& error) {
     fail(catalogue.connection().name(), ": the catalogue does not fit its segments: ", error.what());
   }
-  if (options.device.backend != Backend::cpu) {
-    store.database_ = store.database_.on(options.device, options.device_budget.value_or(row_budget(options.device)));
+  if (store.device_.backend != Backend::cpu) {
+    store.database_ = store.database_.on(store.device_, options.device_budget.value_or(row_budget(store.device_)));
   }
   return store;
 }
@@ -92,6 +92,7 @@ const Track& IndexStore::track(std::int64_t id) const {
 }
 
 LshIndex IndexStore::lsh(const LshOptions& options) const {
+  check(!format_.landmarks, data::printable(folder_.string()), ": an index of landmarks has no fingerprints to hash");
   const std::filesystem::path file = folder_ / "lsh.cache";
   if (std::filesystem::exists(file)) {
     try {
@@ -116,10 +117,12 @@ std::vector<std::string> verify_index(const std::filesystem::path& folder) {
     return problems;
   }
   std::string expected_hash;
+  bool has_model = std::filesystem::exists(folder / "model.safetensors");  // as far as that is known
   collect(problems, [&] {
     Catalogue catalogue(folder / "catalogue.sqlite", Sqlite::Mode::read);
     const Transaction transaction(catalogue.connection(), "DEFERRED");  // as in open()
     expected_hash = catalogue.format().model_hash;
+    has_model = !catalogue.format().landmarks;
     for (std::string& problem : catalogue.integrity_problems()) {
       problems.push_back(std::move(problem));
     }
@@ -129,6 +132,9 @@ std::vector<std::string> verify_index(const std::filesystem::path& folder) {
   });
   if (problems.empty()) {
     collect(problems, [&] { IndexStore::open(folder, {false}); });
+  }
+  if (!has_model) {
+    return problems;
   }
   collect(problems, [&] {
     const std::filesystem::path file = folder / "model.safetensors";

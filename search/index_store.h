@@ -1,7 +1,7 @@
 // An index on disk: a folder with
-//   model.safetensors   the encoder whose fingerprints these are
+//   model.safetensors   the encoder whose fingerprints these are; not there where it is one of landmarks
 //   catalogue.sqlite    tracks, segments, calibration; the only place that says what is committed
-//   segments/*.ear      fingerprints, memory-mapped, with checksums (segment_file.h)
+//   segments/*.ear      fingerprints or landmarks, memory-mapped, with checksums (segment_file.h)
 //   lsh.cache           hash tables of the present content; rebuilt when missing or stale
 //   lock                held by whoever is writing
 // IndexStore is a consistent view of the last committed state; IndexWriter (index_writer.h) changes it.
@@ -15,6 +15,7 @@
 
 #include "search/calibration.h"
 #include "search/database.h"
+#include "search/landmarks.h"
 #include "search/lsh.h"
 
 namespace earmark::search {
@@ -22,7 +23,8 @@ namespace earmark::search {
 enum class Precision { fp32, fp16, int8 };
 enum class ScaleMode { row, global };  ///< int8: one scale per fingerprint, or one per segment file.
 
-/// What all fingerprints of one index have in common. Another model or hop is another index.
+/// What all fingerprints of one index have in common. Another model or hop is another index. An index of landmarks has
+/// options instead of a model, and its rows are landmarks (landmark_rows.h).
 struct IndexFormat {
   std::string model_hash;
   std::int64_t dimension = 128;
@@ -31,6 +33,7 @@ struct IndexFormat {
   int segment_samples = 15360;  // audio that one fingerprint covers
   Precision precision = Precision::fp32;
   ScaleMode scale = ScaleMode::row;
+  std::optional<LandmarkOptions> landmarks{};
 
   double hop_seconds() const { return static_cast<double>(hop_samples) / sample_rate; }
   double segment_seconds() const { return static_cast<double>(segment_samples) / sample_rate; }
@@ -66,7 +69,9 @@ class IndexStore {
   const IndexFormat& format() const { return format_; }
   const std::vector<Track>& tracks() const { return tracks_; }  ///< In the order of their rows.
   const Database& database() const { return database_; }
-  Device device() const { return device_; }   ///< As asked for at opening.
+  /// As asked for at opening; the CPU for landmarks.
+  Device device() const { return device_; }
+
   const Track& track(std::int64_t id) const;  ///< Throws Error where there is none.
   /// Thresholds for "is in the index"; empty where never calibrated.
   const std::optional<Calibration>& calibration() const { return calibration_; }

@@ -14,6 +14,7 @@
 #include "kernels/error.h"
 #include "kernels/file_lock.h"
 #include "search/catalogue.h"
+#include "search/landmark_rows.h"
 
 namespace earmark::search {
 namespace {
@@ -55,13 +56,33 @@ void copy_durably(const std::filesystem::path& from, const std::filesystem::path
   write_file_atomically(to, std::string_view(bytes));
 }
 
+std::string kind_of(const IndexFormat& format) {
+  return format.landmarks ? "landmarks (" + to_text(*format.landmarks) + ")" : "fingerprints";
+}
+
 void check_same_format(const IndexFormat& wanted, const IndexFormat& present, const std::string& name) {
+  check(kind_of(wanted) == kind_of(present), name, ": an index of ", kind_of(present), ", not of ", kind_of(wanted));
   check(wanted.model_hash == present.model_hash, name, ": made with another model (", present.model_hash,
         ", this one is ", wanted.model_hash, "); fingerprints of different models cannot be compared");
   check(wanted.hop_samples == present.hop_samples && wanted.sample_rate == present.sample_rate, name,
         ": has a fingerprint every ", present.hop_seconds(), " s, not every ", wanted.hop_seconds(), " s");
   check(wanted.dimension == present.dimension && wanted.segment_samples == present.segment_samples, name,
         ": its fingerprints have another dimension or length");
+}
+
+/// Rows of one kind, to be filled: f32 fingerprints before they are stored, or landmarks.
+Tensor fresh_rows(const IndexFormat& format, std::int64_t rows) {
+  return Tensor({rows, format.dimension}, format.landmarks ? DType::i32 : DType::f32);
+}
+
+/// Rows [begin, end) of a segment, copied, as they were given.
+Tensor taken_from(const kernels::StoredRows& segment, std::int64_t begin, std::int64_t end) {
+  if (are_landmarks(segment.rows)) {
+    return segment.rows.slice(begin, end).clone();
+  }
+  Tensor rows({end - begin, segment.rows.dim(1)});
+  kernels::widen_rows(segment, begin, end, rows);
+  return rows;
 }
 
 kernels::StoredRows empty_rows(const IndexFormat& format, std::int64_t rows) {
@@ -73,6 +94,16 @@ kernels::StoredRows empty_rows(const IndexFormat& format, std::int64_t rows) {
     default:
       return {Tensor({rows, format.dimension}), {}};
   }
+}
+
+/// As they are written to a segment.
+kernels::StoredRows stored(const IndexFormat& format, const Tensor& rows) {
+  if (format.landmarks) {
+    return {rows, {}};
+  }
+  kernels::StoredRows out = empty_rows(format, rows.dim(0));
+  kernels::narrow_rows(rows, out);
+  return out;
 }
 
 using PathKey = std::pair<std::string, std::string>;
@@ -132,8 +163,11 @@ void IndexWriter::State::remove_orphans() const {
 }
 
 void IndexWriter::State::append(Track track, const Tensor& rows) {
-  check(rows.shape().rank() == 2 && rows.dim(1) == catalogue.format().dimension && rows.dim(0) > 0, "fingerprints ",
-        rows.shape(), " for an index of dimension ", catalogue.format().dimension);
+  const IndexFormat& format = catalogue.format();
+  check(rows.shape().rank() == 2 && rows.dim(1) == format.dimension && rows.dim(0) > 0, "fingerprints ", rows.shape(),
+        " for an index of dimension ", format.dimension);
+  check(are_landmarks(rows) == format.landmarks.has_value(), "rows of ", name_of(rows.dtype()), " for an index of ",
+        kind_of(format));
   track.rows = rows.dim(0);
   pending.push_back({std::move(track), rows});
   pending_rows += rows.dim(0);
@@ -147,16 +181,15 @@ void IndexWriter::State::flush() {
   if (pending.empty()) {
     return;
   }
-  Tensor rows({pending_rows, catalogue.format().dimension});
+  const Tensor rows = fresh_rows(catalogue.format(), pending_rows);
   std::int64_t row = 0;
   for (Pending& p : pending) {
     rows.slice(row, row + p.track.rows).copy_from(p.rows);
     p.track.first_row = row;
     row += p.track.rows;
   }
-  const kernels::StoredRows stored = empty_rows(catalogue.format(), pending_rows);
-  kernels::narrow_rows(rows, stored);
-  written.push_back({next_segment, write_segment(segment_path(folder, next_segment), stored)});
+  written.push_back(
+      {next_segment, write_segment(segment_path(folder, next_segment), stored(catalogue.format(), rows))});
   for (Pending& p : pending) {
     entries.push_back({std::move(p.track), next_segment});
   }
@@ -222,10 +255,8 @@ void IndexWriter::State::rewrite(const std::set<std::int64_t>& segments) {
   }
   for (const TrackEntry& entry : catalogue.tracks()) {
     if (segments.contains(entry.segment) && !leaving.contains(entry.track.id)) {
-      Tensor rows({entry.track.rows, catalogue.format().dimension});
-      kernels::widen_rows(mapped.at(entry.segment), entry.track.first_row, entry.track.first_row + entry.track.rows,
-                          rows);
-      append(entry.track, rows);
+      const std::int64_t first = entry.track.first_row;
+      append(entry.track, taken_from(mapped.at(entry.segment), first, first + entry.track.rows));
     }
   }
   flush();
@@ -259,14 +290,16 @@ IndexWriter IndexWriter::create(const std::filesystem::path& folder, const std::
   auto lock = lock_folder(folder, waiting);
   const std::filesystem::path catalogue = folder / "catalogue.sqlite";
   if (!std::filesystem::exists(catalogue)) {
-    copy_durably(model_file, folder / "model.safetensors");
+    if (!format.landmarks) {
+      copy_durably(model_file, folder / "model.safetensors");
+    }
     make_folder(folder / "segments");
     Catalogue::create(catalogue, format);
   }
   auto state = std::make_unique<State>(folder, std::move(lock));
   const std::string name = data::printable(folder.string());
   check_same_format(format, state->catalogue.format(), name);
-  check(format.precision == state->catalogue.format().precision, name, ": stores fingerprints as ",
+  check(format.landmarks || format.precision == state->catalogue.format().precision, name, ": stores fingerprints as ",
         name_of(state->catalogue.format().precision), ", not ", name_of(format.precision));
   return IndexWriter(std::move(state));
 }
@@ -327,7 +360,9 @@ MergeReport IndexWriter::merge(const IndexStore& other) {
     } else if (state_->paths.contains({track.folder, track.path})) {
       report.conflicts.push_back(track.path);
     } else {
-      add(track, other.database().widened(track.first_row, track.first_row + track.rows));
+      const TrackRows rows{track.id, track.first_row, track.rows};
+      add(track, other.format().landmarks ? other.database().stored_rows(rows)
+                                          : other.database().widened(track.first_row, track.first_row + track.rows));
       ++report.added;
     }
   }

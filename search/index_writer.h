@@ -27,7 +27,7 @@ struct MergeReport {
 class IndexWriter {
  public:
   /// Makes a new index, or opens the one that is there if it has the same format and model. Throws Error on a
-  /// mismatch, and on a folder with other things in it.
+  /// mismatch, and on a folder with other things in it. No model file is looked at for an index of landmarks.
   static IndexWriter create(const std::filesystem::path& folder, const std::filesystem::path& model_file,
                             const IndexFormat& format, const WaitMessage& waiting = {});
   /// Opens an existing index for writing.
@@ -40,7 +40,8 @@ class IndexWriter {
   const std::filesystem::path& folder() const;
   std::vector<Track> tracks() const;  ///< What is committed.
 
-  /// Adds a track with its fingerprints (n, d) f32 unit rows; visible after commit(). Id and rows are assigned here.
+  /// Adds a track with its fingerprints (n, d) f32 unit rows, or landmarks (landmark_rows.h); visible after commit().
+  /// Id and rows are assigned here.
   void add(Track track, const Tensor& fingerprints);
   /// The same, and track `id` goes in the same transaction: a file whose content has changed.
   void replace(std::int64_t id, Track track, const Tensor& fingerprints);
@@ -48,7 +49,7 @@ class IndexWriter {
   void remove(const std::vector<std::int64_t>& ids);
   /// Another path for the same content; committed when it returns.
   void rename(std::int64_t id, const std::string& folder, const std::string& path);
-  /// Copies all tracks of another index of the same model and hop; committed when it returns.
+  /// Copies all tracks of another index of the same model and hop, or the same landmarks; committed when it returns.
   MergeReport merge(const IndexStore& other);
   void set_calibration(const Calibration& calibration);
   /// Makes everything added so far durable and visible; where nothing was added, only segments are joined that are

@@ -56,6 +56,9 @@ Prepared prepare(const AudioSource& source, const std::set<std::string>& known, 
       prepared.problem = "silent";
     } else {
       prepared.fingerprints = embedder(audio.samples);
+      if (prepared.fingerprints.dim(0) == 0) {
+        prepared.problem = "nothing in it stands out";
+      }
     }
   } catch (const DeviceFailure&) {  // no other file can be added either
     throw;

@@ -13,14 +13,6 @@
 #include "search/indexer.h"
 
 namespace earmark::search {
-namespace {
-
-MatcherOptions with_ratio(MatcherOptions options, int ratio) {
-  options.query_ratio = ratio;
-  return options;
-}
-
-}  // namespace
 
 IndexFormat format_of(const nn::Model& model, int hop_frames, Precision precision, ScaleMode scale) {
   const FeatureOptions& features = model.features;
@@ -34,13 +26,17 @@ IndexFormat format_of(const nn::Model& model, int hop_frames, Precision precisio
           scale};
 }
 
-nn::Fingerprinter load_fingerprinter(const std::filesystem::path& index, const IndexFormat& format, Device device) {
+nn::Model load_model_of(const std::filesystem::path& index, const IndexFormat& format) {
   const std::filesystem::path file = index / "model.safetensors";
   nn::Model model = nn::load_model(file);
   const std::string hash = nn::model_hash(model);
   check(hash == format.model_hash, data::printable(file.string()),
         ": not the model that the fingerprints were made with (", hash, ", expected ", format.model_hash, ")");
-  return nn::Fingerprinter(std::move(model), device);
+  return model;
+}
+
+nn::Fingerprinter load_fingerprinter(const std::filesystem::path& index, const IndexFormat& format, Device device) {
+  return nn::Fingerprinter(load_model_of(index, format), device);
 }
 
 int hop_frames_of(const nn::Model& model, const IndexFormat& format) {
@@ -60,23 +56,8 @@ int query_ratio(const IndexFormat& format, double query_hop_s) {
   return whole;
 }
 
-Searcher::Searcher(const IndexStore& store, MatcherOptions options, QueryOptions query, double query_hop_s)
-    : store_(store),
-      fingerprinter_(load_fingerprinter(store.folder(), store.format(), store.device())),
-      hop_frames_(hop_frames_of(fingerprinter_.model(), store.format())),
-      query_(query),
-      matcher_(store, with_ratio(std::move(options), query_ratio(store.format(), query_hop_s))) {
-  const int ratio = matcher_.options().query_ratio;
-  check(hop_frames_ % ratio == 0, "query hop: ", query_hop_s, " s is not a whole number of frames");
-  hop_frames_ /= ratio;
-}
-
-StretchOptions Searcher::stretch_options() const {
-  StretchOptions stretch = query_.stretch;
-  stretch.hop_seconds = fingerprinter_.hop_seconds(hop_frames_);
-  stretch.segment_seconds = store_.format().segment_seconds();
-  return stretch;
-}
+Searcher::Searcher(const IndexStore& store, const MatcherOptions& options, QueryOptions query, double query_hop_s)
+    : store_(store), query_(query), recognizer_(make_recognizer(store, options, query.stretch, query_hop_s)) {}
 
 bool Searcher::look_at(std::span<const float> pcm, Answer& answer) const {
   answer.length_s = static_cast<double>(pcm.size()) / store_.format().sample_rate;
@@ -98,11 +79,10 @@ bool Searcher::look_at(std::span<const float> pcm, Answer& answer) const {
 
 void Searcher::search_for(std::span<const float> pcm, Answer& answer) const {
   try {
-    const Tensor fingerprints = fingerprinter_.fingerprints(pcm, hop_frames_);
     if (answer.whole) {
-      answer.matches = matcher_.match(fingerprints);
+      answer.matches = recognizer_->match({&pcm, 1}).front();
     } else {
-      answer.stretches = find_stretches(matcher_, fingerprints, stretch_options());
+      answer.stretches = recognizer_->stretches(pcm);
     }
   } catch (const DeviceFailure&) {  // no query can be answered any more
     throw;
@@ -114,16 +94,11 @@ void Searcher::search_for(std::span<const float> pcm, Answer& answer) const {
 void Searcher::search_for_all(const std::vector<Recording*>& short_ones) const {
   try {
     std::vector<std::span<const float>> waveforms;
-    std::vector<QueryRange> queries;
-    std::int64_t rows = 0;
+    waveforms.reserve(short_ones.size());
     for (const Recording* recording : short_ones) {
       waveforms.emplace_back(recording->samples);
-      const auto samples = static_cast<std::int64_t>(recording->samples.size());
-      queries.push_back({rows, rows + fingerprinter_.count(samples, hop_frames_)});
-      rows = queries.back().end;
     }
-    const std::vector<std::vector<Match>> matches =
-        matcher_.match(fingerprinter_.fingerprints_of_all(waveforms, hop_frames_), queries);
+    const std::vector<std::vector<Match>> matches = recognizer_->match(waveforms);
     for (std::size_t i = 0; i < short_ones.size(); ++i) {
       short_ones[i]->answer.matches = matches[i];
     }

@@ -1,13 +1,15 @@
-// From a sound file to an answer: decode, fingerprint, match. Short queries are matched as a whole, long ones are
-// searched for stretches.
+// From a sound file to an answer: decode, and recognise (recognizer.h). Short queries are matched as a whole, long ones
+// are searched for stretches.
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "nn/fingerprinter.h"
 #include "search/matcher.h"
+#include "search/recognizer.h"
 #include "search/stretches.h"
 
 namespace earmark::search {
@@ -15,8 +17,9 @@ namespace earmark::search {
 /// The format of an index made with `model`. `hop_frames` 0: the model's.
 IndexFormat format_of(const nn::Model& model, int hop_frames, Precision precision, ScaleMode scale);
 
-/// The model that an index was made with, on `device`. Throws Error where the file is missing, damaged or another
-/// model.
+/// The model that an index was made with. Throws Error where the file is missing, damaged or another model.
+nn::Model load_model_of(const std::filesystem::path& index, const IndexFormat& format);
+/// The same, ready on `device`.
 nn::Fingerprinter load_fingerprinter(const std::filesystem::path& index, const IndexFormat& format, Device device = {});
 
 /// Frames between the database's fingerprints.
@@ -43,8 +46,8 @@ struct Answer {
 /// Everything that answers queries against one index, on the device that the index was opened for.
 class Searcher {
  public:
-  /// `options.query_ratio` is set from `query_hop_s` (0: the index's hop). Throws Error where it does not divide that.
-  Searcher(const IndexStore& store, MatcherOptions options, QueryOptions query = {}, double query_hop_s = 0);
+  /// `query_hop_s` 0: the index's hop. Throws Error where it does not divide that.
+  Searcher(const IndexStore& store, const MatcherOptions& options, QueryOptions query = {}, double query_hop_s = 0);
 
   /// Never throws for a bad file: Answer::error says what is wrong. Throws DeviceFailure when the GPU fails, which ends
   /// all searching. Safe to call from several threads.
@@ -54,11 +57,7 @@ class Searcher {
   std::vector<Answer> answer(std::span<const std::filesystem::path> files) const;
   /// How many files one call should be given, of so many in all: one on the CPU, where each thread answers by itself.
   std::size_t files_at_once(std::size_t files) const;
-  const Matcher& matcher() const { return matcher_; }
-  const nn::Fingerprinter& fingerprinter() const { return fingerprinter_; }
-  /// Frames between the query's fingerprints.
-  int hop_frames() const { return hop_frames_; }
-  StretchOptions stretch_options() const;
+  const Recognizer& recognizer() const { return *recognizer_; }
 
  private:
   /// A recording on its way to an answer.
@@ -74,10 +73,8 @@ class Searcher {
   void search_for_all(const std::vector<Recording*>& short_ones) const;
 
   const IndexStore& store_;
-  nn::Fingerprinter fingerprinter_;
-  int hop_frames_;
   QueryOptions query_;
-  Matcher matcher_;
+  std::unique_ptr<Recognizer> recognizer_;
 };
 
 }  // namespace earmark::search

@@ -13,7 +13,6 @@
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
 #include "search/index_store.h"
-#include "search/monitor.h"
 #include "search/query.h"
 #include "search/query_list.h"
 #include "search/report.h"
@@ -23,6 +22,8 @@ using namespace earmark;          // NOLINT(google-build-using-namespace): a pro
 using namespace earmark::search;  // NOLINT(google-build-using-namespace)
 
 namespace {
+
+constexpr int kRawRate = 16000;  // of --raw, whatever the index's rate is
 
 struct Arguments {
   std::string index;
@@ -80,7 +81,7 @@ data::AudioStream open_stream(const Arguments& arguments, int sample_rate) {
   if (arguments.monitor != "-") {
     return data::AudioStream(arguments.monitor, options);
   }
-  return arguments.raw ? data::AudioStream::raw_s16le(STDIN_FILENO, sample_rate, options)
+  return arguments.raw ? data::AudioStream::raw_s16le(STDIN_FILENO, kRawRate, options)
                        : data::AudioStream(STDIN_FILENO, "standard input", options);
 }
 
@@ -96,8 +97,8 @@ int monitor_stream(const Searcher& searcher, const Arguments& arguments, int sam
   };
   // A TSV row has both ends, so it is written when the stretch is over.
   const bool at_end = arguments.ends || arguments.tsv;
-  monitor(searcher, stream, at_end ? StretchFinder::Report() : report(false),
-          at_end ? report(true) : StretchFinder::Report());
+  searcher.recognizer().follow(stream, at_end ? StretchFinder::Report() : report(false),
+                               at_end ? report(true) : StretchFinder::Report());
   if (!stream.problem().empty()) {
     std::cerr << "search: " << data::printable(stream.problem()) << '\n';
   }
@@ -167,7 +168,18 @@ void add_options(CLI::App& app, Arguments& arguments) {
   add_lsh_options(app, arguments.matcher.lsh);
 }
 
-int run(Arguments& arguments) {
+/// What says how fingerprints are compared says nothing to an index of landmarks.
+void check_fits(const CLI::App& app, const IndexStore& store) {
+  for (const char* option : {"--method", "--ranking", "--neighbours", "--query-hop", "--lsh-tables", "--lsh-bits",
+                             "--lsh-rotations", "--lsh-probes", "--lsh-candidates", "--lsh-entries"}) {
+    if (store.format().landmarks && app.count(option) > 0) {
+      data::fail_usage(data::printable(store.folder().string()) + ": an index of landmarks, to which " + option +
+                       " means nothing");
+    }
+  }
+}
+
+int run(const CLI::App& app, Arguments& arguments) {
   const int kinds =
       (arguments.files.empty() ? 0 : 1) + (arguments.list.empty() ? 0 : 1) + (arguments.monitor.empty() ? 0 : 1);
   if (kinds != 1) {
@@ -178,8 +190,11 @@ int run(Arguments& arguments) {
   }
   const IndexStore store =
       IndexStore::open(arguments.index, {.verify = !arguments.trust, .device = arguments.device.choose()});
+  check_fits(app, store);
   const Searcher searcher(store, arguments.matcher, arguments.query, arguments.query_hop_s);
-  arguments.device.announce();
+  if (!store.format().landmarks) {
+    arguments.device.announce();
+  }
   if (!arguments.list.empty()) {
     return search_list(searcher, arguments);
   }
@@ -193,5 +208,5 @@ int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("Finds recordings in an index of music.", "search");
   add_options(app, arguments);
-  return data::run_program(app, argc, argv, [&] { return run(arguments); });
+  return data::run_program(app, argc, argv, [&] { return run(app, arguments); });
 }

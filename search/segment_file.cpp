@@ -9,6 +9,7 @@
 #include "data/audio_files.h"
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
+#include "search/database.h"
 #include "search/mapped_file.h"
 
 namespace earmark::search {
@@ -52,7 +53,7 @@ Header read_header(std::span<const std::byte> bytes) {
 }  // namespace
 
 SegmentInfo write_segment(const std::filesystem::path& file, const kernels::StoredRows& stored) {
-  kernels::check_stored_rows(stored);
+  check_rows(stored);
   Header header;
   header.dtype = static_cast<std::uint32_t>(stored.rows.dtype());
   header.rows = stored.rows.dim(0);
@@ -96,7 +97,7 @@ kernels::StoredRows map_segment(const std::filesystem::path& file, const Segment
     if (header.scales > 0) {
       stored.scales = Tensor({header.scales}, DType::f32, data + row_bytes, mapped);
     }
-    kernels::check_stored_rows(stored);
+    check_rows(stored);
     return stored;
   } catch (const Error& error) {
     fail(data::printable(file.string()), ": ", error.what());

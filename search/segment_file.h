@@ -1,5 +1,5 @@
-// A segment file: fingerprints of some tracks, written once and never changed. A header of one page, the rows, then the
-// scales of i8 rows; xxh3 checksums over header and data. Little-endian.
+// A segment file: fingerprints or landmarks of some tracks, written once and never changed. A header of one page, the
+// rows, then the scales of i8 rows; xxh3 checksums over header and data. Little-endian.
 #pragma once
 
 #include <cstdint>

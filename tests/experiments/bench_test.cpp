@@ -9,6 +9,7 @@
 #include <set>
 #include <sstream>
 
+#include "data/composer.h"
 #include "experiments/bench_search.h"
 #include "kernels/error.h"
 #include "tests/program.h"
@@ -131,6 +132,46 @@ TEST(BenchProgramWhole, QueryEndsWithOneJsonLine) {
                 AllOf(HasSubstr("an untrained encoder of width 8 stands in"),
                       HasSubstr(" s file to its answer among 2000 fingerprints"), HasSubstr("whole program: ")));
   }
+}
+
+TEST(BenchProgramWhole, LandmarkSaysBothSidesWhereThereIsAPeer) {
+  const earmark::testing::TemporaryFolder folder;
+  data::compose_folder(folder / "music", {3, 8, 1, 16000, false});
+  const std::vector<std::string> arguments = {
+      "landmark", "--music", (folder / "music").string(), "--queries", "2", "--seconds", "2", "--repetitions",
+      "1",        "--python"};
+  const auto with_python = [&](const std::string& python) {
+    std::vector<std::string> all = arguments;
+    all.push_back(python);
+    return earmark::testing::run("bench", all);
+  };
+  const Ended alone = with_python("");
+  ASSERT_EQ(alone.code, 0) << alone.err;
+  const nlohmann::json result = last_line(alone.out);
+  EXPECT_EQ(result.at("name"), "landmark");
+  EXPECT_EQ(result.at("unit"), "x real time on one core");
+  EXPECT_EQ(result.at("peer"), "none");
+  EXPECT_GT(result.at("value").get<double>(), 0);
+  EXPECT_THAT(alone.out, AllOf(HasSubstr("landmark, best: 24 s of music, 2 queries of 2 s"),
+                               HasSubstr(" ms (analysis + look-up)")));
+  // A stand-in for the peer, which answers as experiments/peers/audfprint_landmarks.py does.
+  std::ofstream(folder / "peer")
+      << "#!/bin/sh\n"
+         "echo '{\"peer\": \"a peer\"}'\n"
+         "while read -r command file; do\n"
+         "  echo '{\"seconds\": 1, \"landmarks\": 7, \"analysis\": 0.5, \"look_up\": 0.25}'\n"
+         "done\n";
+  std::filesystem::permissions(folder / "peer", std::filesystem::perms::owner_all);
+  const Ended both = with_python((folder / "peer").string());
+  ASSERT_EQ(both.code, 0) << both.err;
+  EXPECT_EQ(last_line(both.out).at("peer"), "a peer");
+  const double value = last_line(both.out).at("value");
+  EXPECT_NEAR(last_line(both.out).at("ratio").get<double>() * 8, value, 1e-3 * value);
+  EXPECT_THAT(both.out, AllOf(HasSubstr("a peer: 21 landmarks at "),
+                              HasSubstr(" x real time on one core; a query 500 + 250 ms")));
+  const Ended missing = with_python("no such interpreter");
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_THAT(missing.err, HasSubstr("no such interpreter"));
 }
 
 TEST(BenchProgramWhole, WhatCannotBeDoneIsSaid) {

@@ -224,6 +224,34 @@ TEST_F(WholeReproduce, TakesOutsideQueriesAndAnotherSystemsAnswers) {
   EXPECT_EQ(cells, 14);
 }
 
+TEST_F(WholeReproduce, LandmarksAnswerTheSameQueriesAtEveryLength) {
+  const std::vector<std::string> more = {"reproduce.landmarks=[default, best]", "reproduce.lsh=false"};
+  const std::string tables = run(options(more));
+  EXPECT_THAT(said_, Contains("landmarks, default: 4 tracks added, 0 were there, 0 skipped; 14 cells searched, 0 were "
+                              "there"));
+  EXPECT_THAT(columns_of(tables, "Table 1 in full"),
+              ElementsAre("length", "SNR", "exact, scored", "exact, vote", "landmarks (audfprint), default",
+                          "landmarks (audfprint), best", "paper"));
+  EXPECT_THAT(tables, HasSubstr("| landmarks (audfprint), best |"));
+  EXPECT_THAT(tables, HasSubstr("What other systems take"));
+  const nlohmann::json json = nlohmann::json::parse(text_of(request_.out / "results.json"));
+  int cells = 0;
+  for (const nlohmann::json& cell : json["cells"]) {
+    if (cell["search"] == "landmarks (audfprint), best") {
+      ++cells;
+      EXPECT_EQ(cell["n"], 4);
+      if (cell["condition"] == "clean" && cell["length_s"] == 2.0) {
+        EXPECT_GE(cell["segment"]["hits"], 3) << cell.dump();
+      }
+    }
+  }
+  EXPECT_EQ(cells, 28) << "14 conditions, two lengths";
+  EXPECT_EQ(run(options(more)), tables);
+  EXPECT_THAT(said_, Contains("landmarks, best: 0 tracks added, 4 were there, 0 skipped; 0 cells searched, 14 were "
+                              "there"));
+  EXPECT_THAT(said_, Contains("search: 0 cells searched, 14 were there"));
+}
+
 std::string error_of(const std::string& text) {
   try {
     train::Config config = train::Config::parse(text, "wrong.yaml");
@@ -242,6 +270,7 @@ TEST_F(WholeReproduce, SaysWhatIsMissing) {
   EXPECT_THAT(error_of("reproduce: {exerpts: 3}"), HasSubstr("excerpts"));
   EXPECT_THAT(error_of("reproduce: {query_hop_s: 0.05}"), HasSubstr("query_hops_s"));
   EXPECT_THAT(error_of("reproduce: {precisions: [fp32, int4]}"), HasSubstr("expected fp32, fp16 or int8"));
+  EXPECT_THAT(error_of("reproduce: {landmarks: [worst]}"), HasSubstr("expected default, dense or best, got 'worst'"));
   try {
     run(options({"reproduce.query_hops_s=[0.1, 0.07]"}));
     FAIL() << "0.07 does not divide 0.1";

@@ -11,7 +11,6 @@
 #include <string>
 
 #include "kernels/error.h"
-#include "search/monitor.h"
 #include "search/query_list.h"
 #include "search/report.h"
 #include "tests/search/composed.h"
@@ -62,7 +61,7 @@ TEST_F(QueryTest, CleanExcerptsFindTheirPlace) {
 
 TEST_F(QueryTest, FinerQueryHop) {
   const Searcher searcher(*store_, sure(), {}, 0.05);
-  EXPECT_EQ(searcher.hop_frames(), 5);
+  EXPECT_EQ(query_ratio(store_->format(), 0.05), 2);
   const Answer answer = searcher.answer(composed_->part(2, 7.33, 4));
   ASSERT_EQ(answer.matches.size(), 1U);
   EXPECT_EQ(answer.matches[0].track, Composed::name(2));
@@ -121,8 +120,8 @@ TEST_F(QueryTest, MonitorReportsWhatTheWholeRecordingHolds) {
   std::vector<std::string> events;
   std::vector<Stretch> ended;
   data::AudioStream stream(file);
-  const double seconds = monitor(
-      searcher, stream, [&](const Stretch& s) { events.push_back("begin " + s.track); },
+  const double seconds = searcher.recognizer().follow(
+      stream, [&](const Stretch& s) { events.push_back("begin " + s.track); },
       [&](const Stretch& s) {
         events.push_back("end " + s.track);
         ended.push_back(s);
@@ -149,7 +148,7 @@ TEST_F(QueryTest, MonitorReadsRawSamples) {
   ASSERT_GE(descriptor, 0);
   data::AudioStream stream = data::AudioStream::raw_s16le(descriptor);
   std::vector<Stretch> ended;
-  monitor(Searcher(*store_, sure()), stream, {}, [&](const Stretch& s) { ended.push_back(s); });
+  Searcher(*store_, sure()).recognizer().follow(stream, {}, [&](const Stretch& s) { ended.push_back(s); });
   close(descriptor);
   ASSERT_EQ(ended.size(), 1U);
   EXPECT_EQ(ended[0].track, Composed::name(2));

@@ -44,6 +44,7 @@ contains "files to train on"
 contains "Table 2."
 contains "Done in"
 has "$work/own/tables.md" "paper: audfprint"
+has "$work/own/tables.md" "landmarks (audfprint), best"
 has "$work/own/report.html" "</html>"
 build/cpu/bin/search "$work/own/index" "$(find "$work/music" -name 'plain*' | head -n 1)" >/dev/null ||
   complain "the index that was left cannot be searched"

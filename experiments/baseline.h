@@ -1,0 +1,38 @@
+// Systems beside ours: an index of another kind over the same tracks answers the same queries, through what `search`
+// uses (search/recognizer.h). What is done is kept, condition by condition, as ours is.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "experiments/evaluate.h"
+#include "experiments/query_set.h"
+#include "search/index_store.h"
+#include "search/indexer.h"
+
+namespace earmark::experiments {
+
+struct BaselineOptions {
+  std::vector<double> lengths_s;
+  std::filesystem::path cells;  ///< Folder where finished cells are kept and looked for; empty: none.
+  bool progress = false;
+};
+
+/// How many cells there were, and how many of them were searched now.
+struct BaselineCells {
+  int all = 0;
+  int searched = 0;
+};
+
+/// An index of landmarks in `folder`, of the tracks that `store` holds; what is there already is kept. Tracks whose
+/// files are gone are skipped and reported.
+search::IndexReport index_landmarks(const std::filesystem::path& folder, const std::string& setting,
+                                    const search::IndexStore& store, bool progress);
+
+/// The index's answers at every length, each query's beginnings being the shorter ones. Throws Error where a query
+/// cannot be read.
+SystemAnswers answers_of_baseline(const std::string& name, const search::IndexStore& store, const QuerySet& set,
+                                  const BaselineOptions& options, BaselineCells& cells);
+
+}  // namespace earmark::experiments

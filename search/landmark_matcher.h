@@ -1,0 +1,51 @@
+// From a query's landmarks to tracks and places in them: a table of the index's landmarks, and alignments with it
+// (landmark_alignment.h). The table knows a frame modulo 2^time_bits (6:20 min by default); in longer tracks the
+// landmarks themselves tell which of the possible starts it is.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "search/index_store.h"
+#include "search/landmark_table.h"
+#include "search/matcher.h"
+
+namespace earmark::search {
+
+class LandmarkMatcher {
+ public:
+  /// Of `options`, top and threshold count. The store, of landmarks, must outlive the matcher.
+  LandmarkMatcher(const IndexStore& store, const MatcherOptions& options);
+
+  /// Matches of a query, best first, one per track. Their score is the number of landmarks that agree (Match::votes
+  /// too); the confidence is its lead over other tracks, or over what chance may give where there are none:
+  /// 1 - (other's or chance's) / score. Safe to call from several threads.
+  std::vector<Match> match(std::span<const Landmark> query) const;
+
+  /// Landmarks of a query that agree with a start in a track: how many, and the frames of the query from which to which
+  /// nearly all of them are (audfprint leaves out 2 % on either side).
+  struct Support {
+    int count = 0;
+    std::int32_t first_frame = 0;
+    std::int32_t last_frame = 0;
+  };
+  Support support(std::span<const Landmark> query, std::int64_t track_id, double start_s) const;
+
+  const LandmarkOptions& options() const { return options_; }
+
+ private:
+  std::int64_t unwrapped(std::span<const Landmark> query, std::size_t track, int skew) const;
+
+  const IndexStore& store_;
+  LandmarkOptions options_;
+  int top_;
+  double threshold_;  // on the confidence
+  LandmarkTable table_;
+};
+
+/// Confidence above which an answer is a match, where nothing else is wanted. As in audfprint every answer is one where
+/// a least count keeps chance away; where it does not ("best"), an answer must lead.
+double landmark_threshold(const LandmarkOptions& options);
+
+}  // namespace earmark::search
