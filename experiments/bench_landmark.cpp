@@ -120,6 +120,7 @@ double seconds_of(const std::vector<Sound>& tracks) {
 void run_ours(const LandmarkOptions& options, const std::vector<Sound>& tracks, const std::vector<Sound>& queries,
               Figures& figures) {
   std::vector<std::vector<Landmark>> landmarks;
+  landmarks.reserve(tracks.size());
   std::vector<std::span<const Landmark>> spans;
   const double begun = now_s();
   std::optional<SerialScope> one_core(std::in_place);

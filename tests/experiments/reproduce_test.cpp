@@ -234,7 +234,7 @@ TEST_F(WholeReproduce, LandmarksAnswerTheSameQueriesAtEveryLength) {
                           "landmarks (audfprint), best", "paper"));
   EXPECT_THAT(tables, HasSubstr("| landmarks (audfprint), best |"));
   EXPECT_THAT(tables, HasSubstr("What other systems take"));
-  const nlohmann::json json = nlohmann::json::parse(text_of(request_.out / "results.json"));
+  const nlohmann::json json = nlohmann::json::parse(bytes_of(request_.out / "results.json"));
   int cells = 0;
   for (const nlohmann::json& cell : json["cells"]) {
     if (cell["search"] == "landmarks (audfprint), best") {
