@@ -199,9 +199,14 @@ void run_until(Done done) {
   }
 }
 
+/// After a failure nothing is, and events that were skipped never pass.
+bool work_is_left() {
+  return std::ranges::any_of(streams, [](const auto& stream) { return !stream->queue.empty(); });
+}
+
 template <class Done>
 void finish(Done done) {
-  for (run_until(done); !done(); run_until(done)) {  // another thread has to call first
+  for (run_until(done); !done() && work_is_left(); run_until(done)) {  // another thread has to call first
     if (!wait_for_other_threads()) {
       give_up_meetings();
     }
