@@ -12,6 +12,7 @@
 #include "access.h"
 #include "devices.h"
 #include "meeting.h"
+#include "patience.h"
 #include "report.h"
 #include "status.h"
 #include "streams.h"

@@ -13,6 +13,7 @@
 #include "collective.h"
 #include "config.h"
 #include "devices.h"
+#include "patience.h"
 #include "report.h"
 #include "status.h"
 #include "streams.h"

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <deque>
 #include <map>
-#include <optional>
 #include <utility>
 
 #include "capture.h"
@@ -12,6 +11,7 @@
 #include "cudasim/control.h"
 #include "devices.h"
 #include "memory.h"
+#include "patience.h"
 #include "report.h"
 #include "status.h"
 
@@ -58,12 +58,6 @@ std::map<int, Stream*> default_streams;  // by GPU
 std::map<cudaEvent_t, EventPointer> events;
 Clock host_clock;
 std::uint64_t picks = 0;
-std::uint64_t progress = 0;  // counts what was queued, run, or noted
-// How long somebody has waited and nothing has happened. Looked at often, so that a process that was stopped meanwhile
-// has not waited that long.
-constexpr std::chrono::milliseconds kLook{10};
-std::chrono::nanoseconds waited{0};
-std::optional<std::chrono::steady_clock::time_point> last_look;
 
 Stream& add_stream(int device, bool blocking) {
   streams.push_back(std::make_unique<Stream>());
@@ -173,13 +167,6 @@ bool run_one() {
   return true;
 }
 
-bool out_of_patience() {
-  const auto now = std::chrono::steady_clock::now();
-  waited += std::min<std::chrono::nanoseconds>(now - last_look.value_or(now), kLook);
-  last_look = now;
-  return waited > config().patience;
-}
-
 /// Ends the meetings that streams wait at. Those never go on on a GPU; here they do, but what comes after is not done.
 void give_up_meetings() {
   for (const auto& stream : streams) {
@@ -199,9 +186,14 @@ void run_until(Done done) {
   }
 }
 
+/// After a failure nothing is, and events that were skipped never pass.
+bool work_is_left() {
+  return std::ranges::any_of(streams, [](const auto& stream) { return !stream->queue.empty(); });
+}
+
 template <class Done>
 void finish(Done done) {
-  for (run_until(done); !done(); run_until(done)) {  // another thread has to call first
+  for (run_until(done); !done() && work_is_left(); run_until(done)) {  // another thread has to call first
     if (!wait_for_other_threads()) {
       give_up_meetings();
     }
@@ -248,23 +240,6 @@ cudaError_t finish_streams(const std::function<bool(const Stream&)>& are_meant) 
 }
 
 }  // namespace
-
-bool wait_for_other_threads() {
-  const std::uint64_t before = progress;
-  while (!runtime_mutex().wait_for(kLook, [&] { return progress != before; })) {
-    if (out_of_patience()) {
-      return false;
-    }
-  }
-  return true;
-}
-
-void note_progress() {
-  ++progress;
-  waited = {};
-  last_look.reset();
-  runtime_mutex().wake();
-}
 
 int running_device() { return running_work == 0 ? 0 : streams[all_work[running_work].stream]->device; }
 
@@ -487,7 +462,7 @@ void reset_device() {
   for (const auto& stream : streams) {
     stream->queue.clear();
   }
-  waited = {};
+  note_progress();
   for (const auto& [handle, event] : events) {
     event->passed = event->recorded;
   }

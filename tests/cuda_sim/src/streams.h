@@ -47,11 +47,6 @@ cudaError_t enqueue(cudaStream_t stream, std::string name, std::function<void()>
 /// Queues a piece of what several streams do together. Such work cannot be recorded into a graph.
 cudaError_t enqueue(cudaStream_t stream, std::string name, std::shared_ptr<Meeting> meeting, std::size_t piece);
 
-/// Lets other threads go on until one has queued, run or noted something. False when none has for Config::patience.
-bool wait_for_other_threads();
-/// Something has happened that a waiting thread may have waited for.
-void note_progress();
-
 /// Whether there is a stream of this handle, whether the default stream waits for it, and whose it is, -1 where there
 /// is none. The default stream is that of the current GPU.
 bool is_stream(cudaStream_t stream);
