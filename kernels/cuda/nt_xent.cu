@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int i = 0; i < 4; ++i) {
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        values[i][j] *= sides.scale;
+        values[i][j] = scaled(values[i][j], sides.scale);
       }
       rows[i].take(values[i], tile * kSide + column, sides.keys.lines, sides.self(row + i), sides.positive(row + i));
     }

@@ -31,7 +31,7 @@ __device__ __forceinline__ T weight(const Sides<T>& sides, std::int64_t anchor, 
   if (anchor >= sides.anchors.lines || key >= sides.keys.lines || from_self == 0) {
     return 0;
   }
-  const T share = factor * exp(product * sides.scale - logsumexp[anchor]);
+  const T share = factor * exp(scaled(product, sides.scale) - logsumexp[anchor]);
   const std::int64_t half = sides.anchors.lines / 2;
   return from_self == (anchor < half ? half : -half) ? share - factor : share;
 }
