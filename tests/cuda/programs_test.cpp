@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -60,20 +59,7 @@ void expect_same(const Rows& got, const Rows& want, const std::map<std::size_t, 
   }
 }
 
-/// On the simulator in one order of threads: in the others the kernels' own tests run them. With every access checked
-/// this takes twice as long as without, half a minute, which is still fast enough to be run.
-class GpuPrograms : public earmark::testing::GpuTest {
- protected:
-  void SetUp() override {
-    GpuTest::SetUp();
-    const char* order = std::getenv("CUDASIM_ORDER");
-    if (order != nullptr && std::string(order) != "forward") {
-      GTEST_SKIP() << "what programs do depends on no order of threads";
-    }
-  }
-};
-
-class GpuProgramsWhole : public GpuPrograms {
+class GpuProgramsWhole : public earmark::testing::GpuTest {
  protected:
   static constexpr int kTracks = 2;
 
@@ -143,10 +129,10 @@ TEST_F(GpuProgramsWhole, WithoutAChoiceTheGpuIsTakenAndNamed) {
   EXPECT_THAT(ended.out, HasSubstr("track-0.wav"));
 }
 
-class GpuTrainingProgramsWhole : public GpuPrograms {
+class GpuTrainingProgramsWhole : public earmark::testing::GpuTest {
  protected:
   void SetUp() override {
-    GpuPrograms::SetUp();
+    GpuTest::SetUp();
     if (IsSkipped()) {
       return;
     }
@@ -161,10 +147,12 @@ class GpuTrainingProgramsWhole : public GpuPrograms {
     }
     return arguments;
   }
+  /// At a width of 2 batches are nearly degenerate: two updates of Adam make 3e-4 of the last bits of the losses; at 4
+  /// they stay within 1e-5.
   Ended train(const std::string& device) const {
     std::vector<std::string> arguments =
         settings({"train.steps=3", "data.music=" + folder("music"), "data.store=" + folder("pcm"), "data.rooms=2",
-                  "features.mel_bands=16", "features.frames=24", "encoder.width=2", "encoder.embedding=16",
+                  "features.mel_bands=16", "features.frames=24", "encoder.width=4", "encoder.embedding=16",
                   "encoder.head_hidden=4", "pairs.count=4", "validation.tracks=1", "validation.seconds=2",
                   "validation.queries=4"});
     arguments.insert(arguments.end(), {"--device", device, "--out", folder("run-" + device)});

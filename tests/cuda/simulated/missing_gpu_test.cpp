@@ -124,6 +124,7 @@ TEST_F(FailingGpuWhole, DriversThatAreMissingOrOldAreNamed) {
 }
 
 TEST_F(FailingGpuWhole, HiddenDevicesAreNamed) {
+  const EnvironmentScope one_gpu("CUDASIM_DEVICES", "1");
   for (const char* visible : {"7", "", "1,0"}) {
     const EnvironmentScope scope("CUDA_VISIBLE_DEVICES", visible);
     const Ended ended = run_on("search", commands(*composed)[1].second, "cuda");
