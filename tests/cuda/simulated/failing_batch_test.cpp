@@ -66,8 +66,8 @@ TEST_F(FailingBatches, LoadersHandOnWhatFailedInTheirWorkers) {
     int failures = 0;
     bool failed = true;
     for (std::uint64_t n = 1; failed; n += 1 + n / 3) {
+      failure.arrange(n);  // first: the worker begins at once
       data::Loader loader(data_.training, 3, 1, 1, kGpu);
-      failure.arrange(n);
       data::Batch batch;
       const std::string error = error_of([&] { batch = loader.next(); });
       failed = !error.empty();
