@@ -15,9 +15,12 @@ namespace earmark::testing {
 
 inline constexpr int kLandmarkRate = 11025;
 
-inline nlohmann::json landmark_reference() {
-  std::ifstream in(std::string(EARMARK_SOURCE_DIR) + "/tests/golden/landmark.json");
-  return nlohmann::json::parse(in);
+inline const nlohmann::json& landmark_reference() {
+  static const nlohmann::json reference = [] {
+    std::ifstream in(std::string(EARMARK_SOURCE_DIR) + "/tests/golden/landmark.json");
+    return nlohmann::json::parse(in);
+  }();
+  return reference;
 }
 
 /// A linear congruential generator of 32 bits; the upper 16 are used.
