@@ -52,7 +52,8 @@ class Composed {
  public:
   explicit Composed(int tracks = 3, double seconds = 20) {
     std::filesystem::create_directories(music());
-    nn::save_model(model(), tiny_model());
+    static const nn::Model listener = tiny_model();  // once a program: under sanitizers it takes half a minute
+    nn::save_model(model(), listener);
     for (int i = 0; i < tracks; ++i) {
       sounds.push_back(data::compose(static_cast<std::uint64_t>(i) + 1, seconds));
       data::write_wav(music() / name(i), sounds.back());
