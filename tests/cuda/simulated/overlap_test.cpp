@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <future>
 
 #include "data/loader.h"
 #include "kernels/cuda/mark.h"
@@ -35,9 +37,18 @@ TEST(Overlap, ABatchIsReadyBeforeTheStepsThatWereQueuedBeforeIt) {
     trainer.begin_step(want, 1e-3);
   }
   const auto steps_done = kernels::cuda::mark();
-  data::Loader loader(data.training, 1, 1, 1, kGpu);
+  // The worker's next batch stands back until the steps have been looked at: whoever waits drives all streams on.
+  std::promise<void> looked_at;
+  const auto make = [&, may_go_on = looked_at.get_future().share()](std::int64_t step) {
+    if (step > 1) {
+      may_go_on.wait();
+    }
+    return data.training->batch(step, kGpu);
+  };
+  data::Loader loader(make, 1, 1, 1, kGpu);
   const data::Batch got = loader.next();
   EXPECT_FALSE(steps_done->passed()) << "the batch has waited for the steps";
+  looked_at.set_value();
   EXPECT_TRUE(same(got.clean, want.clean) && same(got.distorted, want.distorted));
   for (int step = 0; step < kSteps; ++step) {
     EXPECT_TRUE(trainer.finish_step().finite());
