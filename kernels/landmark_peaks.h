@@ -10,8 +10,11 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
+
+#include "kernels/tensor.h"
 
 namespace earmark::kernels {
 
@@ -42,7 +45,11 @@ std::int64_t landmark_frames(std::int64_t samples);
 std::vector<LandmarkPeak> landmark_peaks(std::span<const float> pcm, const LandmarkPeakOptions& options);
 
 namespace cpu {
-/// log |X|, (frames, kBins + 1) by frame, -infinity where X is 0; what the first three lines above begin with.
-std::vector<double> landmark_log_magnitudes(std::span<const float> pcm);
+/// What the formulas above begin with.
+struct LandmarkLogs {
+  Tensor rows;  ///< log |X|, (frames, kBins + 1) f64, -infinity where X is 0.
+  double largest = -std::numeric_limits<double>::infinity();  ///< Of all of them.
+};
+LandmarkLogs landmark_log_magnitudes(std::span<const float> pcm);
 }  // namespace cpu
 }  // namespace earmark::kernels

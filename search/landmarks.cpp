@@ -21,8 +21,13 @@ constexpr unsigned kFrameBits = 6;
 constexpr unsigned kBinBits = 8;
 constexpr unsigned mask_of(unsigned bits) { return (1U << bits) - 1U; }
 
+/// Landmarks that come by frame, in order; one of each.
 void make_unique(std::vector<Landmark>& landmarks) {
-  std::sort(landmarks.begin(), landmarks.end());
+  for (auto begin = landmarks.begin(); begin != landmarks.end();) {
+    const auto end = std::find_if(begin, landmarks.end(), [&](const Landmark& l) { return l.frame != begin->frame; });
+    std::sort(begin, end);
+    begin = end;
+  }
   landmarks.erase(std::unique(landmarks.begin(), landmarks.end()), landmarks.end());
 }
 
@@ -49,11 +54,15 @@ void check_options(const LandmarkOptions& options) {
         "landmarks: an option is out of its range: ", to_text(options));
 }
 
-std::vector<float> in_16_bits(std::span<const float> pcm) {
+Tensor in_16_bits(std::span<const float> pcm) {
   constexpr float kFull = 32768;
-  std::vector<float> out(pcm.size());
-  std::transform(pcm.begin(), pcm.end(), out.begin(),
-                 [](float x) { return std::clamp(std::nearbyint(x * kFull), -kFull, kFull - 1) / kFull; });
+  // Adding and taking away 1.5 * 2^23 leaves the nearest whole number, and of two the even one.
+  constexpr float kRound = 12582912;
+  const Tensor out({static_cast<std::int64_t>(pcm.size())}, DType::f32);
+  std::transform(pcm.begin(), pcm.end(), out.mutable_data<float>(), [](float x) {
+    const float sample = std::clamp(x * kFull, -kFull, kFull - 1);
+    return (sample + kRound - kRound) / kFull;
+  });
   return out;
 }
 
@@ -149,12 +158,12 @@ std::vector<Landmark> landmarks_of(std::span<const kernels::LandmarkPeak> peaks,
 }
 
 std::vector<Landmark> landmarks(std::span<const float> pcm, const LandmarkOptions& options) {
-  return landmarks_in_16_bits(in_16_bits(pcm), options);
+  return landmarks_in_16_bits(in_16_bits(pcm).values<float>(), options);
 }
 
 std::vector<Landmark> query_landmarks(std::span<const float> pcm, const LandmarkOptions& options) {
-  const std::vector<float> rounded = in_16_bits(pcm);
-  const std::span<const float> sound = rounded;
+  const Tensor rounded = in_16_bits(pcm);
+  const std::span<const float> sound = rounded.values<float>();
   const int shifts = options.query_shifts;
   std::vector<std::vector<Landmark>> parts(static_cast<std::size_t>(shifts));
   parallel_for(shifts, [&](std::int64_t shift) {
@@ -164,9 +173,11 @@ std::vector<Landmark> query_landmarks(std::span<const float> pcm, const Landmark
   });
   std::vector<Landmark> out;
   for (const std::vector<Landmark>& part : parts) {
+    const auto middle = static_cast<std::ptrdiff_t>(out.size());
     out.insert(out.end(), part.begin(), part.end());
+    std::inplace_merge(out.begin(), out.begin() + middle, out.end());
   }
-  make_unique(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());
   return out;
 }
 
