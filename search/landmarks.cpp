@@ -54,20 +54,10 @@ void check_options(const LandmarkOptions& options) {
         "landmarks: an option is out of its range: ", to_text(options));
 }
 
-Tensor in_16_bits(std::span<const float> pcm) {
-  constexpr float kFull = 32768;
-  // Adding and taking away 1.5 * 2^23 leaves the nearest whole number, and of two the even one.
-  constexpr float kRound = 12582912;
-  const Tensor out({static_cast<std::int64_t>(pcm.size())}, DType::f32);
-  std::transform(pcm.begin(), pcm.end(), out.mutable_data<float>(), [](float x) {
-    const float sample = std::clamp(x * kFull, -kFull, kFull - 1);
-    return (sample + kRound - kRound) / kFull;
-  });
-  return out;
-}
-
-std::vector<Landmark> landmarks_in_16_bits(std::span<const float> pcm, const LandmarkOptions& options) {
-  return landmarks_of(kernels::landmark_peaks(pcm, options.peaks), options.fan_out);
+std::vector<Landmark> landmarks_of_sound(std::span<const float> pcm, const LandmarkOptions& options) {
+  kernels::LandmarkPeakOptions peaks = options.peaks;
+  peaks.in_16_bits = true;
+  return landmarks_of(kernels::landmark_peaks(pcm, peaks), options.fan_out);
 }
 
 }  // namespace
@@ -158,18 +148,15 @@ std::vector<Landmark> landmarks_of(std::span<const kernels::LandmarkPeak> peaks,
 }
 
 std::vector<Landmark> landmarks(std::span<const float> pcm, const LandmarkOptions& options) {
-  return landmarks_in_16_bits(in_16_bits(pcm).values<float>(), options);
+  return landmarks_of_sound(pcm, options);
 }
 
 std::vector<Landmark> query_landmarks(std::span<const float> pcm, const LandmarkOptions& options) {
-  const Tensor rounded = in_16_bits(pcm);
-  const std::span<const float> sound = rounded.values<float>();
   const int shifts = options.query_shifts;
   std::vector<std::vector<Landmark>> parts(static_cast<std::size_t>(shifts));
   parallel_for(shifts, [&](std::int64_t shift) {
     const auto moved = static_cast<std::size_t>(shift * kernels::LandmarkPeakOptions::kHop / shifts);
-    parts[static_cast<std::size_t>(shift)] =
-        landmarks_in_16_bits(sound.subspan(std::min(moved, sound.size())), options);
+    parts[static_cast<std::size_t>(shift)] = landmarks_of_sound(pcm.subspan(std::min(moved, pcm.size())), options);
   });
   std::vector<Landmark> out;
   for (const std::vector<Landmark>& part : parts) {

@@ -20,6 +20,7 @@ using Flags = cpu::Vec<std::int64_t>;
 constexpr int kLaneCount = cpu::kLanes<double>;
 constexpr int kBins = Options::kBins;
 constexpr std::size_t kRow = kBins + 1;
+constexpr std::size_t kStride = cpu::LandmarkLogs::kStride;
 constexpr double kPole = 0.98;    // of the high-pass along time
 constexpr double kFloor = 1e6;    // magnitudes below the largest over this are raised to it
 constexpr int kFirstFrames = 10;  // the first mask is that of their maxima
@@ -100,25 +101,20 @@ bool comes_before(const Candidate& a, const Candidate& b) {
   return a.height != b.height ? a.height > b.height : a.bin > b.bin;
 }
 
-/// The mean of what is raised to the floor.
-double mean_above(const Tensor& logs, double floor) {
-  constexpr std::int64_t kSums = 8;  // side by side, whatever a vector holds
-  std::array<double, kSums> sums{};
-  const std::span<const double> values = logs.values<double>();
-  const std::size_t whole = values.size() / kSums * kSums;
-  for (std::size_t i = 0; i < whole; i += kSums) {
-    for (std::size_t j = 0; j < kSums; ++j) {
-      sums[j] += values[i + j] > floor ? values[i + j] : floor;
+/// The mean of what is raised to the floor: only rows that reach below it need another look.
+double mean_above(const cpu::LandmarkLogs& logs, double floor) {
+  const std::span<const double> values = logs.rows.values<double>();
+  double sum = 0;
+  for (std::size_t t = 0; t < logs.sums.size(); ++t) {
+    if (logs.lowest[t] >= floor) {
+      sum += logs.sums[t];
+    } else {
+      for (const double value : values.subspan(t * kStride, kRow)) {
+        sum += std::max(value, floor);
+      }
     }
   }
-  double sum = 0;
-  for (const double part : sums) {
-    sum += part;
-  }
-  for (const double value : values.subspan(whole)) {
-    sum += std::max(value, floor);
-  }
-  return sum / static_cast<double>(values.size());
+  return sum / static_cast<double>(logs.sums.size() * kRow);
 }
 
 /// The spectrogram with its floor, without its mean, through the high-pass: frame by frame.
@@ -128,14 +124,14 @@ class Onsets {
       : logs_(logs.rows.data<double>()),
         silent_(logs.largest == kNothing),
         floor_(logs.largest - std::log(kFloor)),
-        mean_(silent_ ? 0 : mean_above(logs.rows, floor_)) {
+        mean_(silent_ ? 0 : mean_above(logs, floor_)) {
     delayed_.fill(0);
   }
   bool silent() const { return silent_; }
   /// The next frame. y[t] = x[t] + z[t-1], z[t] = 0.98 y[t] - x[t], with z before the first frame 0.
   void next(Frame& frame) {
     const double* log = logs_;
-    logs_ += kRow;
+    logs_ += kStride;
     for (int i = 0; i < kBins; i += kLaneCount) {
       const Lane raw = cpu::load(log + i);
       const Lane x = (raw > floor_ ? raw : cpu::broadcast(floor_)) - mean_;
@@ -253,7 +249,7 @@ std::int64_t landmark_frames(std::int64_t samples) { return samples == 0 ? 0 : 1
 
 std::vector<LandmarkPeak> landmark_peaks(std::span<const float> pcm, const LandmarkPeakOptions& options) {
   const Mask mask(options.spread_bins, options.decay());
-  const cpu::LandmarkLogs logs = cpu::landmark_log_magnitudes(pcm);
+  const cpu::LandmarkLogs logs = cpu::landmark_log_magnitudes(pcm, options.in_16_bits);
   Onsets onsets(logs);
   std::vector<LandmarkPeak> out;
   if (onsets.silent()) {

@@ -23,6 +23,7 @@ using Lane = Vec<double>;
 constexpr int kLaneCount = kLanes<double>;
 constexpr int kPoints = Options::kTransform / 2;  // of the complex transform
 constexpr std::size_t kRow = Options::kBins + 1;
+constexpr std::size_t kStride = LandmarkLogs::kStride;
 constexpr std::int64_t kFramesPerTask = 64 * kLaneCount;
 
 struct Complex {
@@ -98,7 +99,7 @@ void transform(std::array<Complex, kPoints>& z, const std::array<Twiddle, kPoint
 
 /// log x to about one unit in the last place for normal x; -infinity for anything smaller.
 /// x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)).
-Lane log_of(Lane x) {
+[[gnu::always_inline]] inline Lane log_of(Lane x) {
   using Ints = Vec<std::int64_t>;
   constexpr std::int64_t kMantissa = 0x000FFFFFFFFFFFFF;
   constexpr std::int64_t kHalf = 0x3FE0000000000000;  // exponent of [0.5, 1)
@@ -151,19 +152,41 @@ void put(const Logs& logs, int frames, double* out) {
     }
     transpose_lanes<double>(square);
     for (std::size_t frame = 0; frame < static_cast<std::size_t>(frames); ++frame) {
-      store(out + frame * kRow + bin, square[frame]);
+      store(out + frame * kStride + bin, square[frame]);
     }
   }
   for (int frame = 0; frame < frames; ++frame) {
-    out[static_cast<std::size_t>(frame) * kRow + kRow - 1] = logs[kRow - 1][frame];
+    out[static_cast<std::size_t>(frame) * kStride + kRow - 1] = logs[kRow - 1][frame];
   }
 }
 
-double largest_of(Lane lanes, double largest) {
-  for (int i = 0; i < kLaneCount; ++i) {
-    largest = std::max(largest, lanes[i]);
+/// What is known of each frame's logarithms.
+struct Summary {
+  Lane sum{};
+  Lane lowest = broadcast(std::numeric_limits<double>::infinity());
+  Lane largest = broadcast(-std::numeric_limits<double>::infinity());
+};
+
+Summary summary_of(const Logs& logs) {
+  Summary out;
+  for (const Lane& log : logs) {
+    out.sum += log;
+    out.lowest = log < out.lowest ? log : out.lowest;
+    out.largest = log > out.largest ? log : out.largest;
   }
-  return largest;
+  return out;
+}
+
+using Samples = HalfVec<float>;
+
+/// Adding and taking away 1.5 * 2^23 leaves the nearest whole number, and of two the even one.
+Samples rounded_to_16_bits(Samples x) {
+  constexpr float kFull = 32768;
+  constexpr float kRound = 12582912;
+  x *= kFull;
+  x = x > kFull - 1 ? Samples{} + (kFull - 1) : x;
+  x = x < -kFull ? Samples{} - kFull : x;
+  return (x + kRound - kRound) / kFull;
 }
 
 /// Where sample i of a sound continued by reflection at both ends lies, however short it is.
@@ -190,7 +213,7 @@ const float* samples_of(std::span<const float> pcm, std::int64_t frame, std::arr
 }
 
 /// Windowed samples of frames [first, first + frames), one frame per lane; lanes behind them repeat the last one.
-void gather(std::span<const float> pcm, std::int64_t first, int frames, const Tables& t,
+void gather(std::span<const float> pcm, std::int64_t first, int frames, const Tables& t, bool in_16_bits,
             std::array<Complex, kPoints>& z) {
   std::array<std::array<float, Options::kTransform>, kLaneCount> copies;
   std::array<const float*, kLaneCount> from;
@@ -203,7 +226,8 @@ void gather(std::span<const float> pcm, std::int64_t first, int frames, const Ta
   for (std::size_t i = 0; i < Options::kTransform; i += kLaneCount) {
     const Lane window = load(t.window.data() + i);
     for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-      square[lane] = window * __builtin_convertvector(load_as<HalfVec<float>>(from[lane] + i), Lane);
+      const auto raw = load_as<Samples>(from[lane] + i);
+      square[lane] = window * __builtin_convertvector(in_16_bits ? rounded_to_16_bits(raw) : raw, Lane);
     }
     transpose_lanes<double>(square);
     for (std::size_t j = 0; j < kLaneCount; ++j) {
@@ -214,30 +238,32 @@ void gather(std::span<const float> pcm, std::int64_t first, int frames, const Ta
 
 }  // namespace
 
-LandmarkLogs landmark_log_magnitudes(std::span<const float> pcm) {
+LandmarkLogs landmark_log_magnitudes(std::span<const float> pcm, bool in_16_bits) {
   const std::int64_t frames = landmark_frames(static_cast<std::int64_t>(pcm.size()));
-  LandmarkLogs out{Tensor({frames, static_cast<std::int64_t>(kRow)}, DType::f64)};
+  LandmarkLogs out;
+  out.rows = Tensor({frames, LandmarkLogs::kStride}, DType::f64);
+  out.sums.resize(static_cast<std::size_t>(frames));
+  out.lowest.resize(out.sums.size());
+  std::vector<double> largest(out.sums.size());
   auto* rows = out.rows.mutable_data<double>();
   const Tables& t = tables();
-  std::vector<double> largest(static_cast<std::size_t>((frames + kFramesPerTask - 1) / kFramesPerTask), out.largest);
   parallel_ranges(frames, kFramesPerTask, [&](std::int64_t begin, std::int64_t end) {
     std::array<Complex, kPoints> z;
     Logs logs;
-    Lane maxima = broadcast(out.largest);
     for (std::int64_t first = begin; first < end; first += kLaneCount) {
       const int count = static_cast<int>(std::min<std::int64_t>(kLaneCount, end - first));
-      gather(pcm, first, count, t, z);
+      gather(pcm, first, count, t, in_16_bits, z);
       transform(z, t.roots);
       take_apart(z, t, logs);
-      put(logs, count, rows + static_cast<std::size_t>(first) * kRow);
-      for (const Lane& log : logs) {  // lanes without a frame repeat one
-        maxima = log > maxima ? log : maxima;
-      }
+      put(logs, count, rows + static_cast<std::size_t>(first) * kStride);
+      const Summary summary = summary_of(logs);
+      store_first(out.sums.data() + first, summary.sum, count);
+      store_first(out.lowest.data() + first, summary.lowest, count);
+      store_first(largest.data() + first, summary.largest, count);
     }
-    largest[static_cast<std::size_t>(begin / kFramesPerTask)] = largest_of(maxima, out.largest);
   });
-  for (const double of_task : largest) {
-    out.largest = std::max(out.largest, of_task);
+  for (const double of_frame : largest) {
+    out.largest = std::max(out.largest, of_frame);
   }
   return out;
 }
