@@ -78,8 +78,9 @@ reverb          pad_kernel                                                   0 1
 reverb          keep_kernel                                                  0 1
 equalize        equalize_kernel                                              1 1
 spectrogram     window_kernel                                                1 1
-spectrogram     cut_kernel<(FeatureOptions::Normalization)1>                 1 0
-spectrogram     cut_kernel<(FeatureOptions::Normalization)2>                 1 0
+spectrogram_segments cut_kernel<(FeatureOptions::Normalization)1>            1 0
+spectrogram_segments cut_kernel<(FeatureOptions::Normalization)2>            1 0
+maximum         largest_kernel                                               1 0
 spec_augment    mask_kernel                                                  1 0
 inner_product   scan_kernel<4, float>                                        4 0
 inner_product   scan_kernel<8, __half>                                       2 0
@@ -120,8 +121,9 @@ spectral_temporal_attention_backward  backward_kernel<1, *>  for channels that a
 spectral_temporal_attention_backward  backward_kernel<4, __nv_bfloat16, *>  for slabs of 4 bf16 channels, 8 bytes
 inner_product   scan_kernel<1, *>                          for dimensions that are no multiple of 16 bytes
 permute         transpose_kernel<*>                        turned in shared memory element by element
-spectrogram     cut_kernel<(FeatureOptions::Normalization)0>  turned in shared memory element by element
-spectrogram     mel_kernel                                 rows of an odd number of bins, in L2, turned in shared memory
+spectrogram_segments cut_kernel<(FeatureOptions::Normalization)0>  turned in shared memory element by element
+spectrogram_segments cut_kernel<(FeatureOptions::Normalization)3>  turned in shared memory element by element
+spectrogram     mel_kernel<*>                              rows of an odd number of bins, in L2, turned in shared memory
 reverb          multiply_kernel                            rows of an odd number of bins, in L2
 hash            *_kernel<*>                                bound by shuffles, a lane has every 32nd element
 probe           probe_kernel<*>                            bound by the latency of a warp
