@@ -43,9 +43,17 @@ void read_features(Section section, FeatureOptions& options) {
                       "Decibels of the bands' power, or log10(0.06 + magnitude) (NAFP's).");
 }
 
-void read_encoder(Section section, nn::EncoderOptions& options) {
-  section.read_choice("type", options.type, named_by_themselves(nn::encoder_names()), "Kind of encoder.");
-  section.read("width", options.width, {1, 256}, "channels", "Of the front end; the last block has 32 times as many.");
+/// Those that only the attention encoder has.
+void read_attention(Section section, nn::EncoderOptions& options) {
+  for (const char* key : {"attention", "attention_logits", "attention_scale", "attention_init", "attention_deviation",
+                          "convolution_init"}) {
+    if (!nn::has_attention(options) && section.has(key)) {
+      section.reject(key, "an encoder of type \"" + options.type + "\" has no such option");
+    }
+  }
+  if (!nn::has_attention(options)) {
+    return;
+  }
   section.read_choice("attention", options.attention, nn::attention_names(), "Modules per residual block.");
   section.read_choice("attention_logits", options.attention_logits, nn::attention_logits_names(),
                       "Squashed by tanh or plain.");
@@ -56,6 +64,19 @@ void read_encoder(Section section, nn::EncoderOptions& options) {
   section.read("attention_deviation", options.attention_deviation, {0, 100}, "", "Of attention_init normal.");
   section.read_choice("convolution_init", options.convolution_init, nn::convolution_init_names(),
                       "Starting weights of convolutions: He normal, or uniform as PyTorch's default.");
+}
+
+void read_encoder(Section section, nn::EncoderOptions& options) {
+  section.read_choice(
+      "type", options.type, named_by_themselves(nn::encoder_names()),
+      "Kind of encoder: the paper's, or NAFP's (Chang et al., ICASSP 2021), which has none of the keys of "
+      "attention and convolution_init.");
+  options = nn::default_encoder_options(options.type);
+  section.read(
+      "width", options.width, {1, 256}, "channels",
+      "Of the front end; the last block has 32 times as many. With nafp 128 unless set, of the first two blocks; "
+      "the last two have 8 times as many.");
+  read_attention(section, options);
   section.read("embedding", options.embedding, {1, 4096}, "", "Elements of a fingerprint and groups of the head.");
   section.read("head_hidden", options.head_hidden, {1, 4096}, "", "Hidden units of each group.");
 }
