@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <optional>
 #include <vector>
 
 #include "kernels/error.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::uint64_t kWaveformStream = 0x6761696e;
 constexpr std::uint64_t kMaskStream = 0x6d61736b;
+constexpr std::uint64_t kAnchorMaskStream = 0x6d61736c;
 
 RandomStream stream(std::uint64_t purpose, std::uint64_t seed, std::int64_t step, std::int64_t index) {
   return RandomStream(seed, (purpose << 32U) + static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(index));
@@ -56,11 +58,24 @@ kernels::Equalizer draw_equalizer(const AugmentOptions& options, RandomStream ra
   return out;
 }
 
-kernels::MaskRange draw_range(RandomStream& random, int longest, std::int64_t extent) {
+kernels::MaskRange draw_range(RandomStream& random, int shortest, int longest, std::int64_t extent) {
   const std::int64_t most = std::min<std::int64_t>(longest, extent);
-  const auto length = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(most + 1)));
+  const std::int64_t least = std::min<std::int64_t>(shortest, most);
+  const std::int64_t length =
+      least + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(most - least + 1)));
   const auto begin = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(extent - length + 1)));
   return {static_cast<std::int32_t>(begin), static_cast<std::int32_t>(begin + length)};
+}
+
+// One side of a cutout: its length is a share of `extent`, its middle anywhere.
+kernels::MaskRange draw_side(RandomStream& random, const AugmentOptions& options, std::int64_t extent) {
+  const auto least = std::llround(options.cutout_least * static_cast<double>(extent));
+  const auto most = std::llround(options.cutout_most * static_cast<double>(extent));
+  const std::int64_t length =
+      least + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(most - least + 1)));
+  const std::int64_t begin = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(extent))) - length / 2;
+  return {static_cast<std::int32_t>(std::clamp<std::int64_t>(begin, 0, extent)),
+          static_cast<std::int32_t>(std::clamp<std::int64_t>(begin + length, 0, extent))};
 }
 
 }  // namespace
@@ -84,23 +99,32 @@ void augment_waveforms(const AugmentOptions& options, std::uint64_t seed, std::i
   kernels::equalize({x, rows});
 }
 
-void augment_features(const AugmentOptions& options, std::uint64_t seed, std::int64_t step,
+void augment_features(const AugmentOptions& options, std::uint64_t seed, std::int64_t step, View view,
                       std::span<const std::int64_t> indices, const Tensor& segments) {
-  if (options.time_masks == 0 && options.frequency_masks == 0) {
+  if (options.time_masks == 0 && options.frequency_masks == 0 && options.cutouts == 0) {
     return;
   }
   std::vector<kernels::MaskRange> bands;
   std::vector<kernels::MaskRange> frames;
+  std::vector<kernels::MaskBox> boxes;
+  const bool of_anchors = view == View::anchor && !options.mask_batch_alike;
   for (const std::int64_t index : indices) {
-    RandomStream random = stream(kMaskStream, seed, step, index);
+    RandomStream random =
+        stream(of_anchors ? kAnchorMaskStream : kMaskStream, seed, step, options.mask_batch_alike ? 0 : index);
     for (int i = 0; i < options.frequency_masks; ++i) {
-      bands.push_back(draw_range(random, options.frequency_mask_bands, segments.dim(1)));
+      bands.push_back(
+          draw_range(random, options.frequency_mask_least_bands, options.frequency_mask_bands, segments.dim(1)));
     }
     for (int i = 0; i < options.time_masks; ++i) {
-      frames.push_back(draw_range(random, options.time_mask_frames, segments.dim(2)));
+      frames.push_back(draw_range(random, 0, options.time_mask_frames, segments.dim(2)));
+    }
+    for (int i = 0; i < options.cutouts; ++i) {
+      const kernels::MaskRange of_bands = draw_side(random, options, segments.dim(1));
+      boxes.push_back({of_bands, draw_side(random, options, segments.dim(2))});
     }
   }
-  kernels::spec_augment({segments, bands, frames});
+  const bool zero = options.mask_fill == AugmentOptions::MaskFill::zero;
+  kernels::spec_augment({segments, bands, frames, boxes, zero ? std::optional(0.0F) : std::nullopt});
 }
 
 }  // namespace earmark::data

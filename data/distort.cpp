@@ -24,6 +24,18 @@ void check_length(std::string_view what, std::size_t got, std::int64_t wanted) {
   check(static_cast<std::int64_t>(got) == wanted, "distort: expected ", wanted, " samples of ", what, ", got ", got);
 }
 
+// Noise first, then the response over both. A whole turn has the same energy wherever it begins.
+void distort_in_a_circle(const DistortRows& rows, const DistortWindow& window) {
+  Tensor dry = rows.music;
+  if (has_noise(rows.kind)) {
+    dry = empty_like(rows.music);
+    kernels::mix_at_snr({rows.music, rows.noise, Tensor::from<float>({rows.music.dim(0)}, rows.snr_db), window.context,
+                         window.total(), dry});
+  }
+  kernels::reverb({dry, rows.rooms, window.context, rows.out});
+  kernels::peak_normalize({rows.out, 1.0F});
+}
+
 }  // namespace
 
 std::string_view name_of(DistortionKind kind) {
@@ -79,6 +91,9 @@ void distort(const DistortRows& rows, const DistortWindow& window) {
   check(rows.out && rows.out.shape() == Shape({count, window.kept()}), "distort: expected out (N, ", window.kept(),
         "), got ", rows.out.shape());
   check(rows.music && rows.music.shape() == given, "distort: expected music ", given, ", got ", rows.music.shape());
+  if (window.circular && has_reverb(rows.kind)) {
+    return distort_in_a_circle(rows, window);
+  }
   const auto reverberant = [&](const Tensor& dry, const Tensor& wet) {
     kernels::reverb({dry, rows.rooms, window.context, wet});
   };

@@ -32,6 +32,10 @@ struct DistortWindow {
       0;  ///< Kept, but outside the measured segment: what the spectrogram's windows reach into.
   std::int64_t segment = 0;
   std::int64_t margin_after = 0;
+  /// Reverberation in a circle (Chang et al., ICASSP 2021, and their code): what is heard before the kept part is its
+  /// own end, `context` samples of it; noise is mixed in first, at its ratio over the kept part, and goes through the
+  /// response with the music.
+  bool circular = false;
   std::int64_t kept() const { return margin_before + segment + margin_after; }
   std::int64_t total() const { return context + kept(); }
   /// What distorting needs: the context matters to reverberation alone.
@@ -64,7 +68,8 @@ struct DistortRows {
   std::vector<kernels::RoomResponse> rooms;  ///< (N), for kinds with reverb
   Tensor out;                                ///< (N, kept()) f32
 };
-/// The whole chain for all rows at once.
+/// The whole chain for all rows at once. Where the window is circular, rows with reverberation come with the end of
+/// their kept part in front, and turned by the response's delay (as PairSampler gathers them): rooms have none then.
 void distort(const DistortRows& rows, const DistortWindow& window);
 
 }  // namespace earmark::data

@@ -11,6 +11,7 @@
 
 #include "data/permutation.h"
 #include "kernels/error.h"
+#include "kernels/maximum.h"
 #include "kernels/random.h"
 
 namespace earmark::data {
@@ -52,6 +53,16 @@ std::vector<std::size_t> of_kind(std::span<const PairOrigin> origins, Distortion
   return out;
 }
 
+// Of all views of a batch.
+Tensor batch_maximum(const Tensor& anchors, const Tensor& heard) {
+  const Tensor both({2}, DType::f32, anchors.device());
+  kernels::maximum({anchors, both.slice(0, 1)});
+  kernels::maximum({heard, both.slice(1, 2)});
+  const Tensor out({1}, DType::f32, anchors.device());
+  kernels::maximum({both, out});
+  return out;
+}
+
 double mean_square(std::span<const std::int16_t> x) {
   std::int64_t sum = 0;
   for (const std::int16_t v : x) {
@@ -81,7 +92,11 @@ PairSampler::PairSampler(std::shared_ptr<const PcmStore> store, std::shared_ptr<
   check(with_noise == 0 || (noise_ && !noise_->empty()), "training: noise is asked for, but there is none");
   check(with_reverb == 0 || !rirs_.empty(), "training: reverberation is asked for, but there are no room responses");
   // Frames are centred: the first reaches n_fft / 2 back, the last as far past its centre.
-  window_.context = features_.sample_rate;
+  if (options_.rir_s > 0) {
+    rirs_.shorten(std::max<std::int64_t>(1, std::llround(options_.rir_s * features_.sample_rate)));
+  }
+  window_.circular = options_.reverb == PairOptions::Reverb::circular;
+  window_.context = window_.circular ? std::max<std::int64_t>(0, rirs_.longest() - 1) : features_.sample_rate;
   window_.margin_before = features_.n_fft / 2;
   window_.segment = features_.segment_samples();
   window_.margin_after = features_.n_fft / 2;
@@ -168,17 +183,33 @@ bool PairSampler::is_good(const PairOrigin& origin, std::span<const PairOrigin> 
   return !overlaps && mean_square(segment) > options_.silence_mean_square;
 }
 
-// Segment i of `out` is that of waveform rows[i].
-void PairSampler::features_of(const Tensor& waveforms, std::span<const std::int64_t> rows, const Tensor& out) const {
-  const std::int64_t count = waveforms.dim(0);
-  const Tensor frames({count, features_.frames, features_.mel_bands}, DType::f32, waveforms.device());
-  kernels::log_mel(features_, {waveforms, frames, window_.margin_before});
-  std::vector<std::int64_t> first_frames;
-  std::transform(rows.begin(), rows.end(), std::back_inserter(first_frames),
-                 [&](std::int64_t row) { return row * features_.frames; });
-  kernels::CutSegments cut{frames.reshape({count * features_.frames, features_.mel_bands}), out};
-  cut.first_frames = first_frames;
-  kernels::cut_segments(features_, cut);
+// Where reverberation goes in a circle, what follows the context in x becomes its beginning and its end: the kept part,
+// turned so that the response's direct path falls on its first sample, behind its own end.
+void PairSampler::turn(const PairOrigin& origin, std::span<std::int16_t> x) const {
+  const std::int64_t context = window_.context;
+  const std::vector<std::int16_t> kept(x.begin() + context, x.end());
+  const std::int64_t n = window_.kept();
+  const std::int64_t first = (rirs_.rir(origin.rir).delay - context) % n + n;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    x[i] = kept[static_cast<std::size_t>((first + static_cast<std::int64_t>(i)) % n)];
+  }
+}
+
+void PairSampler::copy_music(const PairOrigin& origin, std::span<std::int16_t> out) const {
+  const std::int64_t before =
+      static_cast<std::int64_t>(out.size()) - window_.kept();  // the context, where it is needed
+  copy_reflected(store_->track(origin.track), origin.positive_start - window_.margin_before - before, out);
+  if (window_.circular && has_reverb(origin.kind)) {
+    turn(origin, out);
+  }
+}
+
+void PairSampler::copy_noise(const PairOrigin& origin, std::span<std::int16_t> out) const {
+  const std::int64_t before = static_cast<std::int64_t>(out.size()) - window_.kept();
+  noise_->copy({origin.noise.noise, origin.noise.start + window_.context - before}, out);
+  if (window_.circular && has_reverb(origin.kind)) {
+    turn(origin, out);
+  }
 }
 
 // What pairs are made from: their anchors, then, kind by kind, the music of all positives and the noise of all.
@@ -193,37 +224,47 @@ Pieces PairSampler::gather(std::span<const PairOrigin> origins, Device device) c
                    pieces.add(window_.kept()));
   }
   for (const DistortionKind kind : kKinds) {
-    const std::int64_t before = window_.given(kind) - window_.kept();  // the context, where it is needed
     for (const std::size_t i : of_kind(origins, kind)) {
-      copy_reflected(store_->track(origins[i].track), origins[i].positive_start - window_.margin_before - before,
-                     pieces.add(window_.given(kind)));
+      copy_music(origins[i], pieces.add(window_.given(kind)));
     }
     for (const std::size_t i : has_noise(kind) ? of_kind(origins, kind) : std::vector<std::size_t>()) {
-      noise_->copy({origins[i].noise.noise, origins[i].noise.start + window_.context - before},
-                   pieces.add(window_.given(kind)));
+      copy_noise(origins[i], pieces.add(window_.given(kind)));
     }
   }
   pieces.send();
   return pieces;
 }
 
-void PairSampler::make_pairs(std::int64_t step, std::int64_t first, std::span<const PairOrigin> origins,
-                             const Tensor& clean, const Tensor& distorted) const {
-  Pieces pieces = gather(origins, clean.device());
-  const Tensor anchors = pieces.take(clean.dim(0), window_.kept());
+/// Spectrograms (n, T, F) of pairs. Those of positives lie in an order of their own: that of pair i is row rows[i].
+struct PairSampler::Spectra {
+  Tensor anchors;
+  Tensor heard;
+  std::span<std::int64_t> rows;
+
+  Spectra slice(std::int64_t begin, std::int64_t end) const {
+    return {anchors.slice(begin, end), heard.slice(begin, end),
+            rows.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))};
+  }
+};
+
+void PairSampler::make_spectra(std::int64_t step, std::int64_t first, std::span<const PairOrigin> origins,
+                               const Spectra& out) const {
+  const Device device = out.anchors.device();
+  Pieces pieces = gather(origins, device);
+  const Tensor anchors = pieces.take(out.anchors.dim(0), window_.kept());
   const Tensor heard = empty_like(anchors);
   std::vector<std::int64_t> order;  // row i of `heard` is positive order[i] of the step
-  std::vector<std::int64_t> rows(origins.size());
   for (const DistortionKind kind : kKinds) {
     DistortRows group;
     group.kind = kind;
     const auto begin = static_cast<std::int64_t>(order.size());
     for (const std::size_t i : of_kind(origins, kind)) {
-      rows[i] = static_cast<std::int64_t>(order.size());
+      out.rows[i] = static_cast<std::int64_t>(order.size());
       order.push_back(first + static_cast<std::int64_t>(i));
       group.snr_db.push_back(static_cast<float>(origins[i].snr_db));
       if (has_reverb(kind)) {
-        group.rooms.push_back(rirs_.response(origins[i].rir, clean.device()));
+        group.rooms.push_back(rirs_.response(origins[i].rir, device));
+        group.rooms.back().delay = window_.circular ? 0 : group.rooms.back().delay;
       }
     }
     const auto end = static_cast<std::int64_t>(order.size());
@@ -235,12 +276,31 @@ void PairSampler::make_pairs(std::int64_t step, std::int64_t first, std::span<co
     }
   }
   augment_waveforms(options_.augment, options_.seed, step, order, features_.sample_rate, heard);
-  std::vector<std::int64_t> indices(origins.size());
-  std::iota(indices.begin(), indices.end(), 0);
-  features_of(anchors, indices, clean);
-  features_of(heard, rows, distorted);
+  kernels::log_mel(features_, {anchors, out.anchors, window_.margin_before});
+  kernels::log_mel(features_, {heard, out.heard, window_.margin_before});
+}
+
+void PairSampler::make_segments(std::int64_t step, std::int64_t first, const Spectra& spectra, const Tensor& clean,
+                                const Tensor& distorted) const {
+  const std::int64_t count = clean.dim(0);
+  std::vector<std::int64_t> first_frames;
+  std::transform(spectra.rows.begin(), spectra.rows.end(), std::back_inserter(first_frames),
+                 [&](std::int64_t row) { return row * features_.frames; });
+  const Shape as_one{count * features_.frames, features_.mel_bands};
+  kernels::CutSegments anchors{spectra.anchors.reshape(as_one), clean, 0, features_.frames};
+  kernels::CutSegments positives{spectra.heard.reshape(as_one), distorted};
+  positives.first_frames = first_frames;
+  if (features_.normalization == FeatureOptions::Normalization::batch_maximum) {
+    anchors.maximum = positives.maximum = batch_maximum(spectra.anchors, spectra.heard);
+  }
+  kernels::cut_segments(features_, anchors);
+  kernels::cut_segments(features_, positives);
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
   std::iota(indices.begin(), indices.end(), first);
-  augment_features(options_.augment, options_.seed, step, indices, distorted);
+  augment_features(options_.augment, options_.seed, step, View::positive, indices, distorted);
+  if (options_.augment.mask_anchors) {
+    augment_features(options_.augment, options_.seed, step, View::anchor, indices, clean);
+  }
 }
 
 Batch PairSampler::batch(std::int64_t step, Device device) const {
@@ -248,15 +308,28 @@ Batch PairSampler::batch(std::int64_t step, Device device) const {
   Batch batch;
   batch.step = step;
   batch.origins = plan(step);
-  const Shape shape{options_.pairs, features_.mel_bands, features_.frames, 1};
+  const std::int64_t pairs = options_.pairs;
+  const Shape shape{pairs, features_.mel_bands, features_.frames, 1};
   batch.clean = Tensor(shape, DType::f32, device);
   batch.distorted = Tensor(shape, DType::f32, device);
-  // One pair at a time stays in a processor's cache; a GPU wants them all.
-  const std::int64_t at_once = device.backend == Backend::cpu ? 1 : options_.pairs;
-  for (std::int64_t i = 0; i < options_.pairs; i += at_once) {
-    make_pairs(step, i,
-               std::span(batch.origins).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(at_once)),
-               batch.clean.slice(i, i + at_once), batch.distorted.slice(i, i + at_once));
+  // One pair at a time stays in a processor's cache; a GPU wants them all. The maximum of a batch needs all of it.
+  const bool on_cpu = device.backend == Backend::cpu;
+  const std::int64_t heard_at_once = on_cpu ? 1 : pairs;
+  const bool together = !on_cpu || features_.normalization == FeatureOptions::Normalization::batch_maximum;
+  const std::int64_t cut_at_once = together ? pairs : 1;
+  const Shape spectra_shape{cut_at_once, features_.frames, features_.mel_bands};
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(cut_at_once));
+  const Spectra spectra{Tensor(spectra_shape, DType::f32, device), Tensor(spectra_shape, DType::f32, device), rows};
+  for (std::int64_t first = 0; first < pairs; first += cut_at_once) {
+    for (std::int64_t i = 0; i < cut_at_once; i += heard_at_once) {
+      make_spectra(step, first + i,
+                   std::span(batch.origins)
+                       .subspan(static_cast<std::size_t>(first + i), static_cast<std::size_t>(heard_at_once)),
+                   spectra.slice(i, i + heard_at_once));
+      rows[static_cast<std::size_t>(i)] += on_cpu ? i : 0;
+    }
+    make_segments(step, first, spectra, batch.clean.slice(first, first + cut_at_once),
+                  batch.distorted.slice(first, first + cut_at_once));
   }
   return batch;
 }

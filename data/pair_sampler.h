@@ -36,7 +36,12 @@ struct PairOptions {
   double both_probability = 1.0 / 3;
   double snr_min_db = 0;
   double snr_max_db = 20;
-  AugmentOptions augment{};  ///< Of positives; all off.
+  AugmentOptions augment{};  ///< All off.
+  /// linear: with a second of context, then noise through the same response (the paper). circular: noise first, then
+  /// the segment convolved in a circle (Chang et al., ICASSP 2021, and their code); see DistortWindow.
+  enum class Reverb { linear, circular };
+  Reverb reverb = Reverb::linear;
+  double rir_s = 0;  ///< Responses are cut off so long after their direct path; 0: whole.
 };
 
 /// Where a pair comes from.
@@ -80,10 +85,17 @@ class PairSampler {
   std::int64_t track_of(std::int64_t step, std::int64_t index) const;
   bool is_good(const PairOrigin& origin, std::span<const PairOrigin> earlier) const;
   Pieces gather(std::span<const PairOrigin> origins, Device device) const;
-  /// Pairs `first` and so on of a step, on the device of `clean` and `distorted`.
-  void make_pairs(std::int64_t step, std::int64_t first, std::span<const PairOrigin> origins, const Tensor& clean,
-                  const Tensor& distorted) const;
-  void features_of(const Tensor& waveforms, std::span<const std::int64_t> rows, const Tensor& out) const;
+  /// `out` = the samples that a positive, and its noise, are made of.
+  void copy_music(const PairOrigin& origin, std::span<std::int16_t> out) const;
+  void copy_noise(const PairOrigin& origin, std::span<std::int16_t> out) const;
+  void turn(const PairOrigin& origin, std::span<std::int16_t> x) const;
+  struct Spectra;
+  /// Spectrograms of pairs `first` and so on of a step.
+  void make_spectra(std::int64_t step, std::int64_t first, std::span<const PairOrigin> origins,
+                    const Spectra& out) const;
+  /// The segments of those pairs.
+  void make_segments(std::int64_t step, std::int64_t first, const Spectra& spectra, const Tensor& clean,
+                     const Tensor& distorted) const;
 
   std::shared_ptr<const PcmStore> store_;
   std::shared_ptr<const NoiseBank> noise_;

@@ -109,6 +109,20 @@ struct RirBank::Copies {
   std::map<int, std::vector<Tensor>> spectra;
 };
 
+void RirBank::shorten(std::int64_t samples) {
+  for (Rir& r : rirs_) {
+    r.samples.resize(std::min(r.samples.size(), static_cast<std::size_t>(r.delay + samples)));
+  }
+}
+
+std::int64_t RirBank::longest() const {
+  std::size_t longest = 0;
+  for (const Rir& r : rirs_) {
+    longest = std::max(longest, r.samples.size());
+  }
+  return static_cast<std::int64_t>(longest);
+}
+
 void RirBank::prepare(std::int64_t samples, std::int64_t skip) {
   spectra_.clear();
   copies_ = std::make_shared<Copies>();

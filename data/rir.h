@@ -36,6 +36,10 @@ class RirBank {
   /// Every sound file under `path`. Unreadable ones are skipped; throws Error when nothing remains.
   void add_folder(const std::filesystem::path& path, int sample_rate = 16000);
   void add(Rir rir) { rirs_.push_back(std::move(rir)); }
+  /// Cuts every response off `samples` after its direct path.
+  void shorten(std::int64_t samples);
+  /// Samples of the longest response; 0 where there is none.
+  std::int64_t longest() const;
   /// Computes the spectra for convolving `samples` samples of which the first `skip` are context.
   void prepare(std::int64_t samples, std::int64_t skip);
 

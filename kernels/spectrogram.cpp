@@ -6,6 +6,7 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/error.h"
+#include "kernels/maximum.h"
 
 namespace earmark {
 
@@ -20,28 +21,31 @@ void check_feature_options(const FeatureOptions& o) {
   check(o.frames >= 1 && o.frames <= 100000, "frames: expected 1 to 100000, got ", o.frames);
   check(o.hop_frames >= 1, "hop_frames: expected at least 1, got ", o.hop_frames);
   check(o.floor_db < 0, "floor_db: expected below 0, got ", o.floor_db);
+  check(o.normalization != FeatureOptions::Normalization::max_relative ||
+            o.compression == FeatureOptions::Compression::decibels,
+        "normalization, compression: max_relative is for decibels");
 }
 
-std::string_view name_of(FeatureOptions::Normalization normalization) {
-  switch (normalization) {
-    case FeatureOptions::Normalization::none:
-      return "none";
-    case FeatureOptions::Normalization::mean:
-      return "mean";
-    case FeatureOptions::Normalization::max_relative:
-      return "max_relative";
-  }
-  return "?";
+const FeatureNames<FeatureOptions::Normalization>& normalization_names() {
+  using Normalization = FeatureOptions::Normalization;
+  static const FeatureNames<Normalization> names = {{"none", Normalization::none},
+                                                    {"mean", Normalization::mean},
+                                                    {"max_relative", Normalization::max_relative},
+                                                    {"batch_maximum", Normalization::batch_maximum}};
+  return names;
 }
 
-FeatureOptions::Normalization parse_normalization(std::string_view name) {
-  for (const auto value : {FeatureOptions::Normalization::none, FeatureOptions::Normalization::mean,
-                           FeatureOptions::Normalization::max_relative}) {
-    if (name == name_of(value)) {
-      return value;
-    }
-  }
-  fail("normalization: expected none, mean or max_relative, got ", name);
+const FeatureNames<FeatureOptions::MelScale>& mel_scale_names() {
+  using MelScale = FeatureOptions::MelScale;
+  static const FeatureNames<MelScale> names = {{"htk", MelScale::htk}, {"slaney", MelScale::slaney}};
+  return names;
+}
+
+const FeatureNames<FeatureOptions::Compression>& compression_names() {
+  using Compression = FeatureOptions::Compression;
+  static const FeatureNames<Compression> names = {{"decibels", Compression::decibels},
+                                                  {"log_magnitude", Compression::log_magnitude}};
+  return names;
 }
 
 std::int64_t frame_count(std::int64_t samples, const FeatureOptions& options) {
@@ -53,25 +57,49 @@ std::int64_t segment_count(std::int64_t frames, const FeatureOptions& options) {
 }
 
 namespace {
-double hz_to_mel(double hz) { return 2595 * std::log10(1 + hz / 700); }
-double mel_to_hz(double mel) { return 700 * (std::pow(10, mel / 2595) - 1); }
+
+/// A mel scale: HTK's, or Slaney's (Auditory Toolbox, 1998).
+class Mel {
+ public:
+  explicit Mel(FeatureOptions::MelScale scale) : slaney_(scale == FeatureOptions::MelScale::slaney) {}
+  double from_hz(double hz) const {
+    return !slaney_     ? 2595 * std::log10(1 + hz / 700)
+           : hz < kKnee ? hz / kLinear
+                        : kKnee / kLinear + std::log(hz / kKnee) / kLogarithmic;
+  }
+  double to_hz(double mel) const {
+    return !slaney_                ? 700 * (std::pow(10, mel / 2595) - 1)
+           : mel < kKnee / kLinear ? mel * kLinear
+                                   : kKnee * std::exp((mel - kKnee / kLinear) * kLogarithmic);
+  }
+
+ private:
+  static constexpr double kKnee = 1000;                        // Hz, where Slaney's scale turns logarithmic
+  static constexpr double kLinear = 200.0 / 3;                 // Hz a mel below
+  static constexpr double kLogarithmic = 0.06875177742094912;  // ln(6.4) / 27: natural logarithm of Hz a mel above
+  bool slaney_;
+};
+
 }  // namespace
 
 std::vector<double> mel_filter_bank(const FeatureOptions& options) {
   check_feature_options(options);
   const int bins = options.n_fft / 2 + 1;
-  const double low = hz_to_mel(options.f_min);
-  const double step = (hz_to_mel(options.f_max) - low) / (options.mel_bands + 1);
+  const Mel mel(options.mel_scale);
+  const bool by_area = options.mel_scale == FeatureOptions::MelScale::slaney;
+  const double low = mel.from_hz(options.f_min);
+  const double step = (mel.from_hz(options.f_max) - low) / (options.mel_bands + 1);
   std::vector<double> bank(static_cast<std::size_t>(options.mel_bands) * static_cast<std::size_t>(bins));
   for (int m = 0; m < options.mel_bands; ++m) {
-    const double left = mel_to_hz(low + step * m);
-    const double centre = mel_to_hz(low + step * (m + 1));
-    const double right = mel_to_hz(low + step * (m + 2));
+    const double left = mel.to_hz(low + step * m);
+    const double centre = mel.to_hz(low + step * (m + 1));
+    const double right = mel.to_hz(low + step * (m + 2));
+    const double height = by_area ? 2 / (right - left) : 1;
     for (int k = 0; k < bins; ++k) {
       const double hz = static_cast<double>(k) * options.sample_rate / options.n_fft;
       const double weight = std::min((hz - left) / (centre - left), (right - hz) / (right - centre));
       bank[static_cast<std::size_t>(m) * static_cast<std::size_t>(bins) + static_cast<std::size_t>(k)] =
-          std::max(0.0, weight);
+          height * std::max(0.0, weight);
     }
   }
   return bank;
@@ -116,6 +144,9 @@ void cut_segments(const FeatureOptions& options, const CutSegments& args) {
         "cut_segments: expected out (N, ", options.mel_bands, ", ", options.frames, ", 1), got ", args.out.shape());
   check(args.out.device() == args.log_mel.device(), "cut_segments: log_mel on ", args.log_mel.device(), ", out on ",
         args.out.device());
+  check(options.normalization != FeatureOptions::Normalization::batch_maximum ||
+            (args.maximum && args.maximum.numel() == 1 && args.maximum.device() == args.out.device()),
+        "cut_segments: batch_maximum needs the maximum, (1), beside out");
   const auto check_inside = [&](std::int64_t first, std::int64_t end) {
     check(first >= 0 && end <= args.log_mel.dim(0), "cut_segments: frames ", first, " to ", end, " of ",
           args.log_mel.dim(0));
@@ -150,7 +181,12 @@ Tensor segments_of(const Tensor& log_mel, const FeatureOptions& options, std::in
                    int hop_frames) {
   const int hop = hop_frames > 0 ? hop_frames : options.hop_frames;
   const Tensor out({count, options.mel_bands, options.frames, 1}, DType::f32, log_mel.device());
-  kernels::cut_segments(options, {log_mel, out, first * hop, hop});
+  kernels::CutSegments args{log_mel, out, first * hop, hop};
+  if (options.normalization == FeatureOptions::Normalization::batch_maximum) {
+    args.maximum = Tensor({1}, DType::f32, log_mel.device());
+    kernels::maximum({log_mel, args.maximum});
+  }
+  kernels::cut_segments(options, args);
   return out;
 }
 

@@ -122,8 +122,9 @@ void AttentionEncoder::make_head(const Initialiser& init) {
     return std::pair{add_parameter(w, init.weight(weight, w, fan_in, ConvolutionInit::pytorch)),
                      add_parameter(b, init.bias(bias, b, fan_in, ConvolutionInit::pytorch))};
   };
-  std::tie(hidden_weight_, hidden_bias_) = linear("head.hidden", {groups, hidden, inputs}, {groups, hidden}, inputs);
-  std::tie(output_weight_, output_bias_) = linear("head.output", {groups, 1, hidden}, {groups, 1}, hidden);
+  std::tie(head_.hidden_weight, head_.hidden_bias) =
+      linear("head.hidden", {groups, hidden, inputs}, {groups, hidden}, inputs);
+  std::tie(head_.output_weight, head_.output_bias) = linear("head.output", {groups, 1, hidden}, {groups, 1}, hidden);
 }
 
 void AttentionEncoder::take_buffers(ConvNorm& layer) {
@@ -137,18 +138,6 @@ void AttentionEncoder::buffers_moved() {
     take_buffers(layers.second);
   }
 }
-
-void AttentionEncoder::check_input(const Tensor& x) const {
-  const Shape& shape = x.shape();
-  const bool fits = shape.rank() == 4 && shape[1] == options().bands && shape[2] == options().frames && shape[3] == 1;
-  check(fits, "encoder: expected (N, ", options().bands, ", ", options().frames, ", 1), got ", shape);
-  const Tensor& weight = front_.weight.value();
-  check(x.dtype() == weight.dtype(), "encoder: segments are ", name_of(x.dtype()), ", its weights are ",
-        name_of(weight.dtype()));
-  check(x.device() == weight.device(), "encoder: segments are on ", x.device(), ", its weights on ", weight.device());
-}
-
-Variable AttentionEncoder::stored(const Variable& x) const { return cast(x, activation_type()); }
 
 Variable AttentionEncoder::stage(const ConvNorm& layer, const Variable& x, const Variable& residual,
                                  const std::optional<Gate>& gate) const {
@@ -173,16 +162,6 @@ Variable AttentionEncoder::block(const Block& layers, const Variable& x) const {
   return stage(layers.second, inner, identity, layers.attention2);
 }
 
-Variable AttentionEncoder::head(const Variable& x) const {
-  const std::int64_t samples = x.shape()[0];
-  const std::int64_t groups = options().embedding;
-  // C, F, T order, whatever the layout of activations: checkpoints then mean what the paper's mean.
-  const Variable flat = reshape(permute(x, {0, 3, 1, 2}), {samples, groups, flattened_size(options()) / groups});
-  const Variable hidden = grouped_linear(flat, hidden_weight_, hidden_bias_, kernels::Activation::elu);
-  const Variable out = grouped_linear(hidden, output_weight_, output_bias_);
-  return l2_normalize(reshape(out, {samples, groups}));
-}
-
 const char* AttentionEncoder::block_name(std::size_t index) {
   constexpr std::array<const char*, kBlocks> kNames{"block 1", "block 2", "block 3", "block 4", "block 5", "block 6"};
   return kNames.at(index);
@@ -202,7 +181,8 @@ Variable AttentionEncoder::forward(const Variable& x) {
     y = block(blocks_.at(i), y);
   }
   const LayerRange range("head");
-  return head(cast(y, weight_type()));
+  // C, F, T order, whatever the layout of activations: checkpoints then mean what the paper's mean.
+  return head_.forward(permute(cast(y, weight_type()), {0, 3, 1, 2}));
 }
 
 }  // namespace earmark::nn

@@ -17,6 +17,7 @@
 #include "autograd/batch_norm.h"
 #include "autograd/conv.h"
 #include "autograd/spectral_temporal_attention.h"
+#include "nn/divide_and_encode.h"
 #include "nn/encoder.h"
 
 namespace earmark::nn {
@@ -72,9 +73,6 @@ class AttentionEncoder final : public Encoder {
   Variable stage(const ConvNorm& layer, const Variable& x, const Variable& residual,
                  const std::optional<Gate>& gate) const;
   Variable block(const Block& layers, const Variable& x) const;
-  /// In activation_type(): the input, and a parameter that is convolved with.
-  Variable stored(const Variable& x) const;
-  Variable head(const Variable& x) const;
   std::shared_ptr<const Folded> folded() const;
   static FoldedConv fold(const ConvNorm& layer);
   static const char* block_name(std::size_t index);  ///< For profilers: "block 1".
@@ -87,14 +85,10 @@ class AttentionEncoder final : public Encoder {
   Tensor embed_group(const Folded& folded, const Tensor& x) const;
   void buffers_moved() override;
   void take_buffers(ConvNorm& layer);
-  void check_input(const Tensor& x) const;
 
   ConvNorm front_;
   std::array<Block, kBlocks> blocks_;
-  Variable hidden_weight_;  // (D, head_hidden, flattened / D)
-  Variable hidden_bias_;    // (D, head_hidden)
-  Variable output_weight_;  // (D, 1, head_hidden)
-  Variable output_bias_;    // (D, 1)
+  DivideAndEncode head_;
 
   mutable std::mutex folded_mutex_;
   mutable std::shared_ptr<const Folded> folded_;

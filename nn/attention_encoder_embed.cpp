@@ -4,13 +4,13 @@
 #include <vector>
 
 #include "kernels/batch_norm.h"
-#include "kernels/grouped_linear.h"
 #include "kernels/normalize.h"
 #include "kernels/parallel.h"
 #include "kernels/permute.h"
 #include "kernels/spectral_temporal_attention.h"
 #include "kernels/trace.h"
 #include "nn/attention_encoder.h"
+#include "nn/batch_length.h"
 
 namespace earmark::nn {
 
@@ -20,30 +20,6 @@ namespace {
 /// the others, small maps under large weights, see a whole group, so that one read of the weights serves all of it.
 constexpr std::size_t kSingleBlocks = 3;
 constexpr std::int64_t kLargestGroup = 32;
-
-/// On a GPU each length of batch has plans of its own to be made: so there are few lengths, powers of two up to 64 and
-/// multiples of 64, and batches are filled up with zeros.
-Tensor filled_up(const Tensor& x) {
-  constexpr std::int64_t kStep = 64;
-  const std::int64_t samples = x.dim(0);
-  std::int64_t length = 1;
-  while (length < std::min(samples, kStep)) {
-    length *= 2;
-  }
-  length = samples > kStep ? (samples + kStep - 1) / kStep * kStep : length;
-  if (samples == 0 || samples == length) {
-    return x;
-  }
-  const Tensor out = Tensor::zeros(x.shape().with_leading(length), x.dtype(), x.device());
-  out.slice(0, samples).copy_from(x);
-  return out;
-}
-
-Tensor linear(const Tensor& x, const Variable& weight, const Variable& bias, kernels::Activation activation) {
-  const Tensor out({x.dim(0), x.dim(1), weight.shape()[1]}, x.dtype(), x.device());
-  kernels::grouped_linear({.x = x, .w = weight.value(), .b = bias.value(), .out = out, .activation = activation});
-  return out;
-}
 
 }  // namespace
 
@@ -168,10 +144,7 @@ Tensor AttentionEncoder::embed_last_blocks(const Folded& folded, Tensor y) const
   }
   const Tensor flat({y.dim(0), y.dim(3), y.dim(1), y.dim(2)}, y.dtype(), y.device());
   kernels::permute(y, std::array{0, 3, 1, 2}, flat);
-  const std::int64_t groups = options().embedding;
-  const Tensor hidden = linear(flat.reshape({y.dim(0), groups, flattened_size(options()) / groups}), hidden_weight_,
-                               hidden_bias_, kernels::Activation::elu);
-  return linear(hidden, output_weight_, output_bias_, kernels::Activation::none).reshape({y.dim(0), groups});
+  return head_.encode(flat);
 }
 
 Tensor AttentionEncoder::embed_group(const Folded& folded, const Tensor& x) const {

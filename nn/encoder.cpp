@@ -3,8 +3,10 @@
 #include <functional>
 #include <utility>
 
+#include "autograd/functions.h"
 #include "kernels/error.h"
 #include "nn/attention_encoder.h"
+#include "nn/nafp_encoder.h"
 
 namespace earmark::nn {
 
@@ -17,6 +19,8 @@ const std::vector<std::pair<std::string, Factory>>& factories() {
   static const std::vector<std::pair<std::string, Factory>> table{
       {"attention", [](const EncoderOptions& options, std::uint64_t seed,
                        DType dtype) { return std::make_shared<AttentionEncoder>(options, seed, dtype); }},
+      {"nafp", [](const EncoderOptions& options, std::uint64_t seed,
+                  DType dtype) { return std::make_shared<NafpEncoder>(options, seed, dtype); }},
   };
   return table;
 }
@@ -51,6 +55,17 @@ void Encoder::to(Device device) {
   buffers_moved();
   weights_changed();
 }
+
+void Encoder::check_input(const Tensor& x) const {
+  const Shape& shape = x.shape();
+  const bool fits = shape.rank() == 4 && shape[1] == options_.bands && shape[2] == options_.frames && shape[3] == 1;
+  check(fits, "encoder: expected (N, ", options_.bands, ", ", options_.frames, ", 1), got ", shape);
+  check(x.dtype() == weight_type(), "encoder: segments are ", name_of(x.dtype()), ", its weights are ",
+        name_of(weight_type()));
+  check(x.device() == device(), "encoder: segments are on ", x.device(), ", its weights on ", device());
+}
+
+Variable Encoder::stored(const Variable& x) const { return cast(x, activation_type()); }
 
 Variable Encoder::add_parameter(std::string name, Tensor value) {
   parameters_.push_back({std::move(name), Variable(std::move(value), true)});

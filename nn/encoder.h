@@ -1,5 +1,6 @@
 // An encoder maps log-mel segments to fingerprints. Training goes through forward(), which records a graph; inference
-// through embed(), which folds batch normalisation into the convolutions and records nothing.
+// through embed(), which prepares weights once (it folds batch normalisation into the convolutions) and records
+// nothing.
 #pragma once
 
 #include <atomic>
@@ -66,7 +67,7 @@ class Encoder {
   /// bf16 (for weights in f32) or the weights' own type. Throws Error on any other.
   void set_activation_type(DType dtype);
 
-  /// To be called after parameters or buffers were written: embed() folds again.
+  /// To be called after parameters or buffers were written: embed() prepares its weights anew.
   void weights_changed() { ++weights_version_; }
 
   /// Where the weights are: forward() and embed() take input from there and leave their result there.
@@ -82,6 +83,10 @@ class Encoder {
   Tensor add_buffer(std::string name, Tensor value);
   /// Called when buffers() has other tensors than add_buffer() returned: take them from there.
   virtual void buffers_moved() = 0;
+  /// Throws Error unless x is (N, bands, frames, 1) of the weights' type and on their device.
+  void check_input(const Tensor& x) const;
+  /// In activation_type(): the input, and a parameter that is convolved with.
+  Variable stored(const Variable& x) const;
   DType weight_type() const { return parameters_.front().variable.value().dtype(); }
   std::uint64_t weights_version() const { return weights_version_; }
 

@@ -7,13 +7,25 @@ namespace earmark::nn {
 
 namespace {
 
-/// Extent of an axis after the six blocks: five halvings, rounded up.
-std::int64_t final_extent(std::int64_t extent) {
-  for (int halving = 0; halving < 5; ++halving) {
+/// Extent of an axis after so many halvings, rounded up.
+std::int64_t halved(std::int64_t extent, int times) {
+  for (int halving = 0; halving < times; ++halving) {
     extent = (extent + 1) / 2;
   }
   return extent;
 }
+
+/// The map behind the last block.
+struct LastMap {
+  std::int64_t times_width;  // channels
+  std::int64_t bands;
+  std::int64_t frames;
+
+  explicit LastMap(const EncoderOptions& options)
+      : times_width(has_attention(options) ? 32 : 8),
+        bands(halved(options.bands, has_attention(options) ? 5 : 8)),
+        frames(halved(options.frames, has_attention(options) ? 5 : 6)) {}
+};
 
 template <class Fields>
 void visit(Fields& fields, EncoderOptions& options) {
@@ -21,12 +33,14 @@ void visit(Fields& fields, EncoderOptions& options) {
   fields.value("width", options.width);
   fields.value("bands", options.bands);
   fields.value("frames", options.frames);
-  fields.choice("attention", options.attention, attention_names());
-  fields.choice("attention_logits", options.attention_logits, attention_logits_names());
-  fields.choice("attention_scale", options.attention_scale, attention_scale_names());
-  fields.choice("attention_init", options.attention_init, attention_init_names());
-  fields.value("attention_deviation", options.attention_deviation);
-  fields.choice("convolution_init", options.convolution_init, convolution_init_names());
+  if (has_attention(options)) {  // the type has been read
+    fields.choice("attention", options.attention, attention_names());
+    fields.choice("attention_logits", options.attention_logits, attention_logits_names());
+    fields.choice("attention_scale", options.attention_scale, attention_scale_names());
+    fields.choice("attention_init", options.attention_init, attention_init_names());
+    fields.value("attention_deviation", options.attention_deviation);
+    fields.choice("convolution_init", options.convolution_init, convolution_init_names());
+  }
   fields.value("embedding", options.embedding);
   fields.value("head_hidden", options.head_hidden);
 }
@@ -60,8 +74,18 @@ const Names<ConvolutionInit>& convolution_init_names() {
   return names;
 }
 
+EncoderOptions default_encoder_options(const std::string& type) {
+  EncoderOptions options;
+  options.type = type;
+  options.width = type == "nafp" ? 128 : options.width;
+  return options;
+}
+
+bool has_attention(const EncoderOptions& options) { return options.type != "nafp"; }
+
 std::int64_t flattened_size(const EncoderOptions& options) {
-  return std::int64_t{32} * options.width * final_extent(options.bands) * final_extent(options.frames);
+  const LastMap map(options);
+  return map.times_width * options.width * map.bands * map.frames;
 }
 
 void validate(const EncoderOptions& options) {
@@ -76,9 +100,10 @@ void validate(const EncoderOptions& options) {
   check(options.attention_deviation >= 0 && options.attention_deviation <= 100,
         "encoder option attention_deviation is ", options.attention_deviation, ", expected 0 to 100");
   const std::int64_t flat = flattened_size(options);
+  const LastMap map(options);
   check(flat % options.embedding == 0, "encoder option embedding is ", options.embedding,
-        ", which does not divide the flattened map of ", flat, " (32 x width ", options.width, " x ",
-        final_extent(options.bands), " x ", final_extent(options.frames), ")");
+        ", which does not divide the flattened map of ", flat, " (", map.times_width, " x width ", options.width, " x ",
+        map.bands, " x ", map.frames, ")");
 }
 
 std::string to_json(const EncoderOptions& options) {

@@ -1,4 +1,5 @@
-// Every choice of the encoder (the paper: Singh, Demuynck, Arora, ISMIR 2022, arXiv 2210.08624).
+// Every choice of the encoders: "attention" (the paper: Singh, Demuynck, Arora, ISMIR 2022, arXiv 2210.08624) and
+// "nafp" (Chang et al., ICASSP 2021, arXiv 2010.11910), which has no use for those of attention and convolution_init.
 // They travel with a model as JSON in its safetensors file.
 #pragma once
 
@@ -17,7 +18,8 @@ enum class ConvolutionInit { kaiming, pytorch };  ///< He normal (fan-in), zero 
 
 struct EncoderOptions {
   std::string type = "attention";  ///< Which encoder: a name known to make_encoder().
-  int width = 32;                  ///< Channels of the front end; the six blocks have 1, 2, 4, ..., 32 × as many.
+  int width = 32;                  ///< Channels: attention's front end has as many and its six blocks 1, 2, 4, ..., 32
+                                   ///< times as many, nafp's eight blocks 1, 1, 2, 2, 4, 4, 8, 8 times.
   int bands = 64;                  ///< F of the input, as FeatureOptions::mel_bands.
   int frames = 96;                 ///< T of the input, as FeatureOptions::frames.
   Attention attention = Attention::twice;
@@ -41,13 +43,18 @@ const Names<AttentionScale>& attention_scale_names();
 const Names<AttentionInit>& attention_init_names();
 const Names<ConvolutionInit>& convolution_init_names();
 
-/// Elements of the last block's map, which the head divides among its groups: 6144 in the paper.
+/// What an encoder of this type has unless it is told otherwise: its paper's, of width 32, or 128 for nafp.
+EncoderOptions default_encoder_options(const std::string& type);
+/// Whether encoders of this type have attention, and the options that go with it.
+bool has_attention(const EncoderOptions& options);
+
+/// Elements of the last block's map, which the head divides among its groups: 6144 in the paper, 1024 in NAFP's.
 std::int64_t flattened_size(const EncoderOptions& options);
 
 /// Throws Error unless every option is in range and the head's groups divide the flattened map evenly.
 void validate(const EncoderOptions& options);
 
-/// One JSON object with every option, enums by name.
+/// One JSON object with every option that this type of encoder has, enums by name.
 std::string to_json(const EncoderOptions& options);
 /// The inverse. Unknown keys, wrong types and values out of range throw Error naming the key; absent keys keep their
 /// defaults, so that older models stay readable.

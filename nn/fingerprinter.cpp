@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/error.h"
+#include "kernels/maximum.h"
 #include "kernels/trace.h"
 
 namespace earmark::nn {
@@ -28,18 +29,20 @@ class Embedding {
         batch_(device_.backend == Backend::cpu ? kBatch : kGpuBatch),
         out_({count, model.options.embedding}) {}
 
-  void add(const Tensor& log_mel, std::int64_t count, int hop_frames) {
+  /// Segments [begin, end) of a spectrogram; `maximum` is what batch_maximum subtracts.
+  void add(const Tensor& log_mel, std::int64_t begin, std::int64_t end, int hop_frames, const Tensor& maximum) {
     const FeatureOptions& features = model_.features;
-    for (std::int64_t begin = 0; begin < count;) {
+    while (begin < end) {
       if (filled_ == 0) {
         const std::int64_t size = std::min(batch_, out_.dim(0) - done_);
         segments_ = Tensor({size, features.mel_bands, features.frames, 1}, DType::f32, device_);
       }
-      const std::int64_t taken = std::min(count - begin, segments_.dim(0) - filled_);
+      const std::int64_t taken = std::min(end - begin, segments_.dim(0) - filled_);
       kernels::cut_segments(features, {.log_mel = log_mel,
                                        .out = segments_.slice(filled_, filled_ + taken),
                                        .first_frame = begin * hop_frames,
-                                       .hop_frames = hop_frames});
+                                       .hop_frames = hop_frames,
+                                       .maximum = maximum});
       begin += taken;
       filled_ += taken;
       if (filled_ == segments_.dim(0)) {
@@ -65,6 +68,16 @@ class Embedding {
   std::int64_t filled_ = 0;
   std::int64_t done_ = 0;
 };
+
+bool is_relative(const FeatureOptions& features) {
+  return features.normalization == FeatureOptions::Normalization::batch_maximum;
+}
+
+Tensor largest_of(const Tensor& log_mel) {
+  const Tensor out({1}, DType::f32, log_mel.device());
+  kernels::maximum({log_mel, out});
+  return out;
+}
 
 }  // namespace
 
@@ -120,7 +133,31 @@ Tensor Fingerprinter::fingerprints_of_all(std::span<const std::span<const float>
   }
   Embedding embedding(model_, all, *turn_);
   for (const std::span<const float> pcm : waveforms) {
-    embedding.add(spectrogram(pcm), count_of(pcm), hop_frames > 0 ? hop_frames : model_.features.hop_frames);
+    const Tensor log_mel = spectrogram(pcm);
+    const Tensor maximum = is_relative(model_.features) ? largest_of(log_mel) : Tensor();
+    embedding.add(log_mel, 0, count_of(pcm), hop_frames > 0 ? hop_frames : model_.features.hop_frames, maximum);
+  }
+  return embedding.fingerprints();
+}
+
+Tensor Fingerprinter::fingerprints_of_stream(std::span<const float> pcm, int hop_frames, std::int64_t first,
+                                             std::int64_t count, Stream& stream) const {
+  const TraceRange range("fingerprint");
+  const FeatureOptions& features = model_.features;
+  const int hop = hop_frames > 0 ? hop_frames : features.hop_frames;
+  const Tensor log_mel = spectrogram(pcm);
+  const std::int64_t all = this->count(static_cast<std::int64_t>(pcm.size()), hop);
+  check(first >= 0 && count >= 0 && first + count <= all, "fingerprints: ", count, " from number ", first, " on, of ",
+        all, " in the piece");
+  Embedding embedding(model_, count, *turn_);
+  if (!is_relative(features)) {
+    embedding.add(log_mel, first, first + count, hop, {});
+    return embedding.fingerprints();
+  }
+  for (std::int64_t i = first; i < first + count; ++i) {
+    const Tensor heard = log_mel.slice(i * hop, i * hop + features.frames);
+    stream.loudest = std::max(stream.loudest, static_cast<float>(largest_of(heard).item()));
+    embedding.add(log_mel, i, i + 1, hop, Tensor::full({1}, stream.loudest, DType::f32, log_mel.device()));
   }
   return embedding.fingerprints();
 }

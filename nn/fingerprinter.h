@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -25,6 +26,15 @@ class Fingerprinter {
   Tensor fingerprints(std::span<const float> pcm, int hop_frames = 0) const;
   /// Those of several waveforms, one behind another: the encoder sees whole batches, however short each is.
   Tensor fingerprints_of_all(std::span<const std::span<const float>> waveforms, int hop_frames = 0) const;
+  /// What the fingerprints of a stream depend on beyond the piece at hand.
+  struct Stream {
+    /// Under batch_maximum: the largest value of the spectrogram so far.
+    float loudest = -std::numeric_limits<float>::infinity();
+  };
+  /// Fingerprints [first, first + count) of a piece of a stream, which begins where fingerprints do. Every segment of
+  /// the stream must come by once, in order: batch_maximum looks back at all of them.
+  Tensor fingerprints_of_stream(std::span<const float> pcm, int hop_frames, std::int64_t first, std::int64_t count,
+                                Stream& stream) const;
   /// How many fingerprints a waveform of `samples` gives.
   std::int64_t count(std::int64_t samples, int hop_frames = 0) const;
   /// Seconds between two fingerprints.

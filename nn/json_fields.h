@@ -26,6 +26,15 @@ class JsonWriter {
       }
     }
   }
+  /// A choice that models did not always have: left out where it is what all had before, so that those keep their text,
+  /// and their hash.
+  template <class E>
+  void later_choice(const std::string& key, const E& field, const E& before,
+                    const std::vector<std::pair<std::string, E>>& names) {
+    if (field != before) {
+      choice(key, field, names);
+    }
+  }
   std::string text() const { return object_.dump(); }
 
  private:
@@ -65,6 +74,12 @@ class JsonReader {
       }
     }
     fail(what_, ": ", key, " has a value that is not known: ", found->dump());
+  }
+  template <class E>
+  void later_choice(const std::string& key, E& field, const E& before,
+                    const std::vector<std::pair<std::string, E>>& names) {
+    field = before;
+    choice(key, field, names);
   }
   /// Throws Error on the first key that nothing has read.
   void finish() const {

@@ -20,7 +20,6 @@ constexpr float kLargestF16 = 65504;
 
 template <class Fields>
 void visit(Fields& fields, FeatureOptions& options) {
-  using Normalization = FeatureOptions::Normalization;
   fields.value("sample_rate", options.sample_rate);
   fields.value("n_fft", options.n_fft);
   fields.value("hop", options.hop);
@@ -29,11 +28,10 @@ void visit(Fields& fields, FeatureOptions& options) {
   fields.value("f_max", options.f_max);
   fields.value("frames", options.frames);
   fields.value("hop_frames", options.hop_frames);
-  fields.choice(
-      "normalization", options.normalization,
-      Names<Normalization>{
-          {"none", Normalization::none}, {"mean", Normalization::mean}, {"max_relative", Normalization::max_relative}});
+  fields.choice("normalization", options.normalization, normalization_names());
   fields.value("floor_db", options.floor_db);
+  fields.later_choice("mel_scale", options.mel_scale, FeatureOptions{}.mel_scale, mel_scale_names());
+  fields.later_choice("compression", options.compression, FeatureOptions{}.compression, compression_names());
 }
 
 /// A 64-bit content hash: eight bytes at a time, multiply and fold. Guards against mix-ups, not against attackers.

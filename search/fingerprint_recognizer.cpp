@@ -57,10 +57,14 @@ class FingerprintRecognizer : public Recognizer {
     StretchFinder finder(matcher_, stretch_, begun, ended);
     std::vector<float> buffer;
     std::size_t context = 0;  // samples at the front of the buffer whose fingerprints are done
+    nn::Fingerprinter::Stream heard;
     const auto push = [&](std::size_t samples, std::size_t rows) {
-      const Tensor all = fingerprinter_.fingerprints(std::span(buffer).first(samples), hop_frames_);
       const auto first = static_cast<std::int64_t>(context / hop);
-      finder.push(all.slice(first, rows == 0 ? all.dim(0) : first + static_cast<std::int64_t>(rows)));
+      const std::int64_t count = rows > 0
+                                     ? static_cast<std::int64_t>(rows)
+                                     : fingerprinter_.count(static_cast<std::int64_t>(samples), hop_frames_) - first;
+      finder.push(
+          fingerprinter_.fingerprints_of_stream(std::span(buffer).first(samples), hop_frames_, first, count, heard));
     };
     std::vector<float> piece(static_cast<std::size_t>(features.sample_rate));
     std::size_t read = 0;

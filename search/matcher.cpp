@@ -132,9 +132,13 @@ Method parse_method(std::string_view text) {
 }
 
 Ranking parse_ranking(std::string_view text) {
-  check(text == "vote" || text == "vote-track" || text == "scored",
-        "ranking: expected scored, vote or vote-track, got '", text, "'");
-  return text == "scored" ? Ranking::scored : text == "vote" ? Ranking::vote : Ranking::vote_track;
+  constexpr std::array<std::pair<std::string_view, Ranking>, 4> kNames{{{"scored", Ranking::scored},
+                                                                        {"vote", Ranking::vote},
+                                                                        {"vote-track", Ranking::vote_track},
+                                                                        {"sequence", Ranking::sequence}}};
+  const auto* const found = std::ranges::find(kNames, text, [](const auto& name) { return name.first; });
+  check(found != kNames.end(), "ranking: expected scored, vote, vote-track or sequence, got '", text, "'");
+  return found->second;
 }
 
 }  // namespace earmark::search

@@ -1,9 +1,10 @@
 // From a query's fingerprints to a track and a place in it. Every query row finds its nearest stored rows (exact.h or
-// lsh.h); hits agree on where the query starts (method.md 6); two rankings:
+// lsh.h); hits agree on where the query starts (method.md 6); three rankings:
 //   vote    the start with most agreement; ties: higher summed similarity, then lower index;
 //           time refined by the centroid of the votes within 0.1 s of the start
 //   scored  every proposed start and its neighbours, ranked by the mean inner product of the whole sequences;
 //           time refined by a parabola through the scores around the best
+//   sequence  every proposed start and nothing else, ranked in the same way, taken as it is (Chang et al., ICASSP 2021)
 #pragma once
 
 #include <cstdint>
@@ -27,17 +28,21 @@ namespace earmark::search {
 enum class Method { exact, lsh };
 /// How hits become an answer; vote_track is the paper's audio-level vote: the track with most hits, then its best
 /// start.
-enum class Ranking { vote, vote_track, scored };
+enum class Ranking { vote, vote_track, scored, sequence };
+/// Whether answers are ranked by the mean inner product of whole sequences.
+inline bool ranks_by_score(Ranking ranking) { return ranking == Ranking::scored || ranking == Ranking::sequence; }
+/// Neighbours of each query row where nothing else is asked for: 20 for `sequence`, as its authors have it, else 5.
+inline int default_neighbours(Ranking ranking) { return ranking == Ranking::sequence ? 20 : 5; }
 
 struct MatcherOptions {
   Method method = Method::exact;
   Ranking ranking = Ranking::scored;
   int neighbours = 5;                      // stored rows per query row
   int top = 1;                             // matches returned; at most one per track
-  bool refine = true;                      // sub-hop timestamps
+  bool refine = true;                      // sub-hop timestamps (not of `sequence`)
   int query_ratio = 1;                     // query rows per database hop: 2 = a query hop half as long
   double hop_seconds = 0.1;                // of the database; taken from the index where there is one
-  double min_overlap = 0.5;                // share of the query that must lie inside the track (scored)
+  double min_overlap = 0.5;                // share of the query that must lie inside the track (by score)
   std::optional<double> threshold;         // on the confidence; else the calibration's
   std::optional<Calibration> calibration;  // taken from the index where there is one
   std::int64_t masked_track = -1;          // track id that no answer may come from: leave-one-out calibration
@@ -48,7 +53,7 @@ struct Match {
   std::int64_t track_id = -1;
   std::string track;      // path relative to the folder that was indexed; empty for a Database without a catalogue
   double start_s = 0;     // where in the track the query's first sample lies; negative where the query began earlier
-  double score = 0;       // scored: mean inner product; vote: share of query rows that agree
+  double score = 0;       // scored, sequence: mean inner product; vote: share of query rows that agree
   double confidence = 0;  // agreement of the query's rows and lead over other tracks; compared with the threshold
   bool matched = false;
   int votes = 0;  // hits that agree with the start
@@ -87,7 +92,8 @@ class Matcher {
   std::optional<LshIndex> lsh_;
 };
 
-Method parse_method(std::string_view text);    ///< "exact", "lsh"; throws Error on anything else.
-Ranking parse_ranking(std::string_view text);  ///< "vote", "vote-track", "scored"; throws Error on anything else.
+Method parse_method(std::string_view text);  ///< "exact", "lsh"; throws Error on anything else.
+/// "vote", "vote-track", "scored", "sequence"; throws Error on anything else.
+Ranking parse_ranking(std::string_view text);
 
 }  // namespace earmark::search

@@ -157,12 +157,12 @@ double score_peak(std::span<const Candidate> around, std::int64_t stride, Candid
 std::vector<Match> matches_of(const Ranked& of, const Database& database, std::span<const Candidate> around,
                               const MatcherOptions& options) {
   constexpr std::size_t kAround = 2 * kClimbs + 1;
-  const bool scored = options.ranking == Ranking::scored;
+  const bool scored = ranks_by_score(options.ranking);
   std::vector<Match> matches;
   for (std::size_t i = 0; i < of.best.size(); ++i) {
     Candidate c = of.best[i];
     double start = static_cast<double>(c.start);
-    if (options.refine) {
+    if (options.refine && options.ranking != Ranking::sequence) {
       start = scored
                   ? score_peak(around.subspan(i * kAround, kAround), climbing_stride(of.query, options.query_ratio), c)
                   : vote_centroid(of, c, options);
@@ -194,7 +194,7 @@ std::vector<std::vector<Match>> rank_queries(const Database& database, const Ten
   std::vector<std::vector<Candidate>> scored(queries.size());
   parallel_for(count, [&](std::int64_t i) {
     const auto q = static_cast<std::size_t>(i);
-    scored[q] = with_neighbours(proposed[q]);
+    scored[q] = options.ranking == Ranking::sequence ? proposed[q] : with_neighbours(proposed[q]);
   });
   score(scored);
   std::vector<Ranked> ranked(queries.size());
@@ -205,8 +205,8 @@ std::vector<std::vector<Match>> rank_queries(const Database& database, const Ten
     Ranked& of = ranked[q];
     of = {queries[q], std::move(proposed[q]), std::move(scored[q]), {}, {}};
     of.tracks = best_by_score(of.scored);
-    of.best = options.ranking == Ranking::scored ? of.tracks
-                                                 : best_by_vote(of.proposed, options.ranking == Ranking::vote_track);
+    of.best =
+        ranks_by_score(options.ranking) ? of.tracks : best_by_vote(of.proposed, options.ranking == Ranking::vote_track);
     of.best.resize(std::min(of.best.size(), static_cast<std::size_t>(options.top)));
     around[q] = climbs ? surroundings(of, options.query_ratio) : std::vector<Candidate>();
   });

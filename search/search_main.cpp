@@ -114,13 +114,13 @@ void add_matcher_options(CLI::App& app, MatcherOptions& options) {
   app.add_option_function<std::string>(
          "--ranking", [&](const std::string& text) { options.ranking = parse_ranking(text); },
          "How they become an answer")
-      ->check(CLI::IsMember({"scored", "vote", "vote-track"}))
+      ->check(CLI::IsMember({"scored", "vote", "vote-track", "sequence"}))
       ->default_str("scored");
   app.add_option("--top", options.top, "Tracks shown per query")->check(CLI::Range(1, 1000))->capture_default_str();
   app.add_option("--threshold", options.threshold, "Confidence above which an answer is a match (default: calibrated)");
   app.add_option("--neighbours", options.neighbours, "Nearest fingerprints per query fingerprint")
       ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+      ->default_str("5; 20 for sequence");
 }
 
 void add_lsh_options(CLI::App& app, LshOptions& options) {
@@ -191,6 +191,9 @@ int run(const CLI::App& app, Arguments& arguments) {
   const IndexStore store =
       IndexStore::open(arguments.index, {.verify = !arguments.trust, .device = arguments.device.choose()});
   check_fits(app, store);
+  if (app.count("--neighbours") == 0) {
+    arguments.matcher.neighbours = default_neighbours(arguments.matcher.ranking);
+  }
   const Searcher searcher(store, arguments.matcher, arguments.query, arguments.query_hop_s);
   if (!store.format().landmarks) {
     arguments.device.announce();

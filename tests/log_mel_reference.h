@@ -21,9 +21,11 @@ inline double reflected_sample(std::span<const float> x, std::int64_t i) {
   return static_cast<double>(x[static_cast<std::size_t>(i)]);
 }
 
-/// One frame of a log-mel spectrogram by the definition, in double: window, DFT, power, dense mel filters, dB.
+/// One frame of a log-mel spectrogram by the definition, in double: window, DFT, power or magnitude, dense mel filters,
+/// logarithm.
 inline std::vector<double> naive_log_mel_frame(std::span<const float> x, std::int64_t centre, const FeatureOptions& o) {
   const auto n = static_cast<std::size_t>(o.n_fft);
+  const bool magnitude = o.compression == FeatureOptions::Compression::log_magnitude;
   std::vector<double> power(n / 2 + 1);
   for (std::size_t k = 0; k <= n / 2; ++k) {
     double re = 0;
@@ -35,7 +37,7 @@ inline std::vector<double> naive_log_mel_frame(std::span<const float> x, std::in
       re += value * std::cos(angle);
       im -= value * std::sin(angle);
     }
-    power[k] = re * re + im * im;
+    power[k] = magnitude ? std::hypot(re, im) : re * re + im * im;
   }
   const std::vector<double> bank = mel_filter_bank(o);
   std::vector<double> out(static_cast<std::size_t>(o.mel_bands));
@@ -44,9 +46,26 @@ inline std::vector<double> naive_log_mel_frame(std::span<const float> x, std::in
     for (std::size_t k = 0; k < power.size(); ++k) {
       sum += bank[m * power.size() + k] * power[k];
     }
-    out[m] = 10 * std::log10(std::max(sum, 1e-10));
+    out[m] = magnitude ? std::log10(sum + 0.06) : 10 * std::log10(std::max(sum, 1e-10));
   }
   return out;
+}
+
+/// The front end of Chang et al. (ICASSP 2021).
+inline FeatureOptions nafp_features() {
+  FeatureOptions o;
+  o.sample_rate = 8000;
+  o.n_fft = 1024;
+  o.hop = 256;
+  o.mel_bands = 256;
+  o.f_min = 300;
+  o.f_max = 4000;
+  o.frames = 32;
+  o.hop_frames = 16;
+  o.normalization = FeatureOptions::Normalization::batch_maximum;
+  o.mel_scale = FeatureOptions::MelScale::slaney;
+  o.compression = FeatureOptions::Compression::log_magnitude;
+  return o;
 }
 
 }  // namespace earmark::testing

@@ -1,7 +1,8 @@
-// Convolution, batch normalisation and attention.
+// Convolution, batch and layer normalisation and attention.
 #include "autograd/batch_norm.h"
 #include "autograd/conv.h"
 #include "autograd/functions.h"
+#include "autograd/layer_norm.h"
 #include "autograd/normalized_attention.h"
 #include "autograd/residual.h"
 #include "autograd/spectral_temporal_attention.h"
@@ -96,6 +97,33 @@ std::vector<OpCase> batch_norm_cases() {
   };
 }
 
+OpCase layer_norm_case(const std::string& name, const Shape& x, LayerNormOptions options,
+                       std::vector<Domain> domains = {}, std::vector<Shape> large = {}) {
+  const Shape sample(x.dims().subspan(1));
+  return {name,
+          {x, sample, sample},
+          [options](Inputs v) { return layer_norm(v[0], v[1], v[2], options); },
+          std::move(domains),
+          std::move(large),
+          {0}};
+}
+
+std::vector<OpCase> layer_norm_cases() {
+  const std::vector<Shape> large{{64, 128, 16, 32}, {128, 16, 32}, {128, 16, 32}};
+  const std::vector<Domain> no_kink{Domain::away_from_zero, Domain::positive, Domain::normal};
+  return {
+      layer_norm_case("layer_norm/odd", {3, 2, 5, 7}, {}, {Domain::normal, Domain::positive}, large),
+      layer_norm_case("layer_norm/elu", {3, 2, 5, 7}, {.elu = true}, no_kink, large),
+      layer_norm_case("layer_norm/elu_even", {5, 4, 3, 16}, {.elu = true}, no_kink),
+      layer_norm_case("layer_norm/one_sample", {1, 4, 2, 8}, {.elu = true}, no_kink),
+      layer_norm_case("layer_norm/two_elements", {4, 2}, {.epsilon = 0.1}),
+      layer_norm_case("layer_norm/one_element", {3, 1}, {.elu = true}, no_kink),
+      layer_norm_case("layer_norm/ties", {2, 3, 2, 2}, {.epsilon = 1e-5}, {Domain::ties}),
+      layer_norm_case("layer_norm/many_samples", {70, 9}, {.elu = true}, no_kink),
+      layer_norm_case("layer_norm/several_blocks", {2, 3, 2100}, {.elu = true}, no_kink),
+  };
+}
+
 OpCase attention_case(const std::string& name, const Shape& x, AttentionOptions options,
                       std::vector<Domain> domains = {}, std::vector<Shape> large = {}) {
   return {name,
@@ -171,7 +199,7 @@ std::vector<OpCase> residual_cases() {
 std::vector<OpCase> convnet_op_cases() {
   std::vector<OpCase> all;
   for (const std::vector<OpCase>& part :
-       {conv_cases(), batch_norm_cases(), attention_cases(), fused_cases(), residual_cases()}) {
+       {conv_cases(), batch_norm_cases(), layer_norm_cases(), attention_cases(), fused_cases(), residual_cases()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

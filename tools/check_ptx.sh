@@ -49,6 +49,18 @@ batch_norm      forward_kernel<__nv_bfloat16, 8>                             4 4
 batch_norm_backward  input_gradient_kernel<float, 4>                         4 2
 batch_norm_backward  input_gradient_kernel<double, 2>                        4 2
 batch_norm_backward  input_gradient_kernel<__nv_bfloat16, 8>                 4 2
+*               sample_sums_kernel<4, MomentTerms<float, 4> >                4 0
+*               sample_sums_kernel<2, MomentTerms<double, 2> >               4 0
+*               sample_sums_kernel<8, MomentTerms<__*, 8> >                  4 0
+*               sample_sums_kernel<4, GradientTerms<float, 4> >              6 0
+*               sample_sums_kernel<2, GradientTerms<double, 2> >             6 0
+*               sample_sums_kernel<8, GradientTerms<__*, 8> >                8 0
+layer_norm      forward_kernel<float, 4>                                     4 4
+layer_norm      forward_kernel<double, 2>                                    4 4
+layer_norm      forward_kernel<__nv_bfloat16, 8>                             4 4
+layer_norm_backward  backward_kernel<float, 4>                               4 2
+layer_norm_backward  backward_kernel<double, 2>                              4 2
+layer_norm_backward  backward_kernel<__nv_bfloat16, 8>                       4 2
 conv_epilogue   conv_epilogue_kernel<float, 4>                               4 4
 conv_epilogue   conv_epilogue_kernel<double, 2>                              4 4
 conv_epilogue   conv_epilogue_kernel<__*, 8>                                 4 4
@@ -78,8 +90,9 @@ reverb          pad_kernel                                                   0 1
 reverb          keep_kernel                                                  0 1
 equalize        equalize_kernel                                              1 1
 spectrogram     window_kernel                                                1 1
-spectrogram     cut_kernel<(FeatureOptions::Normalization)1>                 1 0
-spectrogram     cut_kernel<(FeatureOptions::Normalization)2>                 1 0
+spectrogram_segments cut_kernel<(FeatureOptions::Normalization)1>            1 0
+spectrogram_segments cut_kernel<(FeatureOptions::Normalization)2>            1 0
+maximum         largest_kernel                                               1 0
 spec_augment    mask_kernel                                                  1 0
 inner_product   scan_kernel<4, float>                                        4 0
 inner_product   scan_kernel<8, __half>                                       2 0
@@ -113,6 +126,9 @@ normalize       l2_normalize*kernel<1, *>                  for rows that are no 
 *               channel_sums_kernel<1, *>                  for channels that are no multiple of 16 bytes
 batch_norm      forward_kernel<*, 1>                       for channels that are no multiple of 16 bytes
 batch_norm_backward  input_gradient_kernel<*, 1>           for channels that are no multiple of 16 bytes
+*               sample_sums_kernel<1, *>                   for samples that are no multiple of 16 bytes
+layer_norm      forward_kernel<*, 1>                       for samples that are no multiple of 16 bytes
+layer_norm_backward  backward_kernel<*, 1>                 for samples that are no multiple of 16 bytes
 conv_epilogue   conv_epilogue_kernel<*, 1>                 for channels that are no multiple of 16 bytes
 spectral_temporal_attention  forward_kernel<1, *>          for channels that are no multiple of 16 bytes
 spectral_temporal_attention  forward_kernel<4, __nv_bfloat16, *>  for slabs of 4 bf16 channels, 8 bytes
@@ -120,8 +136,9 @@ spectral_temporal_attention_backward  backward_kernel<1, *>  for channels that a
 spectral_temporal_attention_backward  backward_kernel<4, __nv_bfloat16, *>  for slabs of 4 bf16 channels, 8 bytes
 inner_product   scan_kernel<1, *>                          for dimensions that are no multiple of 16 bytes
 permute         transpose_kernel<*>                        turned in shared memory element by element
-spectrogram     cut_kernel<(FeatureOptions::Normalization)0>  turned in shared memory element by element
-spectrogram     mel_kernel                                 rows of an odd number of bins, in L2, turned in shared memory
+spectrogram_segments cut_kernel<(FeatureOptions::Normalization)0>  turned in shared memory element by element
+spectrogram_segments cut_kernel<(FeatureOptions::Normalization)3>  turned in shared memory element by element
+spectrogram     mel_kernel<*>                              rows of an odd number of bins, in L2, turned in shared memory
 reverb          multiply_kernel                            rows of an odd number of bins, in L2
 hash            *_kernel<*>                                bound by shuffles, a lane has every 32nd element
 probe           probe_kernel<*>                            bound by the latency of a warp
@@ -132,6 +149,9 @@ batch_norm      affine_kernel<*>                           a number for each cha
 batch_norm      fold_kernel<*>                             a number for each channel
 batch_norm      moments_kernel<*>                          a number for each channel
 batch_norm_backward  parameter_gradients_kernel<*>         a number for each channel
+layer_norm      moments_kernel<*>                          a number for each sample
+layer_norm_backward  gradient_means_kernel<*>              a number for each sample
+layer_norm_backward  parameter_gradients_kernel<*>         a number for each element of a sample and part
 conv_epilogue   bias_kernel<*>                             a number for each channel
 reduce          sum_parts_kernel<*>                        a number for each column and part
 spectral_temporal_attention_backward  add_shares_kernel<*>  a number for each weight and sample

@@ -146,7 +146,7 @@ std::shared_ptr<data::NoiseBank> make_noise(const TrainOptions& options, Complai
   for (const std::string& color : options.data.colored_noise) {
     for (const data::NoiseColor known : {data::NoiseColor::white, data::NoiseColor::pink, data::NoiseColor::brown}) {
       if (color == data::name_of(known)) {
-        bank->add_colored(known, 30, ++seed);
+        bank->add_colored(known, 30, ++seed, rate);
       }
     }
   }
@@ -216,6 +216,8 @@ TrainingData open_training_data(const TrainOptions& options, const Report& repor
     data::PairOptions pairs = options.pairs;
     pairs.pairs = validation.queries;
     pairs.draws = data::PairOptions::Draws::uniform_time;
+    // Queries are sound that was heard; nobody hears masks.
+    pairs.augment.time_masks = pairs.augment.frequency_masks = pairs.augment.cutouts = 0;
     out.validation = std::make_shared<data::PairSampler>(held, noise, rooms, options.features, pairs);
     report(str("validating on ", held->size(), " held-out tracks, ", hours(*held)));
   } else if (validates) {

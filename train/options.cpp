@@ -25,7 +25,6 @@ std::vector<std::pair<std::string, std::string>> named_by_themselves(const std::
 }
 
 void read_features(Section section, FeatureOptions& options) {
-  using Normalization = FeatureOptions::Normalization;
   section.read("sample_rate", options.sample_rate, {4000, 192000}, "Hz", "Rate that everything is decoded to.");
   section.read("n_fft", options.n_fft, {16, 16384}, "samples", "Window and length of the Fourier transform.");
   section.read("hop", options.hop, {1, 16384}, "samples", "From one frame to the next.");
@@ -34,16 +33,27 @@ void read_features(Section section, FeatureOptions& options) {
   section.read("f_max", options.f_max, {1, 96000}, "Hz", "Upper end of the highest band.");
   section.read("frames", options.frames, {1, 4096}, "frames", "Length of a segment, T.");
   section.read("hop_frames", options.hop_frames, {1, 4096}, "frames", "From one fingerprint to the next.");
-  section.read_choice(
-      "normalization", options.normalization,
-      {{"none", Normalization::none}, {"mean", Normalization::mean}, {"max_relative", Normalization::max_relative}},
-      "Of a segment's decibels: none; mean removed; relative to the maximum, floored, in -1..1.");
+  section.read_choice("normalization", options.normalization, normalization_names(),
+                      "Of a segment: none; mean removed; decibels relative to the maximum, floored, in -1..1; "
+                      "batch_maximum: the maximum of the batch, or of the recording, removed.");
   section.read("floor_db", options.floor_db, {-200, -1}, "dB", "Floor of max_relative.");
+  section.read_choice("mel_scale", options.mel_scale, mel_scale_names(),
+                      "HTK's, or Slaney's with triangles of area 1 (librosa's).");
+  section.read_choice("compression", options.compression, compression_names(),
+                      "Decibels of the bands' power, or log10(0.06 + magnitude) (NAFP's).");
 }
 
-void read_encoder(Section section, nn::EncoderOptions& options) {
-  section.read_choice("type", options.type, named_by_themselves(nn::encoder_names()), "Kind of encoder.");
-  section.read("width", options.width, {1, 256}, "channels", "Of the front end; the last block has 32 times as many.");
+/// Those that only the attention encoder has.
+void read_attention(Section section, nn::EncoderOptions& options) {
+  for (const char* key : {"attention", "attention_logits", "attention_scale", "attention_init", "attention_deviation",
+                          "convolution_init"}) {
+    if (!nn::has_attention(options) && section.has(key)) {
+      section.reject(key, "an encoder of type \"" + options.type + "\" has no such option");
+    }
+  }
+  if (!nn::has_attention(options)) {
+    return;
+  }
   section.read_choice("attention", options.attention, nn::attention_names(), "Modules per residual block.");
   section.read_choice("attention_logits", options.attention_logits, nn::attention_logits_names(),
                       "Squashed by tanh or plain.");
@@ -54,6 +64,19 @@ void read_encoder(Section section, nn::EncoderOptions& options) {
   section.read("attention_deviation", options.attention_deviation, {0, 100}, "", "Of attention_init normal.");
   section.read_choice("convolution_init", options.convolution_init, nn::convolution_init_names(),
                       "Starting weights of convolutions: He normal, or uniform as PyTorch's default.");
+}
+
+void read_encoder(Section section, nn::EncoderOptions& options) {
+  section.read_choice(
+      "type", options.type, named_by_themselves(nn::encoder_names()),
+      "Kind of encoder: the paper's, or NAFP's (Chang et al., ICASSP 2021), which has none of the keys of "
+      "attention and convolution_init.");
+  options = nn::default_encoder_options(options.type);
+  section.read(
+      "width", options.width, {1, 256}, "channels",
+      "Of the front end; the last block has 32 times as many. With nafp 128 unless set, of the first two blocks; "
+      "the last two have 8 times as many.");
+  read_attention(section, options);
   section.read("embedding", options.embedding, {1, 4096}, "", "Elements of a fingerprint and groups of the head.");
   section.read("head_hidden", options.head_hidden, {1, 4096}, "", "Hidden units of each group.");
 }
@@ -83,8 +106,26 @@ void read_data(Section section, DataOptions& options) {
   section.read("ahead", options.ahead, {1, 1024}, "batches", "Batches kept ready.");
 }
 
+void read_masks(Section section, data::AugmentOptions& options) {
+  using MaskFill = data::AugmentOptions::MaskFill;
+  section.read("time_masks", options.time_masks, {0, 100}, "masks", "SpecAugment.");
+  section.read("time_mask_frames", options.time_mask_frames, {1, 4096}, "frames", "Widest mask in time.");
+  section.read("frequency_masks", options.frequency_masks, {0, 100}, "masks", "SpecAugment.");
+  section.read("frequency_mask_bands", options.frequency_mask_bands, {1, 1024}, "bands", "Widest mask in frequency.");
+  section.read("frequency_mask_least_bands", options.frequency_mask_least_bands, {0, 1024}, "bands",
+               "Narrowest mask in frequency.");
+  section.read("cutouts", options.cutouts, {0, 100}, "masks", "Rectangles that are cut out of a segment.");
+  section.read_interval("cutout_share", options.cutout_least, options.cutout_most, {0, 1}, "",
+                        "Sides of those, as a share of the segment's bands and of its frames.");
+  section.read_choice("mask_fill", options.mask_fill, {{"mean", MaskFill::mean}, {"zero", MaskFill::zero}},
+                      "What masks are filled with: the segment's mean, or 0.");
+  section.read("mask_anchors", options.mask_anchors, "Masks on anchors too, not on positives alone.");
+  section.read("mask_batch_alike", options.mask_batch_alike, "The same masks on all segments of a batch.");
+}
+
 void read_pairs(Section section, data::PairOptions& options) {
   using Draws = data::PairOptions::Draws;
+  using Reverb = data::PairOptions::Reverb;
   double shift_ms = options.shift_s * 1e3;
   section.read("count", options.pairs, {2, 65536}, "pairs", "Pairs in a batch.");
   section.read_choice("draws", options.draws, {{"per_file", Draws::per_file}, {"uniform_time", Draws::uniform_time}},
@@ -97,14 +138,16 @@ void read_pairs(Section section, data::PairOptions& options) {
   section.read("reverb_probability", options.reverb_probability, {0, 1}, "", "Share of positives with reverb.");
   section.read("both_probability", options.both_probability, {0, 1}, "", "Share of positives with both.");
   section.read_interval("snr_db", options.snr_min_db, options.snr_max_db, {-40, 80}, "dB", "Signal-to-noise ratio.");
+  double rir_ms = options.rir_s * 1e3;
+  section.read_choice("reverb", options.reverb, {{"linear", Reverb::linear}, {"circular", Reverb::circular}},
+                      "With a second of context before the segment, noise in the room too; or the segment with its "
+                      "noise, in a circle (NAFP's).");
+  section.read("rir_ms", rir_ms, {0, 1e5}, "ms", "Room responses are cut off so long after the direct path; 0: whole.");
+  options.rir_s = rir_ms / 1e3;
   section.read("gain_db", options.augment.gain_db, {0, 60}, "dB", "Positives get a gain of up to this, either way.");
   section.read("band_limit_probability", options.augment.band_limit_probability, {0, 1}, "",
                "Share of positives with a random low-pass, high-pass or telephone band.");
-  section.read("time_masks", options.augment.time_masks, {0, 100}, "masks", "SpecAugment on positives.");
-  section.read("time_mask_frames", options.augment.time_mask_frames, {1, 4096}, "frames", "Widest mask in time.");
-  section.read("frequency_masks", options.augment.frequency_masks, {0, 100}, "masks", "SpecAugment on positives.");
-  section.read("frequency_mask_bands", options.augment.frequency_mask_bands, {1, 1024}, "bands",
-               "Widest mask in frequency.");
+  read_masks(section, options.augment);
 }
 
 void read_train(Section section, TrainOptions& options) {

@@ -13,7 +13,10 @@ namespace earmark::train {
 
 namespace {
 
-constexpr double kTolerance = 0.05 + 1e-9;  // seconds, inclusive
+/// Seconds, inclusive: what the tables allow, or half a hop where hops are longer. A row has no nearer one to lose to.
+double tolerance(const nn::Fingerprinter& fingerprinter) {
+  return std::max(0.05, fingerprinter.hop_seconds() / 2) + 1e-9;
+}
 
 struct Database {
   Tensor rows;  // (n, D)
@@ -76,7 +79,7 @@ HitRate validate(const nn::Model& model, const data::PairSampler& held_out) {
     const double true_start = static_cast<double>(origin.positive_start) / held_out.features().sample_rate;
     const bool same_track = database.track[best] == origin.track;
     rate.track += same_track ? 1 : 0;
-    rate.segment += same_track && std::abs(database.start_s[best] - true_start) <= kTolerance ? 1 : 0;
+    rate.segment += same_track && std::abs(database.start_s[best] - true_start) <= tolerance(fingerprinter) ? 1 : 0;
   }
   rate.track /= static_cast<double>(rate.queries);
   rate.segment /= static_cast<double>(rate.queries);

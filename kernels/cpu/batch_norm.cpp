@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/channel_rows.h"
 #include "kernels/cpu/in_float.h"
+#include "kernels/cpu/moments.h"
 #include "kernels/dispatch_type.h"
 
 namespace earmark::kernels::cpu {
@@ -37,20 +38,6 @@ void block_moments(const T* x, std::int64_t rows, std::int64_t channels, double*
         }
       });
 }
-
-struct Moments {
-  double count = 0;
-  double mean = 0;
-  double squares = 0;
-
-  void merge(double n, double other_mean, double other_squares) {
-    const double delta = other_mean - mean;
-    const double total = count + n;
-    mean += delta * n / total;
-    squares += other_squares + delta * delta * count * n / total;
-    count = total;
-  }
-};
 
 template <class T>
 void statistics_as(const BatchNormStatistics& a) {

@@ -8,32 +8,48 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-void mask_segment(float* x, std::int64_t bands, std::int64_t frames, std::span<const MaskRange> band_ranges,
-                  std::span<const MaskRange> frame_ranges) {
-  const double sum = std::accumulate(x, x + bands * frames, 0.0);
-  const auto mean = static_cast<float>(sum / static_cast<double>(bands * frames));
-  for (const MaskRange& range : band_ranges) {
-    std::fill(x + range.begin * frames, x + range.end * frames, mean);
+/// One segment (bands, frames) on its way.
+struct Segment {
+  float* x;
+  std::int64_t bands;
+  std::int64_t frames;
+
+  float mean() const {
+    const double sum = std::accumulate(x, x + bands * frames, 0.0);
+    return static_cast<float>(sum / static_cast<double>(bands * frames));
   }
-  for (const MaskRange& range : frame_ranges) {
-    for (std::int64_t f = 0; f < bands; ++f) {
-      std::fill(x + f * frames + range.begin, x + f * frames + range.end, mean);
+  void fill(const MaskBox& box, float value) const {
+    for (std::int64_t f = box.bands.begin; f < box.bands.end; ++f) {
+      std::fill(x + f * frames + box.frames.begin, x + f * frames + box.frames.end, value);
     }
   }
+};
+
+/// The masks of segment i.
+template <class Mask>
+std::span<const Mask> masks_of(std::span<const Mask> all, std::int64_t segment, std::int64_t segments) {
+  const std::size_t each = all.size() / static_cast<std::size_t>(segments);
+  return all.subspan(static_cast<std::size_t>(segment) * each, each);
 }
 
 }  // namespace
 
 void spec_augment(const SpecAugment& args) {
-  const auto segments = static_cast<std::size_t>(args.x.dim(0));
-  const std::int64_t bands = args.x.dim(1);
-  const std::int64_t frames = args.x.dim(2);
-  const std::size_t per_bands = args.bands.size() / segments;
-  const std::size_t per_frames = args.frames.size() / segments;
-  parallel_for(args.x.dim(0), [&](std::int64_t segment) {
-    const auto i = static_cast<std::size_t>(segment);
-    mask_segment(args.x.mutable_data<float>() + segment * bands * frames, bands, frames,
-                 args.bands.subspan(i * per_bands, per_bands), args.frames.subspan(i * per_frames, per_frames));
+  const std::int64_t count = args.x.dim(0);
+  const auto bands = static_cast<std::int32_t>(args.x.dim(1));
+  const auto frames = static_cast<std::int32_t>(args.x.dim(2));
+  parallel_for(count, [&](std::int64_t i) {
+    const Segment segment{args.x.mutable_data<float>() + i * bands * frames, bands, frames};
+    const float value = args.fill ? *args.fill : segment.mean();
+    for (const MaskRange& range : masks_of(args.bands, i, count)) {
+      segment.fill({range, {0, frames}}, value);
+    }
+    for (const MaskRange& range : masks_of(args.frames, i, count)) {
+      segment.fill({{0, bands}, range}, value);
+    }
+    for (const MaskBox& box : masks_of(args.boxes, i, count)) {
+      segment.fill(box, value);
+    }
   });
 }
 

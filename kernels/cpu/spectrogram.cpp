@@ -105,10 +105,11 @@ inline float decibels(float x) {
   return 4.3429448190F * ln + 3.0102999566F * static_cast<float>(exponent);
 }
 
-void mel_decibels(const SpectrogramWeights& filters, const float* power, float* mel) {
+void mel_logarithms(const SpectrogramWeights& filters, const float* spectrum, float* mel) {
+  const bool magnitude = filters.options.compression == FeatureOptions::Compression::log_magnitude;
   for (std::size_t m = 0; m < filters.first_bins.size(); ++m) {
     std::array<float, kLanes> sum{};
-    const float* p = power + filters.first_bins[m] * kLanes;
+    const float* p = spectrum + filters.first_bins[m] * kLanes;
     for (std::int32_t i = filters.begins[m]; i < filters.begins[m + 1]; ++i) {
       const float weight = filters.weights[static_cast<std::size_t>(i)];
       for (std::size_t lane = 0; lane < kLanes; ++lane) {
@@ -117,7 +118,8 @@ void mel_decibels(const SpectrogramWeights& filters, const float* power, float* 
       p += kLanes;
     }
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      mel[m * kLanes + lane] = decibels(std::max(sum[lane], 1e-10F));
+      mel[m * kLanes + lane] =
+          magnitude ? 0.1F * decibels(sum[lane] + kMagnitudeOffset) : decibels(std::max(sum[lane], 1e-10F));
     }
   }
 }
@@ -145,11 +147,20 @@ void log_mel_tile(const SpectrogramWeights& weights, std::span<const float> pcm,
       break;
     }
   }
-  mel_decibels(weights, power, mel);
+  if (weights.options.compression == FeatureOptions::Compression::log_magnitude) {
+    std::transform(power, mel, power, [](float p) { return std::sqrt(p); });
+  }
+  mel_logarithms(weights, power, mel);
   for (std::int64_t frame = 0; frame < count; ++frame) {
     for (std::int64_t m = 0; m < bands; ++m) {
       out[frame * bands + m] = mel[m * kLanes + frame];
     }
+  }
+}
+
+void subtract(std::span<float> x, float offset) {
+  for (float& v : x) {
+    v -= offset;
   }
 }
 
@@ -158,10 +169,7 @@ void subtract_mean(std::span<float> x) {
   for (const float v : x) {
     sum += static_cast<double>(v);
   }
-  const auto mean = static_cast<float>(sum / static_cast<double>(x.size()));
-  for (float& v : x) {
-    v -= mean;
-  }
+  subtract(x, static_cast<float>(sum / static_cast<double>(x.size())));
 }
 
 void scale_below_maximum(std::span<float> x, float floor_db) {
@@ -210,6 +218,8 @@ void cut_segments(const FeatureOptions& options, const CutSegments& args) {
       subtract_mean(out);
     } else if (options.normalization == FeatureOptions::Normalization::max_relative) {
       scale_below_maximum(out, static_cast<float>(options.floor_db));
+    } else if (options.normalization == FeatureOptions::Normalization::batch_maximum) {
+      subtract(out, *args.maximum.data<float>());
     }
   };
   constexpr std::int64_t kMostPerTask = 16;

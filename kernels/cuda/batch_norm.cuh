@@ -35,25 +35,6 @@ __device__ __forceinline__ Affine<T> affine_of(T mean, T inverse_deviation, T ga
   return {slope, static_cast<T>(static_cast<double>(beta) - static_cast<double>(mean) * static_cast<double>(slope))};
 }
 
-/// N numbers of a vector (C) from a thread's first channel on, in registers: fetched 16 bytes at a time.
-template <class T, int N>
-struct OfChannels {
-  T values[N];
-
-  __device__ OfChannels(const T* vector, std::int64_t channel) {
-    constexpr int kPiece = N < kVector<T> ? N : kVector<T>;
-#pragma unroll
-    for (int piece = 0; piece < N; piece += kPiece) {
-      const Vector<T, kPiece> v = load_vector<kPiece>(vector + channel + piece, 0);
-#pragma unroll
-      for (int k = 0; k < kPiece; ++k) {
-        values[piece + k] = v[k];
-      }
-    }
-  }
-  __device__ __forceinline__ const T& operator[](int k) const { return values[k]; }
-};
-
 /// y = x * slope + offset of N channels.
 template <class T, int N>
 struct Affines {

@@ -83,27 +83,76 @@ struct ChannelPlace {
         active(channel < r.channels) {}
 };
 
-/// use(i, load(i)) for every row of an active thread: i is the index of its first channel there. `ahead` loads are
-/// under way at once.
-template <int N, int ahead = kRowsAhead, class Load, class Use>
-__device__ __forceinline__ void for_own_rows(const ChannelRows& r, const ChannelPlace<N>& at, const Load& load,
-                                             const Use& use) {
+/// use(row, load(row)) for every row of an active thread. `ahead` loads are under way at once.
+template <int ahead, int N, class Load, class Use>
+__device__ __forceinline__ void for_own_row_numbers(const ChannelRows& r, const ChannelPlace<N>& at, const Load& load,
+                                                    const Use& use) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * at.lines;
   std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * at.lines + at.line;
-  const auto index = [&](std::int64_t which) { return which * r.channels + at.channel; };
   for (; row + (ahead - 1) * step < r.rows; row += ahead * step) {
     decltype(load(row)) values[ahead];
 #pragma unroll
     for (int k = 0; k < ahead; ++k) {
-      values[k] = load(index(row + k * step));
+      values[k] = load(row + k * step);
     }
 #pragma unroll
     for (int k = 0; k < ahead; ++k) {
-      use(index(row + k * step), values[k]);
+      use(row + k * step, values[k]);
     }
   }
   for (; row < r.rows; row += step) {
-    use(index(row), load(index(row)));
+    use(row, load(row));
+  }
+}
+
+/// The same with i, the index of a row's first channel of the thread, in the place of the row.
+template <int N, int ahead = kRowsAhead, class Load, class Use>
+__device__ __forceinline__ void for_own_rows(const ChannelRows& r, const ChannelPlace<N>& at, const Load& load,
+                                             const Use& use) {
+  const auto index = [&](std::int64_t row) { return row * r.channels + at.channel; };
+  for_own_row_numbers<ahead>(
+      r, at, [&](std::int64_t row) { return load(index(row)); },
+      [&](std::int64_t row, const auto& value) { use(index(row), value); });
+}
+
+/// N numbers of a vector (C) from a thread's first channel on, in registers: fetched 16 bytes at a time.
+template <class T, int N>
+struct OfChannels {
+  T values[N];
+
+  __device__ OfChannels(const T* vector, std::int64_t channel) {
+    constexpr int kPiece = N < kVector<T> ? N : kVector<T>;
+#pragma unroll
+    for (int piece = 0; piece < N; piece += kPiece) {
+      const Vector<T, kPiece> v = load_vector<kPiece>(vector + channel + piece, 0);
+#pragma unroll
+      for (int k = 0; k < kPiece; ++k) {
+        values[piece + k] = v[k];
+      }
+    }
+  }
+  __device__ __forceinline__ const T& operator[](int k) const { return values[k]; }
+};
+
+/// Adds up the sums of a block's threads that have the same channels, over its lines, in `shared`; those of line 0 then
+/// stand there, the first sum of channel k in shared[k][thread], the second in shared[N + k]. All threads call it.
+template <int N>
+__device__ __forceinline__ void sum_over_lines(const double (&sums)[2][N], const ChannelPlace<N>& at, int width,
+                                               double (*shared)[kChannelThreads]) {
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    shared[k][threadIdx.x] = sums[0][k];
+    shared[N + k][threadIdx.x] = sums[1][k];
+  }
+  __syncthreads();
+  for (int half = at.lines / 2; half > 0; half /= 2) {
+    if (at.line < half) {
+#pragma unroll
+      for (int k = 0; k < 2 * N; ++k) {
+        shared[k][threadIdx.x] += shared[k][threadIdx.x + half * width];
+      }
+    }
+    __syncthreads();
   }
 }
 
@@ -129,21 +178,7 @@ __global__ void __launch_bounds__(kChannelThreads, N > 4 ? 2 : 3)
           }
         });
   }
-#pragma unroll
-  for (int k = 0; k < N; ++k) {
-    shared[k][threadIdx.x] = sums[0][k];
-    shared[N + k][threadIdx.x] = sums[1][k];
-  }
-  __syncthreads();
-  for (int half = at.lines / 2; half > 0; half /= 2) {
-    if (at.line < half) {
-#pragma unroll
-      for (int k = 0; k < 2 * N; ++k) {
-        shared[k][threadIdx.x] += shared[k][threadIdx.x + half * r.width];
-      }
-    }
-    __syncthreads();
-  }
+  sum_over_lines(sums, at, r.width, shared);
   if (at.line == 0 && at.active) {
 #pragma unroll
     for (int k = 0; k < 2 * N; ++k) {

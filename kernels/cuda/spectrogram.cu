@@ -5,20 +5,12 @@
 // (H100) are 0.27 ns; 11,500 operations of the transform and 1,000 of the filters over 67 TFLOP/s, 0.19 ns. Some 10 KB
 // cross the L2 cache (5.5 TB/s) on the way: 1.9 ns, so a seventh of the floor is to be expected; a fused transform
 // could save that, but an hour of sound, 360,000 frames, takes a millisecond either way.
-//
-// cut_segments: a block for each segment. Where it is normalised, one pass finds its mean or maximum; the next goes
-// through square tiles in shared memory, so that both sides move whole lines. Floor for a segment of 96 x 64: 24.6 KB
-// written (segments overlap, so reading hits the L2 cache) over 3.35 TB/s: 7.3 ns; an addition in double and a
-// subtraction a value are a hundredth. Half of it is to be expected: a block waits twice a tile and once for its mean,
-// with seven others of its multiprocessor to fill the gaps.
 #include <cmath>
 #include <list>
 #include <mutex>
 
 #include "kernels/cuda/fft.h"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/reduction.cuh"
-#include "kernels/cuda/upload.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/spectrogram.h"
 
@@ -86,9 +78,11 @@ struct Tile {
   std::size_t bytes;
 };
 
-/// out (count, bands) = decibels of `count` spectra (count, bins).
+/// out (count, bands) = logarithms of `count` spectra (count, bins).
+template <FeatureOptions::Compression compression>
 __global__ void __launch_bounds__(kThreads)
     mel_kernel(const float2* spectra, int bins, Filters filters, int tile, std::int64_t count, float* out) {
+  constexpr bool kMagnitude = compression == FeatureOptions::Compression::log_magnitude;
   auto* power = dynamic_shared<float>();
   const int stride = tile | 1;
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * tile;
@@ -98,7 +92,8 @@ __global__ void __launch_bounds__(kThreads)
   for (int frame = threadIdx.x / lanes; frame < tile; frame += kThreads / lanes) {
     for (int bin = threadIdx.x % lanes; bin < bins; bin += lanes) {
       const float2 z = frame < here ? spectra[(first + frame) * bins + bin] : float2{0, 0};
-      power[bin * stride + frame] = z.x * z.x + z.y * z.y;
+      const float square = z.x * z.x + z.y * z.y;
+      power[bin * stride + frame] = kMagnitude ? sqrtf(square) : square;
     }
   }
   __syncthreads();
@@ -111,7 +106,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int i = filters.begins[m]; i < filters.begins[m + 1]; ++i, p += stride) {
       sum += filters.weights[i] * *p;
     }
-    decibels[frame * row + m] = 10 * log10f(sum < 1e-10F ? 1e-10F : sum);
+    decibels[frame * row + m] = kMagnitude ? log10f(sum + kMagnitudeOffset) : 10 * log10f(sum < 1e-10F ? 1e-10F : sum);
   }
   __syncthreads();
   for (int f = tile > 1 ? threadIdx.x / 32 : here; f < here; f += kThreads / 32) {
@@ -169,86 +164,6 @@ const DeviceWeights& weights_for(const FeatureOptions& options, Device device) {
   return kept->emplace_back(SpectrogramWeights(options), device);
 }
 
-/// First frames of segments: listed, or evenly spaced.
-struct Places {
-  const std::int64_t* listed;
-  std::int64_t first;
-  std::int64_t hop;
-};
-
-constexpr int kSide = 32;  // of a tile that is transposed
-
-/// What is done to a segment's values: v - offset, and for max_relative more.
-template <FeatureOptions::Normalization normalization>
-__device__ __forceinline__ float offset_of(const float* in, std::int64_t numel) {
-  if constexpr (normalization == FeatureOptions::Normalization::mean) {
-    return block_mean<kThreads>(in, numel);
-  } else if constexpr (normalization == FeatureOptions::Normalization::max_relative) {
-    const bool wide = is_aligned<kWide>(in);
-    float largest = -INFINITY;
-    for (std::int64_t i = kWide * static_cast<std::int64_t>(threadIdx.x); i < numel; i += kWide * kThreads) {
-      const Vector<float, kWide> values = load_some<kWide>(in, i, numel, wide);
-#pragma unroll
-      for (int k = 0; k < kWide; ++k) {
-        largest = i + k < numel ? fmaxf(largest, values[k]) : largest;
-      }
-    }
-    return block_max<kThreads>(largest);
-  } else {
-    return 0;
-  }
-}
-
-template <FeatureOptions::Normalization normalization>
-__device__ __forceinline__ float normalized(float v, float offset, float floor_db) {
-  if constexpr (normalization == FeatureOptions::Normalization::mean) {
-    return v - offset;
-  } else if constexpr (normalization == FeatureOptions::Normalization::max_relative) {
-    const float below = v - offset;
-    return 1 - 2 * (below < floor_db ? floor_db : below) / floor_db;
-  } else {
-    return v;
-  }
-}
-
-/// A block for each segment: (frames, bands) of log_mel to (bands, frames) of out.
-template <FeatureOptions::Normalization normalization>
-__global__ void __launch_bounds__(kThreads)
-    cut_kernel(const float* log_mel, Places places, std::int64_t frames, int bands, float floor_db, float* out) {
-  __shared__ float tile[kSide][kSide + 1];
-  const std::int64_t segment = blockIdx.x;
-  const std::int64_t first = places.listed != nullptr ? places.listed[segment] : places.first + segment * places.hop;
-  const float* in = log_mel + first * bands;
-  out += segment * frames * bands;
-  const float offset = offset_of<normalization>(in, frames * bands);
-  const int lane = threadIdx.x % kSide;
-  for (std::int64_t t0 = 0; t0 < frames; t0 += kSide) {
-    for (int f0 = 0; f0 < bands; f0 += kSide) {
-      for (int t = threadIdx.x / kSide; t < kSide; t += kThreads / kSide) {
-        if (t0 + t < frames && f0 + lane < bands) {
-          tile[t][lane] = in[(t0 + t) * bands + f0 + lane];
-        }
-      }
-      __syncthreads();
-      for (int f = threadIdx.x / kSide; f < kSide; f += kThreads / kSide) {
-        if (t0 + lane < frames && f0 + f < bands) {
-          out[(f0 + f) * frames + t0 + lane] = normalized<normalization>(tile[lane][f], offset, floor_db);
-        }
-      }
-      __syncthreads();
-    }
-  }
-}
-
-template <FeatureOptions::Normalization normalization>
-void cut_as(const FeatureOptions& options, const CutSegments& args) {
-  const Tensor listed = upload(args.first_frames, args.out.device());
-  const Places places{args.first_frames.empty() ? nullptr : uploaded<std::int64_t>(listed), args.first_frame,
-                      args.hop_frames};
-  launch(cut_kernel<normalization>, blocks(args.out.dim(0), kThreads), args.log_mel.data<float>(), places,
-         options.frames, options.mel_bands, static_cast<float>(options.floor_db), args.out.mutable_data<float>());
-}
-
 }  // namespace
 
 void log_mel(const FeatureOptions& options, const LogMel& args) {
@@ -259,6 +174,9 @@ void log_mel(const FeatureOptions& options, const LogMel& args) {
   const std::int64_t count = args.out.dim(0) * args.out.dim(1);
   const Signal signal{args.pcm.data<float>(), args.pcm.dim(1), args.out.dim(1), count, args.first_centre, options.hop};
   const Tile tile = tile_for(bins, options.mel_bands);
+  const auto mel = options.compression == FeatureOptions::Compression::decibels
+                       ? mel_kernel<FeatureOptions::Compression::decibels>
+                       : mel_kernel<FeatureOptions::Compression::log_magnitude>;
   for (std::int64_t first = 0; first < count;) {
     const std::int64_t batch = fft_batch(n, count - first);
     const std::int64_t here = std::min(batch, count - first);
@@ -267,22 +185,10 @@ void log_mel(const FeatureOptions& options, const LogMel& args) {
     launch(window_kernel, blocks(batch, kWindowThreads), signal, first, weights.window.data<float>(), options.n_fft,
            time.mutable_data<float>());
     real_fft(time, spectra);
-    launch(mel_kernel, blocks((here + tile.frames - 1) / tile.frames, kThreads, tile.bytes),
+    launch(mel, blocks((here + tile.frames - 1) / tile.frames, kThreads, tile.bytes),
            reinterpret_cast<const float2*>(spectra.data<float>()), bins, weights.filters(), tile.frames, here,
            args.out.mutable_data<float>() + first * options.mel_bands);
     first += batch;
-  }
-}
-
-void cut_segments(const FeatureOptions& options, const CutSegments& args) {
-  using Normalization = FeatureOptions::Normalization;
-  switch (options.normalization) {
-    case Normalization::none:
-      return cut_as<Normalization::none>(options, args);
-    case Normalization::mean:
-      return cut_as<Normalization::mean>(options, args);
-    case Normalization::max_relative:
-      return cut_as<Normalization::max_relative>(options, args);
   }
 }
 

@@ -68,6 +68,17 @@ TEST_F(GpuAugment, MasksAreTheCpus) {
   kernels::spec_augment({want, bands, frames});
   kernels::spec_augment({got, bands, frames});
   expect_same_bits(got, want);
+  const std::array<kernels::MaskBox, 6> boxes = {{{{0, 3}, {5, 9}},
+                                                  {{10, 33}, {40, 41}},
+                                                  {{4, 4}, {0, 41}},
+                                                  {{7, 8}, {0, 0}},
+                                                  {{0, 33}, {0, 41}},
+                                                  {{32, 33}, {12, 13}}}};
+  for (const std::optional<float> fill : {std::optional<float>(), std::optional<float>(0.0F)}) {
+    kernels::spec_augment({want, bands, frames, boxes, fill});
+    kernels::spec_augment({got, bands, frames, boxes, fill});
+    expect_same_bits(got, want);
+  }
   const Tensor before = got.to(Device{});
   kernels::spec_augment({got, {}, {}});
   expect_same_bits(got, before);

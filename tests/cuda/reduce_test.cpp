@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/maximum.h"
 #include "tests/cuda/gpu.h"
 #include "tests/op_cases.h"
 
@@ -51,6 +52,22 @@ TEST_F(GpuReduce, NaNComesThrough) {
   EXPECT_EQ(got.data<float>()[0], 5);
   EXPECT_TRUE(std::isnan(got.data<float>()[1]));
   EXPECT_EQ(got.data<float>()[2], 5);
+}
+
+TEST_F(GpuReduce, MaximaAreTheCpus) {
+  const auto maximum_of = [](const Tensor& x) {
+    const Tensor out({1}, DType::f32, x.device());
+    kernels::maximum({x, out});
+    return static_cast<float>(out.to(Device{}).item());
+  };
+  for (const std::int64_t count : {0, 1, 3, 4, 255, 1025, 100003}) {
+    const Tensor x = draw({count}, Domain::normal, DType::f32, 5);
+    EXPECT_EQ(maximum_of(x.to(kGpu)), maximum_of(x)) << count;
+  }
+  EXPECT_EQ(maximum_of(Tensor::full({9}, -2, DType::f32, kGpu).slice(1, 8)), -2);  // not aligned
+  const Tensor x = Tensor::full({5000}, 1);
+  x.mutable_data<float>()[4321] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(maximum_of(x.to(kGpu))));
 }
 
 TEST_F(GpuReduce, RepeatsRows) {

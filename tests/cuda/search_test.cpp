@@ -217,7 +217,7 @@ TEST_F(GpuSearch, AnswersAreTheCpusForManyQueriesAtOnce) {
   const Database here = database_of(rows_, DType::f16);
   const std::vector<QueryRange> queries{{0, 12}, {5, 25}, {30, 30}, {0, 60}, {59, 60}};
   for (const Method method : {Method::exact, Method::lsh}) {
-    for (const Ranking ranking : {Ranking::scored, Ranking::vote, Ranking::vote_track}) {
+    for (const Ranking ranking : {Ranking::scored, Ranking::vote, Ranking::vote_track, Ranking::sequence}) {
       MatcherOptions options;
       options.method = method;
       options.ranking = ranking;

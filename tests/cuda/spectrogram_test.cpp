@@ -94,6 +94,12 @@ TEST_F(GpuSpectrogram, OtherOptionsToo) {
   }
 }
 
+TEST_F(GpuSpectrogram, MagnitudesOnSlaneysScaleToo) {
+  const FeatureOptions options = nafp_features();
+  expect_as_exact_as_the_cpu(noise({2, 3000}), 11, 512, options);
+  expect_as_exact_as_the_cpu(noise({1, 2000}, 1e-4), 7, 0, options);
+}
+
 TEST_F(GpuSpectrogram, SilenceIsTheFloorAndNoFramesAreNone) {
   const FeatureOptions options;
   const Tensor mel = log_mel(std::vector<float>(1000), options, kGpu);
@@ -153,7 +159,8 @@ TEST_P(GpuSegments, AreTheCpus) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GpuSegments,
-                         ::testing::Values(Normalization::none, Normalization::mean, Normalization::max_relative));
+                         ::testing::Values(Normalization::none, Normalization::mean, Normalization::max_relative,
+                                           Normalization::batch_maximum));
 
 TEST_F(GpuSpectrogram, NoSegmentsAndSegmentsOutside) {
   const FeatureOptions options;

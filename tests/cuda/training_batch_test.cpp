@@ -127,6 +127,23 @@ TEST_F(GpuBatch, AllAugmentationsToo) {
   }
 }
 
+TEST_F(GpuBatch, NafpsToo) {
+  PairOptions options;
+  options.pairs = 6;
+  options.noise_probability = options.reverb_probability = 0.2;
+  options.both_probability = 0.6;
+  options.reverb = PairOptions::Reverb::circular;
+  options.rir_s = 0.075;
+  options.augment.frequency_masks = options.augment.cutouts = 1;
+  options.augment.mask_fill = data::AugmentOptions::MaskFill::zero;
+  options.augment.mask_anchors = options.augment.mask_batch_alike = true;
+  FeatureOptions features = small_features();
+  features.normalization = FeatureOptions::Normalization::batch_maximum;
+  features.mel_scale = FeatureOptions::MelScale::slaney;
+  features.compression = FeatureOptions::Compression::log_magnitude;
+  expect_the_cpus(sampler_of(options, features), 2);
+}
+
 TEST_F(GpuBatch, OneKindOfDistortionAlone) {
   PairOptions options;
   options.pairs = 3;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "kernels/error.h"
@@ -36,7 +38,7 @@ void augment_waveform(const AugmentOptions& options, std::int64_t index, std::ve
   augment_waveforms(options, 1, 0, std::span(&index, 1), 16000, row_of(x));
 }
 void augment_segment(const AugmentOptions& options, std::int64_t index, const Tensor& x) {
-  augment_features(options, 1, 0, std::span(&index, 1), x);
+  augment_features(options, 1, 0, View::positive, std::span(&index, 1), x);
 }
 
 double gain_db(Pass pass, double cutoff, double hz) {
@@ -130,6 +132,81 @@ TEST(Augment, MasksAreRectanglesOfTheMean) {
   EXPECT_TRUE(masked);
 }
 
+/// What lies in the one rectangle of zeros in a segment of ones: {bands, frames}; fails where it is none.
+std::pair<int, int> hole_in(const Tensor& x) {
+  const auto frames = static_cast<int>(x.dim(2));
+  int least_f = 1000;
+  int most_f = -1;
+  int least_t = 1000;
+  int most_t = -1;
+  int zeros = 0;
+  for (int i = 0; i < static_cast<int>(x.numel()); ++i) {
+    if (x.data<float>()[i] == 0) {
+      ++zeros;
+      least_f = std::min(least_f, i / frames);
+      most_f = std::max(most_f, i / frames);
+      least_t = std::min(least_t, i % frames);
+      most_t = std::max(most_t, i % frames);
+    }
+  }
+  const std::pair sides{zeros > 0 ? most_f - least_f + 1 : 0, zeros > 0 ? most_t - least_t + 1 : 0};
+  EXPECT_EQ(zeros, sides.first * sides.second);
+  return sides;
+}
+
+TEST(Augment, CutoutsAreRectanglesOfTheirShare) {
+  const AugmentOptions options{.cutouts = 1, .mask_fill = AugmentOptions::MaskFill::zero};
+  int widest = 0;
+  int highest = 0;
+  int whole = 0;  // of rectangles that no border cuts off, sides are 4 to 16 and 3 to 12
+  for (std::int64_t index = 0; index < 300; ++index) {
+    const Tensor x = Tensor::full({1, 40, 30, 1}, 1);
+    augment_segment(options, index, x);
+    const auto [bands, frames] = hole_in(x);
+    highest = std::max(highest, bands);
+    widest = std::max(widest, frames);
+    whole += bands >= 4 && frames >= 3 ? 1 : 0;
+  }
+  EXPECT_EQ(highest, 16);
+  EXPECT_EQ(widest, 12);
+  EXPECT_GT(whole, 200);
+}
+
+TEST(Augment, FrequencyMasksHaveALeastHeight) {
+  const AugmentOptions options{.frequency_masks = 1,
+                               .frequency_mask_bands = 7,
+                               .frequency_mask_least_bands = 5,
+                               .mask_fill = AugmentOptions::MaskFill::zero};
+  std::set<int> heights;
+  for (std::int64_t index = 0; index < 100; ++index) {
+    const Tensor x = Tensor::full({1, 40, 3, 1}, 1);
+    augment_segment(options, index, x);
+    heights.insert(hole_in(x).first);
+  }
+  EXPECT_EQ(heights, std::set<int>({5, 6, 7}));
+}
+
+TEST(Augment, MasksOfABatchMayBeAlike) {
+  AugmentOptions options{.cutouts = 2, .mask_fill = AugmentOptions::MaskFill::zero, .mask_batch_alike = true};
+  const std::vector<std::int64_t> indices = {0, 5};
+  const auto masked = [&](std::int64_t step, View view) {
+    const Tensor x = Tensor::full({2, 40, 30, 1}, 1);
+    augment_features(options, 1, step, view, indices, x);
+    return x;
+  };
+  const auto same = [](const Tensor& a, const Tensor& b) {
+    return std::ranges::equal(a.values<float>(), b.values<float>());
+  };
+  const Tensor x = masked(0, View::positive);
+  EXPECT_TRUE(same(x.slice(0, 1), x.slice(1, 2)));
+  EXPECT_TRUE(same(masked(0, View::anchor), x));
+  EXPECT_FALSE(same(masked(1, View::positive), x));
+  options.mask_batch_alike = false;
+  const Tensor y = masked(0, View::positive);
+  EXPECT_FALSE(same(y.slice(0, 1), y.slice(1, 2)));
+  EXPECT_FALSE(same(masked(0, View::anchor), y));
+}
+
 TEST(Augment, MasksLargerThanTheSegmentFit) {
   const Tensor x = Tensor::full({1, 4, 6, 1}, 1);
   for (std::int64_t i = 0; i < 50; ++i) {
@@ -139,8 +216,12 @@ TEST(Augment, MasksLargerThanTheSegmentFit) {
 }
 
 TEST(Augment, ManyAtOnceEqualEachAlone) {
-  const AugmentOptions options{
-      .gain_db = 6, .band_limit_probability = 0.6, .time_masks = 1, .frequency_masks = 2, .frequency_mask_bands = 3};
+  const AugmentOptions options{.gain_db = 6,
+                               .band_limit_probability = 0.6,
+                               .time_masks = 1,
+                               .frequency_masks = 2,
+                               .frequency_mask_bands = 3,
+                               .cutouts = 1};
   const std::vector<std::int64_t> indices = {4, 0, 7, 2, 9};
   const std::vector<float> melody = testing::melody(0.3);
   const Tensor together({5, 4800});
@@ -150,7 +231,7 @@ TEST(Augment, ManyAtOnceEqualEachAlone) {
     std::copy_n(melody.begin(), 240, features.mutable_data<float>() + row * 240);
   }
   augment_waveforms(options, 1, 0, indices, 16000, together);
-  augment_features(options, 1, 0, indices, features);
+  augment_features(options, 1, 0, View::positive, indices, features);
   for (std::int64_t row = 0; row < 5; ++row) {
     std::vector<float> alone = melody;
     augment_waveform(options, indices[static_cast<std::size_t>(row)], alone);

@@ -265,6 +265,111 @@ TEST(PairSampler, PositivesAreWhatTheirOriginsSay) {
   EXPECT_EQ(kinds.size(), 3U);
 }
 
+/// The same for reverberation in a circle, by its definition: noise at its ratio over all that is kept, every sample of
+/// the response `whole` up to `after` samples behind its direct path, the largest sample 1.
+std::vector<float> heard_in_a_circle(const PairOrigin& origin, const PcmStore& store, const NoiseBank& noise,
+                                     const RirBank& whole, std::int64_t after, const FeatureOptions& features) {
+  const std::int64_t margin = features.n_fft / 2;
+  const auto kept = static_cast<std::size_t>(features.segment_samples() + 2 * margin);
+  const auto pcm = store.track(origin.track);
+  const auto n = static_cast<std::int64_t>(pcm.size());
+  std::int64_t longest = 0;  // of all responses: noise is cut behind what the longest needs
+  for (std::int64_t i = 0; i < whole.size(); ++i) {
+    longest = std::max(longest, std::min<std::int64_t>(std::ssize(whole.rir(i).samples), whole.rir(i).delay + after));
+  }
+  std::vector<std::int16_t> cut(kept);
+  noise.copy({origin.noise.noise, origin.noise.start + longest - 1}, cut);
+  std::vector<double> dry(kept);
+  double music_energy = 0;
+  double noise_energy = 0;
+  for (std::size_t i = 0; i < kept; ++i) {
+    std::int64_t at = origin.positive_start - margin + static_cast<std::int64_t>(i);
+    at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
+    dry[i] = pcm[static_cast<std::size_t>(at)];
+    music_energy += dry[i] * dry[i];
+    noise_energy += static_cast<double>(cut[i]) * cut[i];
+  }
+  const double gain = std::sqrt(music_energy / noise_energy) * std::pow(10, -origin.snr_db / 20);
+  for (std::size_t i = 0; i < kept; ++i) {
+    dry[i] += has_noise(origin.kind) ? gain * cut[i] : 0;
+  }
+  const Rir& room = whole.rir(origin.rir);
+  const auto length = std::min(room.samples.size(), static_cast<std::size_t>(room.delay + after));
+  std::vector<double> wet(kept);
+  double peak = 0;
+  for (std::size_t i = 0; i < kept; ++i) {
+    for (std::size_t k = 0; k < length; ++k) {
+      wet[i] +=
+          static_cast<double>(room.samples[k]) * dry[(i + static_cast<std::size_t>(room.delay) + kept - k) % kept];
+    }
+    peak = std::max(peak, std::fabs(wet[i]));
+  }
+  std::vector<float> out(kept);
+  std::transform(wet.begin(), wet.end(), out.begin(), [&](double v) { return static_cast<float>(v / peak); });
+  return out;
+}
+
+/// NAFP's batches: everything by its definition, from the origins alone.
+TEST(PairSampler, NafpsBatchesAreWhatTheirOriginsSay) {
+  FeatureOptions features = testing::nafp_features();
+  features.mel_bands = 40;
+  PairOptions options;
+  options.pairs = 5;
+  options.shift_s = 0.2;
+  options.noise_probability = 0;
+  options.reverb_probability = 0.3;
+  options.both_probability = 0.7;
+  options.snr_max_db = 10;
+  options.reverb = PairOptions::Reverb::circular;
+  options.rir_s = 0.075;
+  std::vector<std::vector<std::int16_t>> tracks;
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    tracks.push_back(testing::to_pcm(testing::melody(2 + static_cast<double>(i), 8000, i + 1)));
+  }
+  const auto store = std::make_shared<PcmStore>(PcmStore::in_memory(std::move(tracks), 8000));
+  auto noise = std::make_shared<NoiseBank>();
+  noise->add_colored(NoiseColor::pink, 3, 0, 8000);
+  const RirBank rooms = simulate_rooms(3, 1, {}, 8000);
+  const PairSampler sampler(store, noise, rooms, features, options);
+  const Batch batch = sampler.batch(1);
+
+  std::vector<std::vector<double>> frames;  // of all positives
+  for (const PairOrigin& origin : batch.origins) {
+    const std::vector<float> sound = heard_in_a_circle(origin, *store, *noise, rooms, 600, features);
+    for (std::int64_t t = 0; t < 32; ++t) {
+      frames.push_back(testing::naive_log_mel_frame(sound, 512 + t * features.hop, features));
+    }
+  }
+  // Anchors are softer than what has been scaled to a largest sample of 1: their maximum is below.
+  double maximum = -100;
+  for (const auto& frame : frames) {
+    maximum = std::max(maximum, *std::ranges::max_element(frame));
+  }
+  EXPECT_EQ(*std::ranges::max_element(batch.distorted.values<float>()), 0);
+  EXPECT_LT(*std::ranges::max_element(batch.clean.values<float>()), 0);
+  for (std::size_t i = 0; i < batch.origins.size(); ++i) {
+    for (std::size_t t = 0; t < 32; ++t) {
+      for (std::size_t f = 0; f < 40; ++f) {
+        ASSERT_NEAR(batch.distorted.values<float>()[(i * 40 + f) * 32 + t], frames[i * 32 + t][f] - maximum, 1e-3)
+            << sampler.describe(batch.origins[i]) << ", band " << f << ", frame " << t;
+      }
+    }
+  }
+  options.augment.cutouts = 1;
+  options.augment.mask_fill = AugmentOptions::MaskFill::zero;
+  options.augment.mask_anchors = options.augment.mask_batch_alike = true;
+  const Batch masked = PairSampler(store, noise, rooms, features, options).batch(1);
+  for (const auto& [with, without] : {std::pair(masked.clean, batch.clean), {masked.distorted, batch.distorted}}) {
+    std::int64_t cut = 0;
+    for (std::int64_t i = 0; i < with.numel(); ++i) {
+      const bool here = masked.clean.data<float>()[i % (40 * 32)] == 0;  // the first anchor's is everyone's
+      ASSERT_EQ(with.data<float>()[i], here ? 0 : without.data<float>()[i]);
+      cut += here ? 1 : 0;
+    }
+    EXPECT_GT(cut, 0);
+  }
+}
+
 TEST(PairSampler, UndistortedUnshiftedPositivesEqualTheirAnchors) {
   PairOptions options;
   options.pairs = 4;

@@ -31,6 +31,26 @@ TEST(SpecAugment, OverwritesRangesWithTheMeanOfBefore) {
   }
 }
 
+TEST(SpecAugment, OverwritesBoxesWithWhatIsAskedFor) {
+  const Tensor x = counting(2, 4, 6);
+  const Tensor y = x.clone();
+  const std::array<MaskRange, 2> frames = {{{0, 0}, {5, 6}}};
+  const std::array<MaskBox, 4> boxes = {{{{1, 3}, {2, 5}}, {{0, 1}, {0, 1}}, {{3, 3}, {0, 6}}, {{0, 4}, {2, 2}}}};
+  spec_augment({y, {}, frames, boxes, -1.0F});
+  for (std::int64_t i = 0; i < 48; ++i) {
+    const std::int64_t f = i / 6 % 4;
+    const std::int64_t t = i % 6;
+    const bool masked = i < 24 ? (f == 1 || f == 2) && t >= 2 && t < 5 : t == 5;
+    EXPECT_EQ(y.data<float>()[i], masked || i == 0 ? -1 : x.data<float>()[i]) << i;
+  }
+  const Tensor z = x.clone();
+  spec_augment({z, {}, {}, boxes});
+  EXPECT_EQ(z.data<float>()[8], 11.5F);
+  EXPECT_EQ(z.data<float>()[7], 7);
+  const std::array<MaskBox, 2> outside = {{{{0, 4}, {0, 7}}, {}}};
+  EXPECT_THROW(spec_augment({x, {}, {}, outside}), Error);
+}
+
 TEST(SpecAugment, RangesOutsideAndUnevenNumbersAreRefused) {
   const Tensor x = counting(2, 4, 6);
   const std::array<MaskRange, 2> outside = {{{0, 5}, {0, 0}}};

@@ -55,6 +55,19 @@ TEST(Spectrogram, MatchesTheDefinitionForOtherOptions) {
   expect_naive(log_mel(x, options), x, 0, options, 1e-3);
 }
 
+TEST(Spectrogram, MagnitudesOnSlaneysScaleMatchTheDefinition) {
+  const FeatureOptions options = testing::nafp_features();
+  // Loud and soft: above the offset of the logarithm and far below it.
+  for (const double amplitude : {0.3, 1e-4}) {
+    const std::vector<float> x = noise(5 * 256, amplitude);
+    expect_naive(log_mel(x, options), x, 0, options, 1e-5);
+  }
+  const Tensor silence = log_mel(std::vector<float>(3000, 0.0F), options);
+  for (const float v : silence.values<float>()) {
+    EXPECT_NEAR(v, std::log10(0.06), 1e-6);
+  }
+}
+
 TEST(Spectrogram, SignalsShorterThanAWindowAreReflectedOverAndOver) {
   const FeatureOptions options;
   for (const std::int64_t samples : {1, 2, 3, 100, 161, 255, 256, 257, 400}) {
@@ -117,6 +130,36 @@ TEST(Spectrogram, MelFiltersHaveKnownValues) {
       sum += bank[m * 257 + k];
     }
     EXPECT_NEAR(sum, 1, 1e-12) << k;
+  }
+}
+
+TEST(Spectrogram, SlaneysFiltersHaveKnownValues) {
+  FeatureOptions options;
+  options.mel_scale = FeatureOptions::MelScale::slaney;
+  // 0 to 8000 Hz are 0 to 15 + 27·ln 8 / ln 6.4 = 45.245640 mel, so with 64 bands edges are 0.69608677 mel apart:
+  // linear up to 1 kHz (15 mel), at 0, 46.405785 and 92.811569 Hz; the last three at 7269.788038, 7626.159211 and 8000
+  // Hz.
+  const std::vector<double> bank = mel_filter_bank(options);
+  const double height = 2 / 92.811569;
+  EXPECT_NEAR(bank[1], height * 31.25 / 46.405785, 1e-8);
+  EXPECT_NEAR(bank[2], height * (92.811569 - 62.5) / 46.405785, 1e-8);
+  EXPECT_EQ(bank[3], 0);
+  const std::size_t last = 63 * 257;
+  EXPECT_EQ(bank[last + 232], 0);  // 7250 Hz
+  EXPECT_NEAR(bank[last + 244], 2 / (8000 - 7269.788038) * (7625 - 7269.788038) / (7626.159211 - 7269.788038), 1e-7);
+  EXPECT_NEAR(bank[last + 250], 2 / (8000 - 7269.788038) * (8000 - 7812.5) / (8000 - 7626.159211), 1e-7);
+}
+
+TEST(Spectrogram, SlaneysFiltersHaveAreaOne) {
+  FeatureOptions options = testing::nafp_features();
+  options.n_fft = 16384;  // fine bins, so that sums are integrals
+  const std::vector<double> bank = mel_filter_bank(options);
+  for (std::size_t m = 0; m < 256; m += 15) {
+    double area = 0;
+    for (std::size_t k = 0; k < 8193; ++k) {
+      area += bank[m * 8193 + k] * 8000 / 16384;
+    }
+    EXPECT_NEAR(area, 1, 0.01) << m;
   }
 }
 
@@ -241,6 +284,20 @@ TEST(Segments, MaximumRelativeDoesNotHearTheLevel) {
   }
 }
 
+TEST(Segments, BatchMaximumIsRelativeToTheWholeSpectrogram) {
+  FeatureOptions options;
+  options.normalization = Normalization::batch_maximum;
+  const Tensor mel = counting_mel(130, 64);
+  mel.mutable_data<float>()[129 * 64 + 5] = 100;  // behind the segments
+  const Tensor segments = segments_of(mel, options, 1, 3);
+  FeatureOptions plain;
+  const Tensor as_is = segments_of(mel, plain, 1, 3);
+  for (std::int64_t i = 0; i < segments.numel(); ++i) {
+    ASSERT_EQ(segments.data<float>()[i], as_is.data<float>()[i] - 100);
+  }
+  EXPECT_THROW(kernels::cut_segments(options, {mel, as_is, 0, 10}), Error);  // without a maximum
+}
+
 TEST(Segments, NoneMayLieOutside) {
   const FeatureOptions options;
   const Tensor mel = counting_mel(105, 64);
@@ -267,8 +324,12 @@ TEST(FeatureOptions, BadOnesAreRefusedByName) {
   EXPECT_NE(message([](FeatureOptions& o) { o.f_max = 9000; }).find("f_max"), std::string::npos);
   EXPECT_NE(message([](FeatureOptions& o) { o.mel_bands = 0; }).find("mel_bands"), std::string::npos);
   EXPECT_NE(message([](FeatureOptions& o) { o.floor_db = 1; }).find("floor_db"), std::string::npos);
-  EXPECT_THROW(parse_normalization("loud"), Error);
-  EXPECT_EQ(parse_normalization("max_relative"), Normalization::max_relative);
+  const auto relative = [](FeatureOptions& o) {
+    o.normalization = Normalization::max_relative;
+    o.compression = FeatureOptions::Compression::log_magnitude;
+  };
+  EXPECT_NE(message(relative).find("normalization, compression"), std::string::npos);
+  EXPECT_NO_THROW(check_feature_options(testing::nafp_features()));
   EXPECT_THROW(log_mel({}, FeatureOptions{}), Error);
 }
 

@@ -34,6 +34,25 @@ TEST(EncoderOptions, SurviveTheWayThroughJson) {
   EXPECT_NE(encoder_options_from_json(to_json(options)), EncoderOptions{});
 }
 
+TEST(EncoderOptions, AnEncoderWithoutAttentionHasNoOptionsOfIt) {
+  EncoderOptions options = default_encoder_options("nafp");
+  options.bands = 256;
+  options.frames = 32;
+  EXPECT_EQ(encoder_options_from_json(to_json(options)), options);
+  EXPECT_EQ(to_json(options),
+            R"({"type":"nafp","width":128,"bands":256,"frames":32,"embedding":128,"head_hidden":32})");
+  EXPECT_THAT(error_of(R"({"type": "nafp", "attention": "once"})"), HasSubstr("attention"));
+  EXPECT_THAT(error_of(R"({"type": "nafp", "width": 9})"), HasSubstr("8 x width 9 x 1 x 2"));
+}
+
+TEST(EncoderOptions, WhatModelFilesSayOfAttentionHasNotChanged) {
+  // Hashes of models, and so the indexes that hold them, hang on it.
+  EXPECT_EQ(to_json(EncoderOptions{}),
+            R"({"type":"attention","width":32,"bands":64,"frames":96,"attention":"twice","attention_logits":"tanh",)"
+            R"("attention_scale":"hundred","attention_init":"normal","attention_deviation":1.0,)"
+            R"("convolution_init":"pytorch","embedding":128,"head_hidden":32})");
+}
+
 TEST(EncoderOptions, AbsentKeysKeepTheirDefaults) { EXPECT_EQ(encoder_options_from_json("{}"), EncoderOptions{}); }
 
 TEST(EncoderOptions, ErrorsNameTheKey) {

@@ -10,6 +10,7 @@
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "nn/fingerprinter.h"
+#include "tests/log_mel_reference.h"
 #include "tests/test_support.h"
 
 namespace earmark::nn {
@@ -161,6 +162,52 @@ TEST(Model, FeatureOptionsSurviveTheWayThroughJson) {
   const FeatureOptions features = small_model().features;
   EXPECT_EQ(feature_options_from_json(to_json(features)), features);
   EXPECT_THROW(feature_options_from_json(R"({"normalization": "odd"})"), Error);
+  const FeatureOptions nafp = earmark::testing::nafp_features();
+  EXPECT_EQ(feature_options_from_json(to_json(nafp)), nafp);
+  EXPECT_THROW(feature_options_from_json(R"({"mel_scale": "bark"})"), Error);
+}
+
+/// An index carries its model's hash, which is taken over this text.
+TEST(Model, FeatureOptionsOfOlderModelsKeepTheirText) {
+  EXPECT_EQ(to_json(FeatureOptions{}),
+            R"({"sample_rate":16000,"n_fft":512,"hop":160,"mel_bands":64,"f_min":0.0,"f_max":8000.0,"frames":96,)"
+            R"("hop_frames":10,"normalization":"none","floor_db":-60.0})");
+}
+
+std::span<const float> row_of(const Tensor& rows, std::int64_t i) { return rows.slice(i, i + 1).values<float>(); }
+
+/// Rows do not depend on what the stream is cut into, and where the loudest comes first they are the recording's.
+TEST(Fingerprinter, StreamsAreRelativeToWhatWasHeard) {
+  Model model = small_model();
+  model.features.normalization = FeatureOptions::Normalization::batch_maximum;
+  const Fingerprinter fingerprinter(model);
+  std::vector<float> pcm = tone(16000 * 2);
+  const std::vector<float> even = pcm;
+  const std::int64_t all = fingerprinter.count(static_cast<std::int64_t>(pcm.size()));
+  const auto in_pieces = [&](std::int64_t piece) {
+    Fingerprinter::Stream stream;
+    std::vector<std::vector<float>> rows;
+    for (std::int64_t first = 0; first < all; first += piece) {
+      const std::int64_t count = std::min(piece, all - first);
+      const Tensor some = fingerprinter.fingerprints_of_stream(pcm, 0, first, count, stream);
+      for (std::int64_t i = 0; i < count; ++i) {
+        rows.emplace_back(row_of(some, i).begin(), row_of(some, i).end());
+      }
+    }
+    return rows;
+  };
+  for (const bool loud_first : {false, true}) {
+    for (std::size_t i = 0; i < pcm.size(); ++i) {
+      pcm[i] = even[i] * ((i < 4000) == loud_first ? 2.0F : 0.5F);
+    }
+    const auto by_one = in_pieces(1);
+    EXPECT_EQ(in_pieces(7), by_one);
+    const Tensor whole = fingerprinter.fingerprints(pcm);
+    EXPECT_EQ(std::ranges::equal(row_of(whole, 0), by_one[0]), loud_first);
+    EXPECT_TRUE(std::ranges::equal(row_of(whole, all - 1), by_one.back()));
+  }
+  Fingerprinter::Stream stream;
+  EXPECT_THROW(fingerprinter.fingerprints_of_stream(pcm, 0, all - 1, 2, stream), Error);
 }
 
 TEST(Fingerprinter, OneSegmentEveryHop) {

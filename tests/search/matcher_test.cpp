@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <vector>
 
 #include "kernels/error.h"
@@ -33,7 +35,7 @@ class MatcherTest : public ::testing::Test {
 
 TEST_F(MatcherTest, FindsPlantedSequencesWithEveryMethodAndRanking) {
   for (const Method method : {Method::exact, Method::lsh}) {
-    for (const Ranking ranking : {Ranking::scored, Ranking::vote, Ranking::vote_track}) {
+    for (const Ranking ranking : {Ranking::scored, Ranking::vote, Ranking::vote_track, Ranking::sequence}) {
       const Matcher matcher(database_, options(method, ranking));
       for (const std::int64_t start : {0, 50, 320, 399 - 20, 400, 735, 980}) {
         const Tensor query = noisy(rows_.slice(start, start + 20), 0.7, 3);
@@ -45,6 +47,84 @@ TEST_F(MatcherTest, FindsPlantedSequencesWithEveryMethodAndRanking) {
       }
     }
   }
+}
+
+/// Unit rows from (x, y, z): the fourth element fills up.
+Tensor unit_rows(const std::vector<std::array<float, 3>>& rows) {
+  const Tensor out({static_cast<std::int64_t>(rows.size()), 4});
+  float* to = out.mutable_data<float>();
+  for (const auto& [x, y, z] : rows) {
+    *to++ = x;
+    *to++ = y;
+    *to++ = z;
+    *to++ = std::sqrt(1 - x * x - y * y - z * z);
+  }
+  return out;
+}
+
+/// The authors' search (Chang et al., ICASSP 2021) by hand: of all places that a hit proposes, the one whose whole
+/// sequence has the highest mean inner product.
+TEST(SequenceRanking, TakesTheBestOfWhatHitsPropose) {
+  const Tensor query = unit_rows({{1, 0, 0}, {0, 1, 0}, {0, 0, 1}});
+  const Tensor rows = unit_rows({{1, 0, 0},
+                                 {0, 0, 0},
+                                 {0, 0, 0},  // (1 + 0 + 0) / 3
+                                 {0, 0, 0},
+                                 {0, 0.8F, 0},
+                                 {0, 0, 0.6F},  // (0 + 0.8 + 0.6) / 3
+                                 {0.7F, 0, 0},
+                                 {0, 0.7F, 0},
+                                 {0, 0, 0.55F}});  // (0.7 + 0.7 + 0.55) / 3
+  const Database database = planted_database(rows, 3, {3});
+  MatcherOptions options;
+  options.ranking = Ranking::sequence;
+  options.top = 3;
+  options.neighbours = 1;  // the third track is nobody's nearest
+  const std::vector<Match> nearest = Matcher(database, options).match(query);
+  ASSERT_EQ(nearest.size(), 2U);
+  EXPECT_EQ(nearest[0].track_id, 2);
+  EXPECT_NEAR(nearest[0].score, 1.4 / 3, 1e-6);
+  EXPECT_EQ(nearest[0].votes, 2);
+  EXPECT_EQ(nearest[0].start_s, 0);
+  EXPECT_EQ(nearest[1].track_id, 1);
+  EXPECT_NEAR(nearest[1].score, 1.0 / 3, 1e-6);
+  options.neighbours = 2;
+  const std::vector<Match> second = Matcher(database, options).match(query);
+  ASSERT_EQ(second.size(), 3U);
+  EXPECT_EQ(second[0].track_id, 3);
+  EXPECT_NEAR(second[0].score, 1.95 / 3, 1e-6);
+  EXPECT_EQ(second[1].track_id, 2);
+}
+
+TEST(SequenceRanking, LooksNowhereElse) {
+  const Tensor query = unit_rows({{1, 0, 0}, {0, 1, 0}});
+  // The right place is row 6, where both are 0.9; each has its nearest row elsewhere: one hop before, and far away.
+  std::vector<std::array<float, 3>> placed(30, {0, 0, 1});
+  placed[5] = {0.95F, 0, 0};
+  placed[6] = {0.9F, 0, 0};
+  placed[7] = {0, 0.9F, 0};
+  placed[20] = {0, 0.95F, 0};
+  const Database database = planted_database(unit_rows(placed), 30, {1});
+  MatcherOptions options;
+  options.ranking = Ranking::sequence;
+  options.neighbours = 1;
+  const Match proposed = Matcher(database, options).match(query).at(0);
+  EXPECT_NEAR(proposed.start_s, 0.5, 1e-9);
+  EXPECT_NEAR(proposed.score, 0.475, 1e-6);
+  options.neighbours = 2;
+  const Match right = Matcher(database, options).match(query).at(0);
+  EXPECT_NEAR(right.start_s, 0.6, 1e-9);  // on the hop: nothing is fitted between
+  EXPECT_NEAR(right.score, 0.9, 1e-6);
+  options.ranking = Ranking::scored;
+  options.neighbours = 1;
+  options.refine = false;
+  EXPECT_NEAR(Matcher(database, options).match(query).at(0).start_s, 0.6, 1e-9);  // beside what was proposed
+}
+
+TEST(SequenceRanking, HasItsNameAndItsNeighbours) {
+  EXPECT_EQ(parse_ranking("sequence"), Ranking::sequence);
+  EXPECT_EQ(default_neighbours(Ranking::sequence), 20);
+  EXPECT_EQ(default_neighbours(Ranking::scored), MatcherOptions{}.neighbours);
 }
 
 TEST_F(MatcherTest, SequencesDoNotStraddleTracks) {
@@ -99,7 +179,7 @@ TEST_F(MatcherTest, QueriesOfOneBatchAreAnsweredAsEachByItself) {
   const Tensor fingerprints = noisy(rows_.slice(80, 400), 0.9, 3);
   const std::vector<QueryRange> queries{{0, 20}, {10, 15}, {40, 40}, {100, 319}, {300, 301}};
   for (const Method method : {Method::exact, Method::lsh}) {
-    for (const Ranking ranking : {Ranking::scored, Ranking::vote, Ranking::vote_track}) {
+    for (const Ranking ranking : {Ranking::scored, Ranking::vote, Ranking::vote_track, Ranking::sequence}) {
       MatcherOptions several = options(method, ranking);
       several.top = 3;
       const Matcher matcher(database_, several);

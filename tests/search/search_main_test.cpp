@@ -59,7 +59,7 @@ TEST_F(SearchProgramWhole, AllFormsAndMethodsGiveTheSameAnswer) {
 
 TEST_F(SearchProgramWhole, RankingsAgreeAndMoreTracksAreShown) {
   const std::string file = query("excerpt.wav", 2, 11).string();
-  for (const std::string ranking : {"scored", "vote", "vote-track"}) {
+  for (const std::string ranking : {"scored", "vote", "vote-track", "sequence"}) {
     const Ended ended = search({file, "--ranking", ranking, "--json", "--top", "3"});
     EXPECT_EQ(ended.code, 0) << ended.err;
     const nlohmann::json matches = json_lines(ended.out).at(0).at("matches");

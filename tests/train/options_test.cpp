@@ -83,6 +83,17 @@ TEST(TrainOptions, PrecisionIsOneOfThree) {
   }
 }
 
+TEST(TrainOptions, EncodersHaveOptionsOfTheirOwn) {
+  const std::string nafp = "encoder={type: nafp}";
+  EXPECT_EQ(read("demo.yaml", {kMusic, nafp}).encoder.width, 128);
+  EXPECT_EQ(read("demo.yaml", {kMusic, nafp, "encoder.width=16"}).encoder.width, 16);
+  const std::string error = error_of({kMusic, nafp, "encoder.attention=once"});
+  for (const char* part : {"encoder.attention", "nafp"}) {
+    EXPECT_THAT(error, HasSubstr(part));
+  }
+  EXPECT_THAT(error_of({kMusic, nafp, "encoder.embedding=100"}), HasSubstr("encoder.embedding"));
+}
+
 TEST(TrainOptions, WhatDoesNotFitTogetherIsRefused) {
   EXPECT_THAT(error_of({}), HasSubstr("no music"));
   EXPECT_THAT(error_of({kMusic, "data.colored_noise=[]"}), HasSubstr("noise is asked for"));
