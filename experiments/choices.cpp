@@ -13,14 +13,6 @@ namespace {
 
 constexpr const char* kCondition = "noise+reverb";
 
-double hours_of(const search::IndexStore& store) {
-  double seconds = 0;
-  for (const search::Track& track : store.tracks()) {
-    seconds += track.duration_s;
-  }
-  return seconds / 3600;
-}
-
 QuerySet noisy_queries(const QuerySet& set) {
   QuerySet out{set.folder, {}};
   std::copy_if(set.queries.begin(), set.queries.end(), std::back_inserter(out.queries),
@@ -38,7 +30,6 @@ std::vector<Choice> choices_of(const QuerySet& set, const Evaluation& evaluation
     if (system.ranking != "scored") {
       continue;
     }
-    const SecondsPerQuery& seconds = evaluation.seconds;
     Choice choice{std::string(search::name_of(store.format().precision)),
                   query_hop_s,
                   system.method,
@@ -49,9 +40,8 @@ std::vector<Choice> choices_of(const QuerySet& set, const Evaluation& evaluation
     for (const std::vector<Verdict>& of_length : verdicts[s]) {
       choice.rates.push_back(hit_rate(set, of_length, Level::place, [](const Query&) { return true; }));
     }
-    choice.ms_per_query =
-        1e3 * (seconds.fingerprint + (system.method == "LSH" ? seconds.lsh : seconds.exact) + seconds.rank);
-    choice.bytes_per_hour = static_cast<double>(store.segment_bytes()) / hours_of(store);
+    choice.ms_per_query = 1e3 * system.seconds;
+    choice.bytes_per_hour = system.bytes_per_hour;
     out.push_back(std::move(choice));
   }
   return out;

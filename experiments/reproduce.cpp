@@ -5,7 +5,7 @@
 #include <memory>
 #include <sstream>
 
-#include "experiments/baseline.h"
+#include "experiments/other_systems.h"
 #include "experiments/report.h"
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
@@ -64,30 +64,11 @@ QuerySet query_set(const ReproduceOptions& options, const ReproduceRequest& requ
   return set;
 }
 
-// The answers of another system count at the full length.
-void add_peer(const ReproduceRequest& request, const QuerySet& set, Evaluation& evaluation) {
-  if (!request.peer.empty()) {
-    SystemAnswers peer{request.peer.stem().string(), "", "", {}, {}};
-    peer.places.resize(evaluation.lengths_s.size());
-    peer.places.back() = read_answers(request.peer, set);
-    evaluation.systems.push_back(std::move(peer));
-  }
-}
-
-// Systems of another kind that are asked the same.
-void add_baselines(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store,
-                   Results& results, const Say& say) {
-  for (const std::string& setting : options.landmarks) {
-    const BaselineOptions baseline{results.evaluation.lengths_s, request.out / "cells", request.progress};
-    const fs::path folder = request.out / ("index-landmarks-" + setting);
-    const search::IndexReport report = index_landmarks(folder, setting, store, request.progress);
-    BaselineCells cells;
-    results.evaluation.systems.push_back(answers_of_baseline(
-        "landmarks (audfprint), " + setting, search::IndexStore::open(folder), results.set, baseline, cells));
-    say(str("landmarks, ", setting, ": ", report.added, " tracks added, ", report.unchanged, " were there, ",
-            report.skipped.size(), " skipped; ", cells.searched, " cells searched, ", cells.all - cells.searched,
-            " were there"));
-  }
+// Those of the configuration, and those of the command line.
+OtherSystems others_of(const ReproduceOptions& options, const ReproduceRequest& request) {
+  OtherSystems out{options.landmarks, options.models, request.peer};
+  out.models.insert(out.models.end(), request.compared.begin(), request.compared.end());
+  return out;
 }
 
 FindTrack track_finder(const search::IndexStore& store) {
@@ -170,24 +151,10 @@ Results run(const ReproduceOptions& options, const ReproduceRequest& request,
   const int searched = results.evaluation.searched;
   say(str("search: ", searched, " cells searched, ", results.evaluation.cells - searched, " were there"));
   results.choices = compare_choices(set, fingerprinter, all, options.query_hops_s, evaluation);
-  add_baselines(options, request, stores.front(), results, say);
-  add_peer(request, set, results.evaluation);
+  add_other_systems(others_of(options, request), request.out, stores.front(), request.device, set, evaluation,
+                    results.evaluation, say);
   results.verdicts = judge(set, results.evaluation, track_finder(stores.front()), request.progress, evaluation.cells);
   return results;
-}
-
-void read_precisions(train::Section& section, std::vector<search::Precision>& precisions) {
-  std::vector<std::string> names;
-  section.read("precisions", names,
-               "fp32, fp16, int8: how fingerprints are stored; empty: as in the index. The tables are made with the "
-               "first, and others are compared with it.");
-  for (const std::string& name : names) {
-    try {
-      precisions.push_back(search::parse_precision(name));
-    } catch (const Error& error) {
-      section.reject("precisions", error.what());
-    }
-  }
 }
 
 // The choices that are left open are the index's own. Throws Error where they do not fit it.
@@ -228,52 +195,8 @@ std::string report(const Results& results, const ReproduceOptions& options, cons
 
 }  // namespace
 
-ReproduceOptions read_reproduce_options(train::Config& config) {
-  ReproduceOptions options;
-  QueryOptions& queries = options.queries;
-  EvaluationOptions& evaluation = options.evaluation;
-  search::LshOptions& lsh = evaluation.lsh_options;
-  train::Section section = config.section("reproduce");
-  section.read_path("database", options.database, "Music to search in, never trained on; --index stands for it.");
-  section.read_path("speech", queries.speech, "Speech for the queries' babble, never trained on; empty: synthetic.");
-  section.read("excerpts", queries.excerpts, {1, 1e6}, "queries", "Queries in each condition.");
-  section.read("seed", queries.seed, {0, 9007199254740992.0}, "", "Of the queries.");
-  section.read("rooms", queries.rooms, {1, 1000}, "rooms", "Simulated rooms for each RT60.");
-  section.read("babble_speakers", queries.babble_speakers, {1, 64}, "voices", "Voices in babble.");
-  section.read("silence_mean_square", queries.silence_mean_square, {0, 1}, "", "Quieter excerpts are drawn again.");
-  section.read("lengths_s", evaluation.lengths_s, {0.1, 3600}, "s", "Of the queries; the longest is what is made.");
-  section.read("query_hops_s", options.query_hops_s, {0.001, 60}, "s",
-               "Between query fingerprints; empty: as in the index. The tables are made with the first, and others are "
-               "compared with it.");
-  read_precisions(section, options.precisions);
-  section.read("neighbours", evaluation.neighbours, {1, 1000}, "", "Nearest fingerprints of each query fingerprint.");
-  section.read("lsh", evaluation.lsh, "Search by LSH as well as exactly.");
-  section.read("lsh_tables", lsh.tables, {1, 1000}, "tables", "Hash tables.");
-  section.read("lsh_bits", lsh.bits, {1, 30}, "bits", "Of a hash.");
-  section.read("lsh_probes", lsh.probes, {1, 1e6}, "buckets", "Looked into per query fingerprint, over all tables.");
-  section.read("lsh_candidates", lsh.max_candidates, {0, 1e6}, "fingerprints",
-               "Compared per query fingerprint; of more, those found in the most buckets; 0: all.");
-  section.read("landmarks", options.landmarks,
-               "Ways to make landmarks (default, dense, best) that answer the queries as well, each a row: audfprint.");
-  for (const std::string& setting : options.landmarks) {
-    if (const auto& known = search::landmark_settings();
-        std::find(known.begin(), known.end(), setting) == known.end()) {
-      section.reject("landmarks", "expected default, dense or best, got '" + setting + "'");
-    }
-  }
-  section.read("report_examples", options.report_examples, {0, 100}, "queries",
-               "To look at and listen to in report.html: a third that were found, and the worst failures.");
-  if (evaluation.lengths_s.empty()) {
-    section.reject("lengths_s", "expected at least one length");
-  }
-  queries.length_s = *std::max_element(evaluation.lengths_s.begin(), evaluation.lengths_s.end());
-  for (const char* foreign : {"train", "data", "features", "encoder", "pairs", "validation"}) {
-    config.skip(foreign);
-  }
-  return options;
-}
-
 std::string reproduce(const ReproduceOptions& wanted, const ReproduceRequest& request, const Say& say) {
+  check_other_systems(others_of(wanted, request));
   const nn::Model model = nn::load_model(request.model);
   const fs::path index = request.index.empty() ? build_index(wanted, request, model, say) : request.index;
   const search::IndexStore store = search::IndexStore::open(index);

@@ -341,13 +341,13 @@ Table speed_table(const SecondsPerQuery& seconds, double length_s) {
   return table;
 }
 
-Table others_table(const Results& results) {
-  Table table{"What other systems take",
+Table costs_table(const Results& results) {
+  Table table{"What every system takes",
               "",
               "system",
               {str("ms per ", length_text(results.evaluation.lengths_s.back()),
                    " query, many at a time on all threads, decoding included"),
-               "MB per hour of music"},
+               "MB of index per hour of music"},
               {},
               {}};
   for (const SystemAnswers& system : results.evaluation.systems) {
@@ -406,7 +406,7 @@ std::vector<Table> all_tables(const Results& results) {
   if (results.evaluation.seconds.fingerprint > 0) {
     out.push_back(speed_table(results.evaluation.seconds, results.evaluation.lengths_s.back()));
   }
-  out.push_back(others_table(results));
+  out.push_back(costs_table(results));
   out.erase(std::remove_if(out.begin(), out.end(), [](const Table& table) { return table.rows.empty(); }), out.end());
   return out;
 }

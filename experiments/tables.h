@@ -53,8 +53,8 @@ Table full_table_2(const Results& results);
 Table repeats_table(const std::vector<RepeatShare>& shares);
 Table speed_table(const SecondsPerQuery& seconds, double length_s);
 Table choices_table(const std::vector<Choice>& choices);
-/// What systems from elsewhere take: time and room. No rows where nothing is known.
-Table others_table(const Results& results);
+/// What systems take: time and room. No rows where nothing is known.
+Table costs_table(const Results& results);
 
 /// All of them that have something to say, in the order they are shown.
 std::vector<Table> all_tables(const Results& results);

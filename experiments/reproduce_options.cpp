@@ -1,0 +1,74 @@
+// The section `reproduce` of a configuration: each key with its default, range and meaning.
+#include <algorithm>
+
+#include "experiments/reproduce.h"
+#include "kernels/error.h"
+#include "search/landmarks.h"
+
+namespace earmark::experiments {
+namespace {
+
+void read_precisions(train::Section& section, std::vector<search::Precision>& precisions) {
+  std::vector<std::string> names;
+  section.read("precisions", names,
+               "fp32, fp16, int8: how fingerprints are stored; empty: as in the index. The tables are made with the "
+               "first, and others are compared with it.");
+  for (const std::string& name : names) {
+    try {
+      precisions.push_back(search::parse_precision(name));
+    } catch (const Error& error) {
+      section.reject("precisions", error.what());
+    }
+  }
+}
+
+}  // namespace
+
+ReproduceOptions read_reproduce_options(train::Config& config) {
+  ReproduceOptions options;
+  QueryOptions& queries = options.queries;
+  EvaluationOptions& evaluation = options.evaluation;
+  search::LshOptions& lsh = evaluation.lsh_options;
+  train::Section section = config.section("reproduce");
+  section.read_path("database", options.database, "Music to search in, never trained on; --index stands for it.");
+  section.read_path("speech", queries.speech, "Speech for the queries' babble, never trained on; empty: synthetic.");
+  section.read("excerpts", queries.excerpts, {1, 1e6}, "queries", "Queries in each condition.");
+  section.read("seed", queries.seed, {0, 9007199254740992.0}, "", "Of the queries.");
+  section.read("rooms", queries.rooms, {1, 1000}, "rooms", "Simulated rooms for each RT60.");
+  section.read("babble_speakers", queries.babble_speakers, {1, 64}, "voices", "Voices in babble.");
+  section.read("silence_mean_square", queries.silence_mean_square, {0, 1}, "", "Quieter excerpts are drawn again.");
+  section.read("lengths_s", evaluation.lengths_s, {0.1, 3600}, "s", "Of the queries; the longest is what is made.");
+  section.read("query_hops_s", options.query_hops_s, {0.001, 60}, "s",
+               "Between query fingerprints; empty: as in the index. The tables are made with the first, and others are "
+               "compared with it.");
+  read_precisions(section, options.precisions);
+  section.read("neighbours", evaluation.neighbours, {1, 1000}, "", "Nearest fingerprints of each query fingerprint.");
+  section.read("lsh", evaluation.lsh, "Search by LSH as well as exactly.");
+  section.read("lsh_tables", lsh.tables, {1, 1000}, "tables", "Hash tables.");
+  section.read("lsh_bits", lsh.bits, {1, 30}, "bits", "Of a hash.");
+  section.read("lsh_probes", lsh.probes, {1, 1e6}, "buckets", "Looked into per query fingerprint, over all tables.");
+  section.read("lsh_candidates", lsh.max_candidates, {0, 1e6}, "fingerprints",
+               "Compared per query fingerprint; of more, those found in the most buckets; 0: all.");
+  section.read("landmarks", options.landmarks,
+               "Ways to make landmarks (default, dense, best) that answer the queries as well, each a row: audfprint.");
+  for (const std::string& setting : options.landmarks) {
+    if (const auto& known = search::landmark_settings();
+        std::find(known.begin(), known.end(), setting) == known.end()) {
+      section.reject("landmarks", "expected default, dense or best, got '" + setting + "'");
+    }
+  }
+  section.read_named_paths("models", options.models,
+                           "Other models that answer the queries as well, each a row under its name, as --compare.");
+  section.read("report_examples", options.report_examples, {0, 100}, "queries",
+               "To look at and listen to in report.html: a third that were found, and the worst failures.");
+  if (evaluation.lengths_s.empty()) {
+    section.reject("lengths_s", "expected at least one length");
+  }
+  queries.length_s = *std::max_element(evaluation.lengths_s.begin(), evaluation.lengths_s.end());
+  for (const char* foreign : {"train", "data", "features", "encoder", "pairs", "validation"}) {
+    config.skip(foreign);
+  }
+  return options;
+}
+
+}  // namespace earmark::experiments
