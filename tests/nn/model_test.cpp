@@ -255,6 +255,28 @@ TEST(Fingerprinter, TheSameForAnyNumberOfThreads) {
   EXPECT_TRUE(std::equal(one.raw(), one.raw() + one.bytes(), two.raw()));
 }
 
+/// Each recording is relative to its own maximum, whatever else is fingerprinted with it, and by how many threads.
+TEST(Fingerprinter, RecordingsDoNotHearEachOther) {
+  Model model = small_model();
+  model.features.normalization = FeatureOptions::Normalization::batch_maximum;
+  const Fingerprinter fingerprinter(model);
+  const std::vector<float> loud = tone(20000);
+  std::vector<float> soft = tone(60000);
+  for (float& x : soft) {
+    x *= 0.01F;
+  }
+  const std::vector<std::span<const float>> both = {loud, soft};
+  const int threads = num_threads();
+  for (const int n : {1, 3}) {
+    set_num_threads(n);
+    const Tensor together = fingerprinter.fingerprints_of_all(both);
+    const Tensor alone = fingerprinter.fingerprints(soft);
+    const Tensor last = together.slice(together.dim(0) - alone.dim(0), together.dim(0));
+    EXPECT_TRUE(std::ranges::equal(alone.values<float>(), last.values<float>())) << n;
+  }
+  set_num_threads(threads);
+}
+
 TEST(Fingerprinter, RefusesWhatIsNoSound) {
   const Fingerprinter fingerprinter(small_model());
   EXPECT_THROW(static_cast<void>(fingerprinter.fingerprints({})), Error);
