@@ -3,6 +3,7 @@
 
 #include "data/program.h"
 #include "experiments/reproduce.h"
+#include "nn/shipped_model.h"
 
 namespace {
 
@@ -17,7 +18,8 @@ struct Arguments {
 void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("config", arguments.config, "Configuration with a section `reproduce`")->required();
   app.add_option("--set", arguments.overrides, "Overrides, key=value")->take_all()->allow_extra_args(false);
-  app.add_option("--model", arguments.request.model, "Trained model (safetensors)")->required();
+  app.add_option("--model", arguments.request.model,
+                 "Trained model (safetensors; default: the one that comes with Earmark)");
   app.add_option("--out", arguments.request.out, "Folder for queries, index and results")->capture_default_str();
   app.add_option("--index", arguments.request.index, "Search this index instead of building one");
   app.add_option("--queries", arguments.request.queries, "Ask these queries (queries.csv and sound files)");
@@ -50,6 +52,9 @@ int main(int argc, char** argv) {
   Arguments arguments;
   declare(app, arguments);
   return earmark::data::run_program(app, argc, argv, [&] {
+    if (arguments.request.model.empty()) {
+      arguments.request.model = earmark::nn::shipped_model();
+    }
     arguments.request.compared = compared_models(arguments.compared);
     auto config = earmark::train::Config::load(arguments.config, arguments.overrides);
     const auto options = earmark::experiments::read_reproduce_options(config);
