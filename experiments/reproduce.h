@@ -7,6 +7,7 @@
 //   OUT/tables.md, results.json, answers.tsv, report.html
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -15,16 +16,19 @@
 
 #include "experiments/evaluate.h"
 #include "experiments/query_maker.h"
-#include "experiments/tables.h"
+#include "experiments/results.h"
+#include "experiments/test_database.h"
 #include "train/config.h"
 
 namespace earmark::experiments {
 
 /// The section `reproduce` of a configuration.
 struct ReproduceOptions {
-  std::filesystem::path database;  ///< Music to search in: the test database.
+  MusicToSearch database;
   QueryOptions queries;
-  EvaluationOptions evaluation;
+  EvaluationOptions evaluation;         ///< Its lengths are those of both tables.
+  std::vector<double> place_lengths_s;  ///< Of Table 1.
+  std::vector<double> track_lengths_s;  ///< Of Table 2; empty: the headline length alone (results.h).
   /// The tables are made with the first of each; others are compared with it (choices.h). Empty: the index's own.
   std::vector<double> query_hops_s;
   std::vector<search::Precision> precisions;
