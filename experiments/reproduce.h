@@ -22,6 +22,15 @@
 
 namespace earmark::experiments {
 
+/// What is trained and searched in variations (ablations.h).
+struct AblationOptions {
+  std::vector<std::string> variations;  ///< Of the configuration: "a.b=c", several keys parted by " & ".
+  std::vector<std::uint64_t> seeds;     ///< Of the trainings.
+  std::vector<double> hops_s;           ///< Between fingerprints, of index and queries; the model's own comes first.
+
+  bool asked_for() const { return !seeds.empty(); }
+};
+
 /// The section `reproduce` of a configuration.
 struct ReproduceOptions {
   MusicToSearch database;
@@ -35,6 +44,7 @@ struct ReproduceOptions {
   std::vector<std::string> landmarks;    ///< Settings of landmarks that answer the queries too (other_systems.h).
   std::vector<train::NamedPath> models;  ///< Other models that do.
   int report_examples = 9;               ///< Queries to look at and listen to in the report.
+  AblationOptions ablations;             ///< Not asked for: the tables of one model.
 };
 
 /// Reads the section; other sections are left to other programs. Throws Error as Config does.

@@ -1,5 +1,6 @@
 // The section `reproduce` of a configuration: each key with its default, range and meaning.
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "experiments/reproduce.h"
@@ -39,6 +40,25 @@ void read_database(train::Section& section, MusicToSearch& music) {
                       "Of FMA; empty: all of it.");
   if (!music.folder.empty() && !music.fma.empty()) {
     section.reject("fma", "database is set too: one of them is searched");
+  }
+}
+
+void read_ablations(train::Section section, AblationOptions& options) {
+  section.read("variations", options.variations,
+               "Changes of this configuration, each an encoder of its own: key=value, several parted by ' & '.");
+  std::vector<double> seeds;
+  constexpr double kLargest = 9007199254740992.0;
+  section.read("seeds", seeds, {0, kLargest}, "", "Of the trainings, as train.seed: every variation with each.");
+  for (const double seed : seeds) {
+    if (seed != std::floor(seed)) {
+      section.reject("seeds", "expected whole numbers");
+    }
+    options.seeds.push_back(static_cast<std::uint64_t>(seed));
+  }
+  section.read("hops_s", options.hops_s, {0.001, 60}, "s",
+               "Between fingerprints of index and queries: the unchanged encoder with each.");
+  if (!options.variations.empty() && options.seeds.empty()) {
+    section.reject("variations", "there are no seeds to train them with");
   }
 }
 
@@ -101,6 +121,7 @@ ReproduceOptions read_reproduce_options(train::Config& config) {
                            "Other models that answer the queries as well, each a row under its name, as --compare.");
   section.read("report_examples", options.report_examples, {0, 100}, "queries",
                "To look at and listen to in report.html: a third that were found, and the worst failures.");
+  read_ablations(section.section("ablations"), options.ablations);
   for (const char* foreign : {"train", "data", "features", "encoder", "pairs", "validation"}) {
     config.skip(foreign);
   }
