@@ -4,21 +4,13 @@
 #include <optional>
 
 #include "experiments/answer_cells.h"
+#include "experiments/asked.h"
 #include "experiments/judge.h"
 #include "kernels/error.h"
 #include "search/index_writer.h"
 
 namespace earmark::experiments {
 namespace {
-
-constexpr const char* kCondition = "noise+reverb";
-
-QuerySet noisy_queries(const QuerySet& set) {
-  QuerySet out{set.folder, {}};
-  std::copy_if(set.queries.begin(), set.queries.end(), std::back_inserter(out.queries),
-               [](const Query& query) { return query.condition == kCondition; });
-  return out;
-}
 
 // One for each method that was evaluated.
 std::vector<Choice> choices_of(const QuerySet& set, const Evaluation& evaluation, const search::IndexStore& store,
@@ -71,7 +63,7 @@ search::IndexStore stored_as(const search::IndexStore& store, search::Precision 
 std::vector<Choice> compare_choices(const QuerySet& set, const nn::Fingerprinter& fingerprinter,
                                     const std::vector<const search::IndexStore*>& stores,
                                     const std::vector<double>& query_hops_s, const EvaluationOptions& options) {
-  const QuerySet noisy = noisy_queries(set);
+  const QuerySet noisy = queries_with(set, data::DistortionKind::noise_reverb);
   std::vector<Choice> out;
   if (noisy.queries.empty() || stores.size() * query_hops_s.size() < 2) {
     return out;

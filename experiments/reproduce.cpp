@@ -1,16 +1,14 @@
 #include "experiments/reproduce.h"
 
 #include <algorithm>
-#include <map>
-#include <memory>
 #include <sstream>
 
 #include "experiments/other_systems.h"
 #include "experiments/report.h"
+#include "experiments/tables.h"
+#include "experiments/test_database.h"
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
-#include "search/index_writer.h"
-#include "search/indexer.h"
 #include "search/query.h"
 
 namespace earmark::experiments {
@@ -19,49 +17,12 @@ namespace {
 namespace fs = std::filesystem;
 using Say = std::function<void(const std::string&)>;
 
-// The index of the database; what is in it already is kept, and another model's gets another folder.
-fs::path build_index(const ReproduceOptions& options, const ReproduceRequest& request, const nn::Model& model,
-                     const Say& say) {
-  check(!options.database.empty(), "reproduce: no music to search in: set reproduce.database, or give --index");
-  const std::vector<search::AudioSource> sources = search::find_sources({options.database});
-  check(!sources.empty(), options.database.string(), ": no sound files found");
-  const fs::path folder = request.out / ("index-" + nn::model_hash(model).substr(0, 8));
-  const nn::Fingerprinter fingerprinter(model, request.device);
-  fs::create_directories(request.out);
-  search::IndexWriter writer = search::IndexWriter::create(
-      folder, request.model, search::format_of(model, 0, search::Precision::fp32, search::ScaleMode::row));
-  const auto embedder = [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm); };
-  search::IndexerOptions indexing;
-  indexing.progress = request.progress;
-  const search::IndexReport report = search::add_audio(writer, sources, embedder, indexing);
-  say(str("index: ", report.added, " tracks added, ", report.unchanged, " were there, ", report.skipped.size(),
-          " skipped"));
+// What is in it already is kept, and another model's gets another folder.
+fs::path own_index(const ReproduceOptions& options, const ReproduceRequest& request,
+                   const nn::Fingerprinter& fingerprinter, const Say& say) {
+  const fs::path folder = request.out / ("index-" + nn::model_hash(fingerprinter.model()).substr(0, 8));
+  index_database(folder, database_sources(options.database), request.model, fingerprinter, 0, request.progress, say);
   return folder;
-}
-
-// What the index can find is what queries are made of.
-std::vector<data::AudioFile> tracks_of(const search::IndexStore& store) {
-  std::vector<data::AudioFile> out;
-  for (const search::Track& track : store.tracks()) {
-    data::AudioFile file;
-    file.path = fs::path(track.folder) / track.path;
-    file.name = track.path;
-    out.push_back(std::move(file));
-  }
-  return out;
-}
-
-QuerySet query_set(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store,
-                   const Say& say) {
-  if (!request.queries.empty()) {
-    return read_query_set(request.queries);
-  }
-  QueryOptions making = options.queries;
-  making.progress = request.progress;
-  int kept = 0;
-  QuerySet set = make_queries(request.out / "queries", tracks_of(store), making, &kept);
-  say(str("queries: ", making.excerpts - kept, " excerpts made, ", kept, " were there"));
-  return set;
 }
 
 // Those of the configuration, and those of the command line.
@@ -69,17 +30,6 @@ OtherSystems others_of(const ReproduceOptions& options, const ReproduceRequest& 
   OtherSystems out{options.landmarks, options.models, request.peer};
   out.models.insert(out.models.end(), request.compared.begin(), request.compared.end());
   return out;
-}
-
-FindTrack track_finder(const search::IndexStore& store) {
-  auto files = std::make_shared<std::map<std::string, fs::path>>();
-  for (const search::Track& track : store.tracks()) {
-    files->emplace(track.path, fs::path(track.folder) / track.path);
-  }
-  return [files](const std::string& track) -> std::optional<fs::path> {
-    const auto found = files->find(track);
-    return found != files->end() && fs::exists(found->second) ? std::optional(found->second) : std::nullopt;
-  };
 }
 
 Setting setting_of(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store) {
@@ -97,19 +47,6 @@ Setting setting_of(const ReproduceOptions& options, const ReproduceRequest& requ
                                                   options.queries.seed, ", each in every condition")
                                             : fs::weakly_canonical(request.queries).string();
   return setting;
-}
-
-// Longest length first asked for that any query has: an outside set may be shorter than the configuration's lengths.
-std::vector<double> usable_lengths(const QuerySet& set, const std::vector<double>& wanted) {
-  std::vector<double> out;
-  for (const double length : wanted) {
-    if (std::any_of(set.queries.begin(), set.queries.end(), [&](const Query& q) { return has_length(q, length); })) {
-      out.push_back(length);
-    }
-  }
-  std::sort(out.begin(), out.end());
-  check(!out.empty(), "no query is as long as the shortest of reproduce.lengths");
-  return out;
 }
 
 std::string answers_tsv(const Results& results) {
@@ -146,6 +83,9 @@ Results run(const ReproduceOptions& options, const ReproduceRequest& request,
   EvaluationOptions evaluation = options.evaluation;
   evaluation.progress = request.progress;
   evaluation.lengths_s = usable_lengths(set, evaluation.lengths_s);
+  check(!evaluation.lengths_s.empty(), "no query is as long as the shortest of reproduce.lengths_s");
+  results.place_lengths_s = usable_lengths(set, options.place_lengths_s);
+  results.track_lengths_s = usable_lengths(set, options.track_lengths_s);
   evaluation.cells = request.out / "cells";
   results.evaluation = evaluate(set, fingerprinter, {all.front()}, evaluation).front();
   const int searched = results.evaluation.searched;
@@ -197,18 +137,18 @@ std::string report(const Results& results, const ReproduceOptions& options, cons
 
 std::string reproduce(const ReproduceOptions& wanted, const ReproduceRequest& request, const Say& say) {
   check_other_systems(others_of(wanted, request));
-  const nn::Model model = nn::load_model(request.model);
-  const fs::path index = request.index.empty() ? build_index(wanted, request, model, say) : request.index;
+  const nn::Fingerprinter fingerprinter(nn::load_model(request.model), request.device);
+  const fs::path index = request.index.empty() ? own_index(wanted, request, fingerprinter, say) : request.index;
   const search::IndexStore store = search::IndexStore::open(index);
   const ReproduceOptions options = complete(wanted, store.format());
   std::vector<search::IndexStore> stores;
   for (const search::Precision precision : options.precisions) {
     stores.push_back(stored_as(store, precision, request.out, request.device));
   }
-  const QuerySet set = query_set(options, request, store, say);
-  check(!set.queries.empty(), set.folder.string(), ": queries.csv has no queries");
+  QueryOptions making = options.queries;
+  making.progress = request.progress;
+  const QuerySet set = open_queries(request.queries, request.out / "queries", making, store, say);
   fs::create_directories(request.out);
-  const nn::Fingerprinter fingerprinter(model, request.device);
   const Results results = run(options, request, stores, set, fingerprinter, say);
   const std::string markdown = report_markdown(results);
   write_file_atomically(request.out / "answers.tsv", std::string_view(answers_tsv(results)));

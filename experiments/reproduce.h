@@ -7,6 +7,7 @@
 //   OUT/tables.md, results.json, answers.tsv, report.html
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -15,22 +16,35 @@
 
 #include "experiments/evaluate.h"
 #include "experiments/query_maker.h"
-#include "experiments/tables.h"
+#include "experiments/results.h"
+#include "experiments/test_database.h"
 #include "train/config.h"
 
 namespace earmark::experiments {
 
+/// What is trained and searched in variations (ablations.h).
+struct AblationOptions {
+  std::vector<std::string> variations;  ///< Of the configuration: "a.b=c", several keys parted by " & ".
+  std::vector<std::uint64_t> seeds;     ///< Of the trainings.
+  std::vector<double> hops_s;           ///< Between fingerprints, of index and queries; the model's own comes first.
+
+  bool asked_for() const { return !seeds.empty(); }
+};
+
 /// The section `reproduce` of a configuration.
 struct ReproduceOptions {
-  std::filesystem::path database;  ///< Music to search in: the test database.
+  MusicToSearch database;
   QueryOptions queries;
-  EvaluationOptions evaluation;
+  EvaluationOptions evaluation;         ///< Its lengths are those of both tables.
+  std::vector<double> place_lengths_s;  ///< Of Table 1.
+  std::vector<double> track_lengths_s;  ///< Of Table 2; empty: the headline length alone (results.h).
   /// The tables are made with the first of each; others are compared with it (choices.h). Empty: the index's own.
   std::vector<double> query_hops_s;
   std::vector<search::Precision> precisions;
   std::vector<std::string> landmarks;    ///< Settings of landmarks that answer the queries too (other_systems.h).
   std::vector<train::NamedPath> models;  ///< Other models that do.
   int report_examples = 9;               ///< Queries to look at and listen to in the report.
+  AblationOptions ablations;             ///< Not asked for: the tables of one model.
 };
 
 /// Reads the section; other sections are left to other programs. Throws Error as Config does.

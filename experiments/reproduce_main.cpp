@@ -1,7 +1,11 @@
 // `reproduce CONFIG --model M [--out DIR] ...`: Tables 1 and 2 with our figures beside the paper's.
+// `reproduce CONFIG [--out DIR] ...` with ablations in the configuration: what each choice of the method brings.
+#include <functional>
 #include <iostream>
 
 #include "data/program.h"
+#include "data/stop_signal.h"
+#include "experiments/ablations.h"
 #include "experiments/reproduce.h"
 #include "nn/shipped_model.h"
 
@@ -18,8 +22,10 @@ struct Arguments {
 void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("config", arguments.config, "Configuration with a section `reproduce`")->required();
   app.add_option("--set", arguments.overrides, "Overrides, key=value")->take_all()->allow_extra_args(false);
-  app.add_option("--model", arguments.request.model,
-                 "Trained model (safetensors; default: the one that comes with Earmark)");
+  app.add_option(
+      "--model", arguments.request.model,
+      "Trained model (safetensors; default: the one that comes with Earmark); none where the configuration has "
+      "ablations");
   app.add_option("--out", arguments.request.out, "Folder for queries, index and results")->capture_default_str();
   app.add_option("--index", arguments.request.index, "Search this index instead of building one");
   app.add_option("--queries", arguments.request.queries, "Ask these queries (queries.csv and sound files)");
@@ -45,24 +51,50 @@ std::vector<earmark::train::NamedPath> compared_models(const std::vector<std::st
   return out;
 }
 
+/// Ctrl-C writes a checkpoint; all else that is done is kept anyway.
+int ablate_all(const earmark::experiments::ReproduceOptions& options, const Arguments& arguments,
+               const std::function<void(const std::string&)>& say) {
+  const earmark::experiments::ReproduceRequest& wanted = arguments.request;
+  if (!wanted.model.empty() || !wanted.index.empty() || !wanted.peer.empty() || !wanted.compared.empty()) {
+    earmark::data::fail_usage(
+        "the configuration has ablations, which train their own models: --model, --index, "
+        "--compare and --peer-results do not go with them");
+  }
+  const earmark::experiments::AblationRequest request{arguments.config, arguments.overrides, wanted.out,
+                                                      wanted.queries,   wanted.device,       wanted.progress};
+  const auto table = earmark::experiments::ablate(options, request, earmark::data::watch_stop_signals(), say);
+  if (table) {
+    std::cout << *table;
+  } else {
+    std::cerr << "stopped; the same command goes on\n";
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Makes distorted queries, searches them and prints Tables 1 and 2.", "reproduce");
+  CLI::App app(
+      "Makes distorted queries, searches them and prints Tables 1 and 2, or what each choice of the method brings.",
+      "reproduce");
   Arguments arguments;
   declare(app, arguments);
   return earmark::data::run_program(app, argc, argv, [&] {
-    if (arguments.request.model.empty()) {
-      arguments.request.model = earmark::nn::shipped_model();
-    }
     arguments.request.compared = compared_models(arguments.compared);
     auto config = earmark::train::Config::load(arguments.config, arguments.overrides);
     const auto options = earmark::experiments::read_reproduce_options(config);
+    const bool ablations = options.ablations.asked_for();
     config.finish();
+    if (!ablations && arguments.request.model.empty()) {
+      arguments.request.model = earmark::nn::shipped_model();
+    }
     arguments.request.configuration = config.resolved();
     arguments.request.device = arguments.device.choose();
     arguments.device.announce();
     const auto say = [](const std::string& line) { std::cerr << line << '\n'; };
+    if (ablations) {
+      return ablate_all(options, arguments, say);
+    }
     std::cout << earmark::experiments::reproduce(options, arguments.request, say);
     return 0;
   });

@@ -23,6 +23,7 @@ using earmark::testing::bytes_of;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 /// The heads of the Markdown table below the heading that begins so.
@@ -183,7 +184,7 @@ TEST_F(WholeReproduce, ComparesWhatChoicesCost) {
 TEST_F(WholeReproduce, MakesTheTablesWithTheFirstChoice) {
   EXPECT_THAT(run(options({"reproduce.query_hops_s=0.05", "reproduce.precisions=int8", "reproduce.lsh=false"})),
               ::testing::AllOf(HasSubstr("fingerprints as int8"), HasSubstr("a fingerprint every 0.05 s"),
-                               ::testing::Not(HasSubstr("What the choices cost"))));
+                               Not(HasSubstr("What the choices cost"))));
   for (const auto& entry : std::filesystem::directory_iterator(request_.out)) {
     if (entry.path().filename().string().ends_with("-int8")) {
       request_.index = entry.path();
@@ -251,6 +252,24 @@ TEST_F(WholeReproduce, LandmarksAnswerTheSameQueriesAtEveryLength) {
   EXPECT_THAT(said_, Contains("landmarks, best: 0 tracks added, 4 were there, 0 skipped; 0 cells searched, 14 were "
                               "there"));
   EXPECT_THAT(said_, Contains("search: 0 cells searched, 14 were there"));
+}
+
+TEST_F(WholeReproduce, EachTableHasItsLengths) {
+  const std::string tables =
+      run(options({"reproduce.lengths_s=[0.96]", "reproduce.track_lengths_s=[1, 6]", "reproduce.lsh=false"}));
+  EXPECT_THAT(tables, HasSubstr("Table 2. Reverb: right track, 6 s"));
+  EXPECT_THAT(tables, HasSubstr("Table 2 at other lengths."));
+  EXPECT_THAT(tables, HasSubstr("| noise + reverb, 1 s "));
+  EXPECT_THAT(tables, HasSubstr("Table 1 with wider tolerances."));
+  EXPECT_THAT(tables, HasSubstr("| 0.96 s, 500 ms "));
+  EXPECT_THAT(tables, Not(HasSubstr("| 6 s, 500 ms ")));
+  const nlohmann::json json = nlohmann::json::parse(bytes_of(request_.out / "results.json"));
+  EXPECT_EQ(json["lengths_s"], nlohmann::json::parse(R"({"headline": 6.0, "table_1": [0.96], "table_2": [1.0, 6.0]})"));
+  for (const Query& query : read_query_set(request_.out / "queries").queries) {
+    EXPECT_EQ(query.length_s, 6);
+    ASSERT_FALSE(query.repeats.empty());
+    EXPECT_EQ(query.repeats.back().length_s, 6) << "what sounds the same must do so to its end";
+  }
 }
 
 // Another model with features of its own: twice the hop, a longer segment, half the sample rate.
