@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 
 #include "data/decode.h"
 #include "data/progress.h"
@@ -15,6 +16,7 @@
 #include "kernels/parallel.h"
 #include "search/index_writer.h"
 #include "search/landmark_rows.h"
+#include "search/query.h"
 #include "search/recognizer.h"
 
 namespace earmark::experiments {
@@ -94,12 +96,40 @@ class Baseline {
   std::unique_ptr<search::Recognizer> recognizer_;  // only where something is to be searched
 };
 
-double hours_of(const search::IndexStore& store) {
-  double seconds = 0;
+// The tracks of another index, as files to index.
+std::vector<search::AudioSource> sources_of(const search::IndexStore& store) {
+  std::vector<search::AudioSource> out;
   for (const search::Track& track : store.tracks()) {
-    seconds += track.duration_s;
+    out.push_back({fs::path(track.folder) / track.path, track.folder, track.path, track.title, track.artist});
   }
-  return seconds / 3600;
+  return out;
+}
+
+// All have the same tracks to find: what an earlier run left of others goes.
+void remove_others(search::IndexWriter& writer, const std::vector<search::AudioSource>& sources) {
+  std::set<fs::path> wanted;
+  for (const search::AudioSource& source : sources) {
+    wanted.insert(source.file);
+  }
+  std::vector<std::int64_t> others;
+  for (const search::Track& track : writer.tracks()) {
+    if (!wanted.contains(fs::path(track.folder) / track.path)) {
+      others.push_back(track.id);
+    }
+  }
+  if (!others.empty()) {
+    writer.remove(others);
+  }
+}
+
+search::IndexReport index_tracks(search::IndexWriter& writer, const search::IndexStore& store,
+                                 const search::Embedder& embedder, bool progress) {
+  const std::vector<search::AudioSource> sources = sources_of(store);
+  search::IndexerOptions indexing;
+  indexing.progress = progress;
+  const search::IndexReport report = search::add_audio(writer, sources, embedder, indexing);
+  remove_others(writer, sources);
+  return report;
 }
 
 /// Asking a query at one length stands for its share of all lengths' sound.
@@ -115,18 +145,22 @@ double share_of_longest(const std::vector<double>& lengths_s) {
 
 search::IndexReport index_landmarks(const fs::path& folder, const std::string& setting, const search::IndexStore& store,
                                     bool progress) {
-  std::vector<search::AudioSource> sources;
-  for (const search::Track& track : store.tracks()) {
-    sources.push_back({fs::path(track.folder) / track.path, track.folder, track.path, track.title, track.artist});
-  }
   const search::LandmarkOptions options = search::landmark_setting(setting);
   fs::create_directories(folder.parent_path());
   search::IndexWriter writer = search::IndexWriter::create(folder, {}, search::landmark_format(options));
-  search::IndexerOptions indexing;
-  indexing.progress = progress;
-  return search::add_audio(
-      writer, sources, [&](std::span<const float> pcm) { return search::rows_of(search::landmarks(pcm, options)); },
-      indexing);
+  return index_tracks(
+      writer, store, [&](std::span<const float> pcm) { return search::rows_of(search::landmarks(pcm, options)); },
+      progress);
+}
+
+search::IndexReport index_model(const fs::path& folder, const fs::path& model_file,
+                                const nn::Fingerprinter& fingerprinter, const search::IndexStore& store,
+                                bool progress) {
+  fs::create_directories(folder.parent_path());
+  search::IndexWriter writer = search::IndexWriter::create(
+      folder, model_file, search::format_of(fingerprinter.model(), 0, search::Precision::fp32, search::ScaleMode::row));
+  return index_tracks(
+      writer, store, [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm); }, progress);
 }
 
 SystemAnswers answers_of_baseline(const std::string& name, const search::IndexStore& store, const QuerySet& set,
@@ -162,7 +196,21 @@ SystemAnswers answers_of_baseline(const std::string& name, const search::IndexSt
   }
   const auto n = static_cast<double>(std::max<std::size_t>(1, set.queries.size()));
   out.seconds = seconds * share_of_longest(options.lengths_s) / n;
-  out.bytes_per_hour = static_cast<double>(store.segment_bytes()) / std::max(1e-9, hours_of(store));
+  out.bytes_per_hour = bytes_per_hour(store);
+  return out;
+}
+
+SystemAnswers answers_of_model(const std::string& name, const search::IndexStore& store,
+                               const nn::Fingerprinter& fingerprinter, const QuerySet& set, EvaluationOptions options,
+                               BaselineCells& cells) {
+  options.lsh = false;
+  options.query_hop_s = 0;
+  const Evaluation evaluation = evaluate(set, fingerprinter, {&store}, options).front();
+  cells = {evaluation.cells, evaluation.searched};
+  SystemAnswers out = evaluation.systems.front();
+  out.name = name;
+  out.method.clear();
+  out.ranking.clear();
   return out;
 }
 

@@ -1,5 +1,6 @@
-// Systems beside ours: an index of another kind over the same tracks answers the same queries, through what `search`
-// uses (search/recognizer.h). What is done is kept, condition by condition, as ours is.
+// Systems beside ours: another index over the same tracks answers the same queries. One of landmarks through what
+// `search` uses (search/recognizer.h), one of another model as ours does (evaluate.h), at its own hop. What is done is
+// kept, condition by condition, as ours is.
 #pragma once
 
 #include <filesystem>
@@ -25,14 +26,23 @@ struct BaselineCells {
   int searched = 0;
 };
 
-/// An index of landmarks in `folder`, of the tracks that `store` holds; what is there already is kept. Tracks whose
-/// files are gone are skipped and reported.
+/// An index of landmarks in `folder`, of the tracks that `store` holds and no others; what is there already is kept.
+/// Tracks whose files are gone are skipped and reported.
 search::IndexReport index_landmarks(const std::filesystem::path& folder, const std::string& setting,
                                     const search::IndexStore& store, bool progress);
 
-/// The index's answers at every length, each query's beginnings being the shorter ones. Throws Error where a query
+/// The same of fingerprints by another model, which `model_file` holds, at that model's hop.
+search::IndexReport index_model(const std::filesystem::path& folder, const std::filesystem::path& model_file,
+                                const nn::Fingerprinter& fingerprinter, const search::IndexStore& store, bool progress);
+
+/// The landmarks' answers at every length, each query's beginnings being the shorter ones. Throws Error where a query
 /// cannot be read.
 SystemAnswers answers_of_baseline(const std::string& name, const search::IndexStore& store, const QuerySet& set,
                                   const BaselineOptions& options, BaselineCells& cells);
+
+/// Another model's, by exact search and the sequence score, as ours are. `options` are those of our evaluation.
+SystemAnswers answers_of_model(const std::string& name, const search::IndexStore& store,
+                               const nn::Fingerprinter& fingerprinter, const QuerySet& set, EvaluationOptions options,
+                               BaselineCells& cells);
 
 }  // namespace earmark::experiments

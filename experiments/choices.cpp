@@ -4,29 +4,13 @@
 #include <optional>
 
 #include "experiments/answer_cells.h"
+#include "experiments/asked.h"
 #include "experiments/judge.h"
 #include "kernels/error.h"
 #include "search/index_writer.h"
 
 namespace earmark::experiments {
 namespace {
-
-constexpr const char* kCondition = "noise+reverb";
-
-double hours_of(const search::IndexStore& store) {
-  double seconds = 0;
-  for (const search::Track& track : store.tracks()) {
-    seconds += track.duration_s;
-  }
-  return seconds / 3600;
-}
-
-QuerySet noisy_queries(const QuerySet& set) {
-  QuerySet out{set.folder, {}};
-  std::copy_if(set.queries.begin(), set.queries.end(), std::back_inserter(out.queries),
-               [](const Query& query) { return query.condition == kCondition; });
-  return out;
-}
 
 // One for each method that was evaluated.
 std::vector<Choice> choices_of(const QuerySet& set, const Evaluation& evaluation, const search::IndexStore& store,
@@ -38,7 +22,6 @@ std::vector<Choice> choices_of(const QuerySet& set, const Evaluation& evaluation
     if (system.ranking != "scored") {
       continue;
     }
-    const SecondsPerQuery& seconds = evaluation.seconds;
     Choice choice{std::string(search::name_of(store.format().precision)),
                   query_hop_s,
                   system.method,
@@ -49,9 +32,8 @@ std::vector<Choice> choices_of(const QuerySet& set, const Evaluation& evaluation
     for (const std::vector<Verdict>& of_length : verdicts[s]) {
       choice.rates.push_back(hit_rate(set, of_length, Level::place, [](const Query&) { return true; }));
     }
-    choice.ms_per_query =
-        1e3 * (seconds.fingerprint + (system.method == "LSH" ? seconds.lsh : seconds.exact) + seconds.rank);
-    choice.bytes_per_hour = static_cast<double>(store.segment_bytes()) / hours_of(store);
+    choice.ms_per_query = 1e3 * system.seconds;
+    choice.bytes_per_hour = system.bytes_per_hour;
     out.push_back(std::move(choice));
   }
   return out;
@@ -81,7 +63,7 @@ search::IndexStore stored_as(const search::IndexStore& store, search::Precision 
 std::vector<Choice> compare_choices(const QuerySet& set, const nn::Fingerprinter& fingerprinter,
                                     const std::vector<const search::IndexStore*>& stores,
                                     const std::vector<double>& query_hops_s, const EvaluationOptions& options) {
-  const QuerySet noisy = noisy_queries(set);
+  const QuerySet noisy = queries_with(set, data::DistortionKind::noise_reverb);
   std::vector<Choice> out;
   if (noisy.queries.empty() || stores.size() * query_hops_s.size() < 2) {
     return out;

@@ -44,6 +44,8 @@ class StoreSearch {
     database_ = contents_key(store);
   }
 
+  const search::IndexStore& store() const { return store_; }
+
   // Everything that the answers to these queries depend on.
   std::string key(Method method, const std::string& queries) const {
     const search::LshOptions& lsh = matching_.lsh;
@@ -176,13 +178,18 @@ class Evaluator {
     for (const QueryGroup& group : groups_of(set_)) {
       run_group(group, progress);
     }
-    for (Evaluation& evaluation : out_) {
+    for (std::size_t s = 0; s < out_.size(); ++s) {
+      Evaluation& evaluation = out_[s];
       const auto n = static_cast<double>(std::max<std::size_t>(1, set_.queries.size()));
       SecondsPerQuery& seconds = evaluation.seconds;
       seconds.fingerprint /= n;
       seconds.exact /= n;
       seconds.lsh /= n;
       seconds.rank /= n * static_cast<double>(kRankings * options_.lengths_s.size() * methods_.size());
+      for (SystemAnswers& system : evaluation.systems) {
+        system.seconds = seconds.fingerprint + (system.method == "LSH" ? seconds.lsh : seconds.exact) + seconds.rank;
+        system.bytes_per_hour = bytes_per_hour(searches_[s].store());
+      }
     }
     return std::move(out_);
   }
@@ -229,6 +236,14 @@ class Evaluator {
 };
 
 }  // namespace
+
+double bytes_per_hour(const search::IndexStore& store) {
+  double seconds = 0;
+  for (const search::Track& track : store.tracks()) {
+    seconds += track.duration_s;
+  }
+  return static_cast<double>(store.segment_bytes()) / std::max(1e-9, seconds / 3600);
+}
 
 std::vector<Evaluation> evaluate(const QuerySet& set, const nn::Fingerprinter& fingerprinter,
                                  const std::vector<const search::IndexStore*>& stores,

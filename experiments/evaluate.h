@@ -21,8 +21,8 @@ struct SystemAnswers {
   /// [length][query]: for the segment level, and for the audio level where that is another ranking.
   std::vector<std::vector<Answer>> places;
   std::vector<std::vector<Answer>> files = {};  ///< Empty: the same as `places`.
-  double seconds = 0;  ///< A system from elsewhere: per query of the full length, all threads at work; 0: unknown.
-  double bytes_per_hour = 0;  ///< The same: of its index, for an hour of music; 0: unknown.
+  double seconds = 0;         ///< Per query of the full length, all threads at work on many; 0: unknown.
+  double bytes_per_hour = 0;  ///< Of its index, for an hour of music; 0: unknown.
 };
 
 /// Seconds per query of the set's full length, all threads at work on many queries at once.
@@ -51,6 +51,9 @@ struct EvaluationOptions {
   int batch = 64;               ///< Queries searched together.
   bool progress = false;
 };
+
+/// What an index takes for an hour of its music.
+double bytes_per_hour(const search::IndexStore& store);
 
 /// Answers from each of the stores, which hold fingerprints of one model at one hop, for every length that a query has;
 /// a query shorter than a length has no answer there. Queries are fingerprinted once for all stores, and only where a

@@ -50,6 +50,7 @@ void judge_one(const Query& query, const Answer& file, const Answer& place, doub
   verdict.file = file.track == query.track;
   const bool right = place.track == query.track;
   verdict.place = right && is_near(place.start_s, query.start_s);
+  verdict.off_s = right ? std::abs(place.start_s - query.start_s) : verdict.off_s;
   verdict.same_sound = verdict.place || (right && named_equivalent(query, place.start_s));
   if (right && !verdict.same_sound) {
     // To the millisecond: answers that differ by less are one question.
@@ -157,6 +158,22 @@ Verdicts judge(const QuerySet& set, const Evaluation& evaluation, const FindTrac
   return out;
 }
 
+bool is_hit(const Verdict& verdict, Level level) {
+  switch (level) {
+    case Level::file:
+      return verdict.file;
+    case Level::place:
+      return verdict.place;
+    case Level::same_sound:
+      return verdict.same_sound;
+    case Level::within_100_ms:
+      return verdict.off_s <= 0.1 + kRounding;
+    case Level::within_500_ms:
+      return verdict.off_s <= 0.5 + kRounding;
+  }
+  return false;
+}
+
 Rate hit_rate(const QuerySet& set, const std::vector<Verdict>& verdicts, Level level,
               const std::function<bool(const Query&)>& wanted) {
   Rate rate;
@@ -164,8 +181,7 @@ Rate hit_rate(const QuerySet& set, const std::vector<Verdict>& verdicts, Level l
     if (!verdicts[q].asked || !wanted(set.queries[q])) {
       continue;
     }
-    const Verdict& verdict = verdicts[q];
-    rate.add(level == Level::file ? verdict.file : level == Level::place ? verdict.place : verdict.same_sound);
+    rate.add(is_hit(verdicts[q], level));
   }
   return rate;
 }

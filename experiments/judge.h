@@ -2,8 +2,10 @@
 // wrong place sounds the same as the right one.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +22,8 @@ struct Verdict {
   bool file = false;        ///< Audio level: the right file.
   bool place = false;       ///< Segment level: the right file, and at most 50 ms off (inclusive).
   bool same_sound = false;  ///< Or a place where the clean sound equals the query's.
+  /// How far off the place is; infinite in another file.
+  double off_s = std::numeric_limits<double>::infinity();
 };
 
 /// [system][length][query]
@@ -34,8 +38,11 @@ using FindTrack = std::function<std::optional<std::filesystem::path>(const std::
 Verdicts judge(const QuerySet& set, const Evaluation& evaluation, const FindTrack& find_track, bool progress = false,
                const std::filesystem::path& folder = {});
 
+/// What counts as a hit.
+enum class Level : std::uint8_t { file, place, same_sound, within_100_ms, within_500_ms };
+/// Whether an answer does.
+bool is_hit(const Verdict& verdict, Level level);
 /// Hits among the queries that `wanted` picks.
-enum class Level { file, place, same_sound };
 Rate hit_rate(const QuerySet& set, const std::vector<Verdict>& verdicts, Level level,
               const std::function<bool(const Query&)>& wanted);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <optional>
 
@@ -143,6 +144,17 @@ class Maker {
     return {};
   }
 
+  // Whose repeats are looked for: the paper's, and that of a longer excerpt itself, whose equivalents must be its own.
+  std::vector<double> repeat_lengths() const {
+    std::vector<double> out;
+    std::copy_if(kLengthsS.begin(), kLengthsS.end(), std::back_inserter(out),
+                 [&](double length_s) { return length_s <= options_.length_s; });
+    if (options_.length_s > kLengthsS.back()) {
+      out.push_back(options_.length_s);
+    }
+    return out;
+  }
+
   std::int64_t samples() const { return std::llround(options_.length_s * options_.sample_rate); }
 
   Excerpt make(const data::AudioFile& track, const std::vector<float>& pcm, std::int64_t start, int number,
@@ -151,11 +163,9 @@ class Maker {
     const double start_s = static_cast<double>(start) / options_.sample_rate;
     std::vector<Equivalent> places;
     std::vector<Repeat> repeats;
-    for (const double length_s : kLengthsS) {
-      if (length_s <= options_.length_s) {
-        places = finder.repeats(start_s, length_s, kSimilarSound);
-        repeats.push_back({length_s, places.empty() ? 0 : places.front().correlation});
-      }
+    for (const double length_s : repeat_lengths()) {
+      places = finder.repeats(start_s, length_s, kSimilarSound);
+      repeats.push_back({length_s, places.empty() ? 0 : places.front().correlation});
     }
     for (const Condition& condition : conditions_) {
       Query query{four_digits(number) + '-' + condition.label(),
@@ -227,10 +237,10 @@ class Maker {
 
 // Everything a set depends on, as text.
 std::string inputs_of(const std::vector<data::AudioFile>& tracks, const QueryOptions& options) {
-  std::string out =
-      str("version 2, ", options.excerpts, " excerpts of ", options.length_s, " s, seed ", options.seed, ", ",
-          options.rooms, " rooms, ", options.babble_speakers, " speakers of ", options.speech.string(), ", silence ",
-          options.silence_mean_square, ", ", options.sample_rate, " Hz\n");
+  std::string out = str("version 2, ", options.excerpts, " excerpts of ", options.length_s, " s, seed ", options.seed,
+                        ", ", options.rooms, " rooms, ", options.babble_speakers, " speakers of ",
+                        options.speech.string(), ", silence ", options.silence_mean_square, ", ", options.sample_rate,
+                        " Hz", options.length_s > kLengthsS.back() ? ", repeats of the whole" : "", "\n");
   for (const data::AudioFile& track : tracks) {
     std::error_code error;
     out += str(track.name, '\t', fs::file_size(track.path, error), '\n');

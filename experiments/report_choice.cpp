@@ -44,8 +44,9 @@ std::vector<std::size_t> choose_examples(const Results& results, int count) {
     return {};
   }
   const std::size_t system = headline_system(results.evaluation);
-  const std::vector<Verdict>& verdicts = results.verdicts[system].back();
-  const std::vector<Answer>& answers = results.evaluation.systems[system].places.back();
+  const std::size_t length = headline_length(results);
+  const std::vector<Verdict>& verdicts = results.verdicts[system][length];
+  const std::vector<Answer>& answers = results.evaluation.systems[system].places[length];
   const std::map<ConditionKey, Rate> rates = rates_of(results, verdicts);
   const auto ease = [&](std::size_t q) { return rates.at(key_of(results.set.queries[q])).share(); };
   std::vector<std::size_t> right;

@@ -96,13 +96,14 @@ class ExampleMaker {
       : results_(results),
         sources_(sources),
         system_(headline_system(results.evaluation)),
-        length_s_(results.evaluation.lengths_s.back()),
+        length_(headline_length(results)),
+        length_s_(results.evaluation.lengths_s[length_]),
         ratio_(search::query_ratio(sources.store.format(), sources.query_hop_s)) {}
 
   Example make(std::size_t q) const {
     const Query& query = results_.set.queries[q];
-    const Answer& answer = results_.evaluation.systems[system_].places.back()[q];
-    const Verdict& verdict = results_.verdicts[system_].back()[q];
+    const Answer& answer = results_.evaluation.systems[system_].places[length_][q];
+    const Verdict& verdict = results_.verdicts[system_][length_][q];
     Example out;
     out.right = verdict.same_sound;
     out.title = condition_text(query) + ": " + data::printable(query.track);
@@ -190,6 +191,7 @@ class ExampleMaker {
   const Results& results_;
   const ExampleSources& sources_;
   std::size_t system_;
+  std::size_t length_;
   double length_s_;
   int ratio_;
 };

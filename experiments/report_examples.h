@@ -55,7 +55,7 @@ struct Example {
   std::vector<PlaceVotes> played;  ///< In the query's track where that is another.
 };
 
-/// Which queries to show, positions in the set; judged by the headline system at the longest length. A third are
+/// Which queries to show, positions in the set; judged by the headline system at the headline length. A third are
 /// right although their condition is the hardest; the rest are wrong although theirs is the easiest: first those that
 /// name another track, the most certain first. Each track is shown once at most in either part.
 std::vector<std::size_t> choose_examples(const Results& results, int count);

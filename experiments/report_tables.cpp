@@ -95,23 +95,35 @@ std::string marked_html(const Cell& cell, Mark mark) {
   return cell.strong ? "<b>" + text + "</b>" : text;
 }
 
+// A place for the sign in every cell of a column that has any.
+std::string sign_html(const Cell& cell, bool signs) {
+  if (cell.difference == Difference::none) {
+    return signs ? "<span class=\"real\"></span>" : "";
+  }
+  const char* spoken = cell.difference == Difference::below ? " (really below ours)" : " (really above ours)";
+  return "<span class=\"real\" aria-hidden=\"true\">" + sign_of(cell) + "</span><span class=\"unseen\">" + spoken +
+         "</span>";
+}
+
 // In a column with small print every cell has a place for it, so that numbers stand below each other.
-std::string row_html(const Row& row, const std::vector<Mark>& marks, const std::vector<bool>& small_print) {
+std::string row_html(const Row& row, const std::vector<Mark>& marks, const std::vector<bool>& small_print,
+                     const std::vector<bool>& signs) {
   std::string out = row.pale ? "<tr class=\"pale\">" : "<tr>";
   out += "<th scope=\"row\">" + unbroken_html(row.label) + "</th>";
   for (std::size_t i = 0; i < row.cells.size(); ++i) {
-    out += "<td>" + marked_html(row.cells[i], marks[i]);
+    out += "<td>" + marked_html(row.cells[i], marks[i]) + sign_html(row.cells[i], signs[i]);
     out += small_print[i] ? " <small>" + escaped_html(row.cells[i].small) + "</small></td>" : "</td>";
   }
   return out + "</tr>\n";
 }
 
-// Whether any cell of a column has small print.
-std::vector<bool> small_print_of(const Table& table) {
+// Whether a column has any cell that `holds`.
+template <class Holds>
+std::vector<bool> columns_with_any(const Table& table, Holds holds) {
   std::vector<bool> out(table.heads.size(), false);
   for (const Row& row : table.rows) {
     for (std::size_t i = 0; i < row.cells.size(); ++i) {
-      out.at(i) = out.at(i) || !row.cells[i].small.empty();
+      out.at(i) = out.at(i) || holds(row.cells[i]);
     }
   }
   return out;
@@ -131,7 +143,8 @@ std::string head_html(const Table& table, const std::vector<bool>& small_print) 
 }  // namespace
 
 std::string table_html(const Table& table, const std::string& id, bool winners) {
-  const std::vector<bool> small_print = small_print_of(table);
+  const std::vector<bool> small_print = columns_with_any(table, [](const Cell& c) { return !c.small.empty(); });
+  const std::vector<bool> signs = columns_with_any(table, [](const Cell& c) { return !sign_of(c).empty(); });
   const std::vector<std::vector<Mark>> marks = marks_of(table, winners);
   std::string out = "<h3 id=\"" + id + "\">" + unbroken_html(table.title) +
                     "</h3>\n<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-labelledby=\"" + id +
@@ -145,7 +158,7 @@ std::string table_html(const Table& table, const std::string& id, bool winners) 
                    unbroken_html(row.group), "</span></th></tr>\n");
       }
     }
-    out += row_html(row, marks[i], small_print);
+    out += row_html(row, marks[i], small_print, signs);
   }
   out += table.rows.empty() ? "</table></div>\n" : "</tbody></table></div>\n";
   for (const std::string& note : table.notes) {

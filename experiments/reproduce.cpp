@@ -1,16 +1,14 @@
 #include "experiments/reproduce.h"
 
 #include <algorithm>
-#include <map>
-#include <memory>
 #include <sstream>
 
-#include "experiments/baseline.h"
+#include "experiments/other_systems.h"
 #include "experiments/report.h"
+#include "experiments/tables.h"
+#include "experiments/test_database.h"
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
-#include "search/index_writer.h"
-#include "search/indexer.h"
 #include "search/query.h"
 
 namespace earmark::experiments {
@@ -19,86 +17,19 @@ namespace {
 namespace fs = std::filesystem;
 using Say = std::function<void(const std::string&)>;
 
-// The index of the database; what is in it already is kept, and another model's gets another folder.
-fs::path build_index(const ReproduceOptions& options, const ReproduceRequest& request, const nn::Model& model,
-                     const Say& say) {
-  check(!options.database.empty(), "reproduce: no music to search in: set reproduce.database, or give --index");
-  const std::vector<search::AudioSource> sources = search::find_sources({options.database});
-  check(!sources.empty(), options.database.string(), ": no sound files found");
-  const fs::path folder = request.out / ("index-" + nn::model_hash(model).substr(0, 8));
-  const nn::Fingerprinter fingerprinter(model, request.device);
-  fs::create_directories(request.out);
-  search::IndexWriter writer = search::IndexWriter::create(
-      folder, request.model, search::format_of(model, 0, search::Precision::fp32, search::ScaleMode::row));
-  const auto embedder = [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm); };
-  search::IndexerOptions indexing;
-  indexing.progress = request.progress;
-  const search::IndexReport report = search::add_audio(writer, sources, embedder, indexing);
-  say(str("index: ", report.added, " tracks added, ", report.unchanged, " were there, ", report.skipped.size(),
-          " skipped"));
+// What is in it already is kept, and another model's gets another folder.
+fs::path own_index(const ReproduceOptions& options, const ReproduceRequest& request,
+                   const nn::Fingerprinter& fingerprinter, const Say& say) {
+  const fs::path folder = request.out / ("index-" + nn::model_hash(fingerprinter.model()).substr(0, 8));
+  index_database(folder, database_sources(options.database), request.model, fingerprinter, 0, request.progress, say);
   return folder;
 }
 
-// What the index can find is what queries are made of.
-std::vector<data::AudioFile> tracks_of(const search::IndexStore& store) {
-  std::vector<data::AudioFile> out;
-  for (const search::Track& track : store.tracks()) {
-    data::AudioFile file;
-    file.path = fs::path(track.folder) / track.path;
-    file.name = track.path;
-    out.push_back(std::move(file));
-  }
+// Those of the configuration, and those of the command line.
+OtherSystems others_of(const ReproduceOptions& options, const ReproduceRequest& request) {
+  OtherSystems out{options.landmarks, options.models, request.peer};
+  out.models.insert(out.models.end(), request.compared.begin(), request.compared.end());
   return out;
-}
-
-QuerySet query_set(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store,
-                   const Say& say) {
-  if (!request.queries.empty()) {
-    return read_query_set(request.queries);
-  }
-  QueryOptions making = options.queries;
-  making.progress = request.progress;
-  int kept = 0;
-  QuerySet set = make_queries(request.out / "queries", tracks_of(store), making, &kept);
-  say(str("queries: ", making.excerpts - kept, " excerpts made, ", kept, " were there"));
-  return set;
-}
-
-// The answers of another system count at the full length.
-void add_peer(const ReproduceRequest& request, const QuerySet& set, Evaluation& evaluation) {
-  if (!request.peer.empty()) {
-    SystemAnswers peer{request.peer.stem().string(), "", "", {}, {}};
-    peer.places.resize(evaluation.lengths_s.size());
-    peer.places.back() = read_answers(request.peer, set);
-    evaluation.systems.push_back(std::move(peer));
-  }
-}
-
-// Systems of another kind that are asked the same.
-void add_baselines(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store,
-                   Results& results, const Say& say) {
-  for (const std::string& setting : options.landmarks) {
-    const BaselineOptions baseline{results.evaluation.lengths_s, request.out / "cells", request.progress};
-    const fs::path folder = request.out / ("index-landmarks-" + setting);
-    const search::IndexReport report = index_landmarks(folder, setting, store, request.progress);
-    BaselineCells cells;
-    results.evaluation.systems.push_back(answers_of_baseline(
-        "landmarks (audfprint), " + setting, search::IndexStore::open(folder), results.set, baseline, cells));
-    say(str("landmarks, ", setting, ": ", report.added, " tracks added, ", report.unchanged, " were there, ",
-            report.skipped.size(), " skipped; ", cells.searched, " cells searched, ", cells.all - cells.searched,
-            " were there"));
-  }
-}
-
-FindTrack track_finder(const search::IndexStore& store) {
-  auto files = std::make_shared<std::map<std::string, fs::path>>();
-  for (const search::Track& track : store.tracks()) {
-    files->emplace(track.path, fs::path(track.folder) / track.path);
-  }
-  return [files](const std::string& track) -> std::optional<fs::path> {
-    const auto found = files->find(track);
-    return found != files->end() && fs::exists(found->second) ? std::optional(found->second) : std::nullopt;
-  };
 }
 
 Setting setting_of(const ReproduceOptions& options, const ReproduceRequest& request, const search::IndexStore& store) {
@@ -116,19 +47,6 @@ Setting setting_of(const ReproduceOptions& options, const ReproduceRequest& requ
                                                   options.queries.seed, ", each in every condition")
                                             : fs::weakly_canonical(request.queries).string();
   return setting;
-}
-
-// Longest length first asked for that any query has: an outside set may be shorter than the configuration's lengths.
-std::vector<double> usable_lengths(const QuerySet& set, const std::vector<double>& wanted) {
-  std::vector<double> out;
-  for (const double length : wanted) {
-    if (std::any_of(set.queries.begin(), set.queries.end(), [&](const Query& q) { return has_length(q, length); })) {
-      out.push_back(length);
-    }
-  }
-  std::sort(out.begin(), out.end());
-  check(!out.empty(), "no query is as long as the shortest of reproduce.lengths");
-  return out;
 }
 
 std::string answers_tsv(const Results& results) {
@@ -165,29 +83,18 @@ Results run(const ReproduceOptions& options, const ReproduceRequest& request,
   EvaluationOptions evaluation = options.evaluation;
   evaluation.progress = request.progress;
   evaluation.lengths_s = usable_lengths(set, evaluation.lengths_s);
+  check(!evaluation.lengths_s.empty(), "no query is as long as the shortest of reproduce.lengths_s");
+  results.place_lengths_s = usable_lengths(set, options.place_lengths_s);
+  results.track_lengths_s = usable_lengths(set, options.track_lengths_s);
   evaluation.cells = request.out / "cells";
   results.evaluation = evaluate(set, fingerprinter, {all.front()}, evaluation).front();
   const int searched = results.evaluation.searched;
   say(str("search: ", searched, " cells searched, ", results.evaluation.cells - searched, " were there"));
   results.choices = compare_choices(set, fingerprinter, all, options.query_hops_s, evaluation);
-  add_baselines(options, request, stores.front(), results, say);
-  add_peer(request, set, results.evaluation);
+  add_other_systems(others_of(options, request), request.out, stores.front(), request.device, set, evaluation,
+                    results.evaluation, say);
   results.verdicts = judge(set, results.evaluation, track_finder(stores.front()), request.progress, evaluation.cells);
   return results;
-}
-
-void read_precisions(train::Section& section, std::vector<search::Precision>& precisions) {
-  std::vector<std::string> names;
-  section.read("precisions", names,
-               "fp32, fp16, int8: how fingerprints are stored; empty: as in the index. The tables are made with the "
-               "first, and others are compared with it.");
-  for (const std::string& name : names) {
-    try {
-      precisions.push_back(search::parse_precision(name));
-    } catch (const Error& error) {
-      section.reject("precisions", error.what());
-    }
-  }
 }
 
 // The choices that are left open are the index's own. Throws Error where they do not fit it.
@@ -228,64 +135,20 @@ std::string report(const Results& results, const ReproduceOptions& options, cons
 
 }  // namespace
 
-ReproduceOptions read_reproduce_options(train::Config& config) {
-  ReproduceOptions options;
-  QueryOptions& queries = options.queries;
-  EvaluationOptions& evaluation = options.evaluation;
-  search::LshOptions& lsh = evaluation.lsh_options;
-  train::Section section = config.section("reproduce");
-  section.read_path("database", options.database, "Music to search in, never trained on; --index stands for it.");
-  section.read_path("speech", queries.speech, "Speech for the queries' babble, never trained on; empty: synthetic.");
-  section.read("excerpts", queries.excerpts, {1, 1e6}, "queries", "Queries in each condition.");
-  section.read("seed", queries.seed, {0, 9007199254740992.0}, "", "Of the queries.");
-  section.read("rooms", queries.rooms, {1, 1000}, "rooms", "Simulated rooms for each RT60.");
-  section.read("babble_speakers", queries.babble_speakers, {1, 64}, "voices", "Voices in babble.");
-  section.read("silence_mean_square", queries.silence_mean_square, {0, 1}, "", "Quieter excerpts are drawn again.");
-  section.read("lengths_s", evaluation.lengths_s, {0.1, 3600}, "s", "Of the queries; the longest is what is made.");
-  section.read("query_hops_s", options.query_hops_s, {0.001, 60}, "s",
-               "Between query fingerprints; empty: as in the index. The tables are made with the first, and others are "
-               "compared with it.");
-  read_precisions(section, options.precisions);
-  section.read("neighbours", evaluation.neighbours, {1, 1000}, "", "Nearest fingerprints of each query fingerprint.");
-  section.read("lsh", evaluation.lsh, "Search by LSH as well as exactly.");
-  section.read("lsh_tables", lsh.tables, {1, 1000}, "tables", "Hash tables.");
-  section.read("lsh_bits", lsh.bits, {1, 30}, "bits", "Of a hash.");
-  section.read("lsh_probes", lsh.probes, {1, 1e6}, "buckets", "Looked into per query fingerprint, over all tables.");
-  section.read("lsh_candidates", lsh.max_candidates, {0, 1e6}, "fingerprints",
-               "Compared per query fingerprint; of more, those found in the most buckets; 0: all.");
-  section.read("landmarks", options.landmarks,
-               "Ways to make landmarks (default, dense, best) that answer the queries as well, each a row: audfprint.");
-  for (const std::string& setting : options.landmarks) {
-    if (const auto& known = search::landmark_settings();
-        std::find(known.begin(), known.end(), setting) == known.end()) {
-      section.reject("landmarks", "expected default, dense or best, got '" + setting + "'");
-    }
-  }
-  section.read("report_examples", options.report_examples, {0, 100}, "queries",
-               "To look at and listen to in report.html: a third that were found, and the worst failures.");
-  if (evaluation.lengths_s.empty()) {
-    section.reject("lengths_s", "expected at least one length");
-  }
-  queries.length_s = *std::max_element(evaluation.lengths_s.begin(), evaluation.lengths_s.end());
-  for (const char* foreign : {"train", "data", "features", "encoder", "pairs", "validation"}) {
-    config.skip(foreign);
-  }
-  return options;
-}
-
 std::string reproduce(const ReproduceOptions& wanted, const ReproduceRequest& request, const Say& say) {
-  const nn::Model model = nn::load_model(request.model);
-  const fs::path index = request.index.empty() ? build_index(wanted, request, model, say) : request.index;
+  check_other_systems(others_of(wanted, request));
+  const nn::Fingerprinter fingerprinter(nn::load_model(request.model), request.device);
+  const fs::path index = request.index.empty() ? own_index(wanted, request, fingerprinter, say) : request.index;
   const search::IndexStore store = search::IndexStore::open(index);
   const ReproduceOptions options = complete(wanted, store.format());
   std::vector<search::IndexStore> stores;
   for (const search::Precision precision : options.precisions) {
     stores.push_back(stored_as(store, precision, request.out, request.device));
   }
-  const QuerySet set = query_set(options, request, store, say);
-  check(!set.queries.empty(), set.folder.string(), ": queries.csv has no queries");
+  QueryOptions making = options.queries;
+  making.progress = request.progress;
+  const QuerySet set = open_queries(request.queries, request.out / "queries", making, store, say);
   fs::create_directories(request.out);
-  const nn::Fingerprinter fingerprinter(model, request.device);
   const Results results = run(options, request, stores, set, fingerprinter, say);
   const std::string markdown = report_markdown(results);
   write_file_atomically(request.out / "answers.tsv", std::string_view(answers_tsv(results)));

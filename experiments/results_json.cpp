@@ -61,6 +61,24 @@ nlohmann::json paper_json(const Query& condition, double length_s) {
   return out;
 }
 
+// Against ours on the same queries; null for ours itself.
+nlohmann::json mcnemar_json(const Results& results, std::size_t system, std::size_t length,
+                            const std::function<bool(const Query&)>& wanted) {
+  if (system == headline_system(results.evaluation)) {
+    return nullptr;
+  }
+  nlohmann::json out;
+  for (const auto& [name, level] : {std::pair("audio", Level::file), std::pair("segment", Level::place)}) {
+    const Discordant pairs = against_ours(results, system, length, level, wanted);
+    const McNemar test = mcnemar(pairs);
+    out[name] = {{"only_ours", pairs.only_first},
+                 {"only_this", pairs.only_second},
+                 {"p", test.p},
+                 {"test", test.exact ? "exact binomial" : "chi-squared, corrected"}};
+  }
+  return out;
+}
+
 nlohmann::json cell_json(const Results& results, std::size_t system, std::size_t length, const Query& condition) {
   const auto wanted = [&](const Query& query) {
     return query.condition == condition.condition && query.snr_db == condition.snr_db &&
@@ -79,8 +97,30 @@ nlohmann::json cell_json(const Results& results, std::size_t system, std::size_t
           {"n", file.count},
           {"audio", rate_json(file)},
           {"segment", rate_json(hit_rate(results.set, verdicts, Level::place, wanted))},
+          {"segment_100_ms", rate_json(hit_rate(results.set, verdicts, Level::within_100_ms, wanted))},
+          {"segment_500_ms", rate_json(hit_rate(results.set, verdicts, Level::within_500_ms, wanted))},
+          {"mcnemar", mcnemar_json(results, system, length, wanted)},
           {"segment_repeats_as_hits", rate_json(hit_rate(results.set, verdicts, Level::same_sound, wanted))},
           {"paper_percent", paper_json(condition, results.evaluation.lengths_s[length])}};
+}
+
+// What each system takes, where it is known.
+nlohmann::json systems_json(const Evaluation& evaluation) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const SystemAnswers& system : evaluation.systems) {
+    out.push_back({{"search", system.name},
+                   {"seconds_per_query", system.seconds > 0 ? nlohmann::json(system.seconds) : nullptr},
+                   {"bytes_per_hour", system.seconds > 0 ? nlohmann::json(system.bytes_per_hour) : nullptr}});
+  }
+  return out;
+}
+
+nlohmann::json lengths_json(const Results& results, const std::vector<std::size_t>& lengths) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const std::size_t length : lengths) {
+    out.push_back(results.evaluation.lengths_s[length]);
+  }
+  return out;
 }
 
 nlohmann::json choice_json(const Choice& choice) {
@@ -132,6 +172,11 @@ std::string results_json(const Results& results) {
       {"query_hop_s", setting.query_hop_s},
       {"model", setting.model},
       {"queries", setting.queries},
+      {"lengths_s",
+       {{"table_1", lengths_json(results, place_lengths(results))},
+        {"table_2", lengths_json(results, track_lengths(results))},
+        {"headline", results.evaluation.lengths_s[headline_length(results)]}}},
+      {"systems", systems_json(results.evaluation)},
       {"cells", cells},
       {"repeats", repeats},
       {"choices", choices},

@@ -22,10 +22,12 @@ std::string spaces(std::size_t width, std::size_t used) { return std::string(wid
 std::vector<std::string> column_texts(const Table& table, std::size_t column) {
   std::size_t width = 0;
   bool any_strong = false;
+  bool any_sign = false;
   for (const Row& row : table.rows) {
     if (column < row.cells.size()) {
       width = std::max(width, width_of(row.cells[column].text));
       any_strong = any_strong || row.cells[column].strong;
+      any_sign = any_sign || row.cells[column].difference != Difference::none;
     }
   }
   std::vector<std::string> out;
@@ -33,6 +35,8 @@ std::vector<std::string> column_texts(const Table& table, std::size_t column) {
     const Cell cell = column < row.cells.size() ? row.cells[column] : Cell{};
     const std::string mark = cell.strong ? "**" : any_strong ? "  " : "";
     std::string text = spaces(width, width_of(cell.text)).append(mark).append(cell.text).append(mark);
+    const std::string sign = sign_of(cell);
+    text.append(any_sign && sign.empty() ? " " : sign);
     if (!cell.small.empty()) {
       text.append(" ").append(cell.small);
     }
@@ -65,6 +69,10 @@ std::vector<std::vector<std::string>> columns_of(const Table& table) {
 }
 
 }  // namespace
+
+std::string sign_of(const Cell& cell) {
+  return cell.difference == Difference::none ? "" : cell.difference == Difference::below ? kBelowSign : kAboveSign;
+}
 
 std::string fixed(double value, int decimals) {
   std::array<char, 64> text{};

@@ -2,16 +2,25 @@
 // reads well on a terminal, is made from it here, HTML in report_tables.cpp.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace earmark::experiments {
 
+/// From ours, where it is real.
+enum class Difference : std::uint8_t { none, below, above };
+inline constexpr const char* kBelowSign = "↓";
+inline constexpr const char* kAboveSign = "↑";
+
 struct Cell {
   std::string text;     ///< "81.5"
   std::string small;    ///< In small print behind it: "75.5–86.3".
   bool strong = false;  ///< Emphasised: the best of its row.
+  Difference difference = Difference::none;
 };
+/// Nothing where there is no difference.
+std::string sign_of(const Cell& cell);
 
 struct Row {
   std::string group;  ///< "0.96 s"; consecutive rows of one group belong together.

@@ -10,8 +10,11 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
+
+#include "kernels/tensor.h"
 
 namespace earmark::kernels {
 
@@ -24,6 +27,7 @@ struct LandmarkPeakOptions {
   double density = 20;      ///< The higher, the faster the mask decays: roughly peaks per second.
   double spread_bins = 30;  ///< Standard deviation of the Gaussians.
   int peaks_per_frame = 5;  ///< At most.
+  bool in_16_bits = false;  ///< Samples (1: full scale) are rounded to 16 bits first.
 
   /// The mask's decay from frame to frame. Throws Error where options are out of range.
   double decay() const;
@@ -42,7 +46,15 @@ std::int64_t landmark_frames(std::int64_t samples);
 std::vector<LandmarkPeak> landmark_peaks(std::span<const float> pcm, const LandmarkPeakOptions& options);
 
 namespace cpu {
-/// log |X|, (frames, kBins + 1) by frame, -infinity where X is 0; what the first three lines above begin with.
-std::vector<double> landmark_log_magnitudes(std::span<const float> pcm);
+/// What the formulas above begin with.
+struct LandmarkLogs {
+  static constexpr std::int64_t kStride = 264;  ///< Of rows, which begin with a cache line each.
+
+  Tensor rows;  ///< log |X|, (frames, kStride) f64, kBins + 1 of each row in use, -infinity where X is 0.
+  double largest = -std::numeric_limits<double>::infinity();  ///< Of all of them.
+  std::vector<double> sums;                                   ///< Of each row.
+  std::vector<double> lowest;                                 ///< Of each row.
+};
+LandmarkLogs landmark_log_magnitudes(std::span<const float> pcm, bool in_16_bits = false);
 }  // namespace cpu
 }  // namespace earmark::kernels

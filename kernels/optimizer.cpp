@@ -11,22 +11,36 @@
 namespace earmark::kernels {
 namespace {
 
-void check_like(const char* name, const Tensor& t, const Tensor& value) {
-  check(t.shape() == value.shape() && t.dtype() == value.dtype() && t.device() == value.device(),
-        "adam: the parameter is ", name_of(value.dtype()), value.shape(), ", its ", name, " ", name_of(t.dtype()),
+void check_like(std::string_view step, const char* name, const Tensor& t, const Tensor& value) {
+  check(t.shape() == value.shape() && t.dtype() == value.dtype() && t.device() == value.device(), step,
+        ": the parameter is ", name_of(value.dtype()), value.shape(), ", its ", name, " ", name_of(t.dtype()),
         t.shape());
 }
 
-void check_options(const AdamOptions& o) {
-  check(o.step >= 1, "adam: steps count from 1, got ", o.step);
-  check(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1, "adam: expected betas in [0, 1), got ", o.beta1,
-        " and ", o.beta2);
-  check(o.epsilon > 0, "adam: epsilon must be positive, got ", o.epsilon);
+}  // namespace
+
+void check_schedule(std::string_view step, const Tensor& schedule) {
+  check(schedule && schedule.dtype() == DType::f64 && schedule.numel() == 3, step,
+        ": expected a schedule (3) f64, got ", schedule.shape());
 }
 
-bool is_schedule(const Tensor& t) { return t && t.dtype() == DType::f64 && t.numel() == 3; }
-
-}  // namespace
+void check_step(std::string_view step, std::span<const AdamParameter> parameters, const AdamOptions& o) {
+  check(o.step >= 1, step, ": steps count from 1, got ", o.step);
+  check(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1, step, ": expected betas in [0, 1), got ", o.beta1,
+        " and ", o.beta2);
+  check(o.epsilon > 0, step, ": epsilon must be positive, got ", o.epsilon);
+  for (const AdamParameter& p : parameters) {
+    check_like(step, "first moment", p.moment1, p.value);
+    check_like(step, "second moment", p.moment2, p.value);
+    if (p.grad) {
+      check_like(step, "gradient", p.grad, p.value);
+    }
+  }
+  check(!o.gate || (o.gate.dtype() == DType::f64 && o.gate.numel() == 2), step, ": gate of shape ", o.gate.shape());
+  if (o.schedule) {
+    check_schedule(step, o.schedule);
+  }
+}
 
 AdamSchedule schedule_of(const AdamOptions& o) {
   const auto step = static_cast<double>(o.step);
@@ -36,24 +50,13 @@ AdamSchedule schedule_of(const AdamOptions& o) {
 }
 
 void set_schedule(const AdamOptions& options, const Tensor& schedule) {
-  check_options(options);
-  check(is_schedule(schedule), "adam: expected a schedule (3) f64, got ", schedule.shape());
+  check_step("adam", {}, options);
+  check_schedule("adam", schedule);
   run_on<cpu::set_schedule, cuda::set_schedule>(schedule.device(), schedule_of(options), schedule);
 }
 
 void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& options) {
-  check_options(options);
-  for (const AdamParameter& p : parameters) {
-    check_like("first moment", p.moment1, p.value);
-    check_like("second moment", p.moment2, p.value);
-    if (p.grad) {
-      check_like("gradient", p.grad, p.value);
-    }
-  }
-  check(!options.gate || (options.gate.dtype() == DType::f64 && options.gate.numel() == 2), "adam: gate of shape ",
-        options.gate.shape());
-  check(!options.schedule || is_schedule(options.schedule), "adam: expected a schedule (3) f64, got ",
-        options.schedule.shape());
+  check_step("adam", parameters, options);
   if (!parameters.empty()) {
     run_on<cpu::adam_step, cuda::adam_step>(parameters.front().value.device(), parameters, options);
   }

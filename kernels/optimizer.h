@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 
 #include "kernels/tensor.h"
 
@@ -52,6 +53,10 @@ struct AdamCoefficients {
         epsilon(static_cast<T>(o.epsilon)),
         gradient_scale(static_cast<T>(o.gradient_scale)) {}
 };
+
+/// Throw Error, naming `step`, on arguments that adam_step() or lamb_step() cannot work with.
+void check_step(std::string_view step, std::span<const AdamParameter> parameters, const AdamOptions& options);
+void check_schedule(std::string_view step, const Tensor& schedule);
 
 /// Writes AdamSchedule's numbers for these options to `schedule` (3) f64, by queued work: a step that is recorded in a
 /// CUDA graph reads them from there, as what it was called with is fixed.

@@ -67,8 +67,8 @@ void Encoder::check_input(const Tensor& x) const {
 
 Variable Encoder::stored(const Variable& x) const { return cast(x, activation_type()); }
 
-Variable Encoder::add_parameter(std::string name, Tensor value) {
-  parameters_.push_back({std::move(name), Variable(std::move(value), true)});
+Variable Encoder::add_parameter(std::string name, Tensor value, std::int64_t layers) {
+  parameters_.push_back({std::move(name), Variable(std::move(value), true), layers});
   return parameters_.back().variable;
 }
 

@@ -21,6 +21,7 @@ namespace earmark::nn {
 struct NamedParameter {
   std::string name;
   Variable variable;
+  std::int64_t layers = 1;  ///< Equal slices of the leading axis, each a layer to an optimiser that goes by layers.
 };
 
 /// State that is not trained by gradient: "block3.norm1.running_mean".
@@ -79,7 +80,7 @@ class Encoder {
 
  protected:
   explicit Encoder(EncoderOptions options) : options_(std::move(options)) {}
-  Variable add_parameter(std::string name, Tensor value);
+  Variable add_parameter(std::string name, Tensor value, std::int64_t layers = 1);
   Tensor add_buffer(std::string name, Tensor value);
   /// Called when buffers() has other tensors than add_buffer() returned: take them from there.
   virtual void buffers_moved() = 0;

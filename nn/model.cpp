@@ -1,6 +1,7 @@
 #include "nn/model.h"
 
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <set>
 
@@ -15,6 +16,7 @@ namespace {
 
 constexpr const char* kFormat = "earmark-model";
 constexpr const char* kVersion = "1";
+constexpr float kLargestF16 = 65504;
 
 template <class Fields>
 void visit(Fields& fields, FeatureOptions& options) {
@@ -75,9 +77,17 @@ void copy_tensor(const SafetensorsFile& file, const std::string& name, const Ten
   const Tensor& source = file.at(name);
   check(source.shape() == target.shape(), origin, ": tensor ", name, " has shape ", source.shape(), ", expected ",
         target.shape());
-  check(source.dtype() == DType::f32 || source.dtype() == DType::f64, origin, ": tensor ", name, " has type ",
-        name_of(source.dtype()), ", expected f32");
+  check(source.dtype() == DType::f32 || source.dtype() == DType::f64 || source.dtype() == DType::f16, origin,
+        ": tensor ", name, " has type ", name_of(source.dtype()), ", expected f32 or f16");
   target.copy_from(source.to(target.dtype()));
+}
+
+Tensor in_16_bits(const std::string& name, const Tensor& tensor) {
+  const Tensor wide = tensor.to(DType::f32);
+  for (const float value : wide.values<float>()) {
+    check(std::abs(value) <= kLargestF16 || std::isnan(value), "tensor ", name, ": ", value, " is too large for f16");
+  }
+  return wide.to(DType::f16);
 }
 
 const std::string& metadata(const SafetensorsFile& file, const std::string& key, const std::string& origin) {
@@ -160,7 +170,16 @@ Model load_model(const fs::path& path) {
   return model;
 }
 
-void save_model(const fs::path& path, const Model& model) { write_safetensors(path, to_safetensors(model)); }
+void save_model(const fs::path& path, const Model& model, DType weights) {
+  check(weights == DType::f32 || weights == DType::f16, "a model is saved as f32 or f16, not as ", name_of(weights));
+  SafetensorsFile file = to_safetensors(model);
+  for (auto& [name, tensor] : file.tensors) {
+    if (weights == DType::f16 && tensor.shape().rank() > 1) {
+      tensor = in_16_bits(name, tensor);
+    }
+  }
+  write_safetensors(path, file);
+}
 
 std::string model_hash(const Model& model) {
   const SafetensorsFile file = to_safetensors(model);

@@ -24,8 +24,10 @@ Model make_model(const FeatureOptions& features, EncoderOptions options, std::ui
 /// Reads a model written by save_model. Throws Error naming the file where it is missing, damaged, of another version,
 /// or where a tensor is missing, unknown or of another shape than the options call for.
 Model load_model(const std::filesystem::path& path);
-/// Writes atomically.
-void save_model(const std::filesystem::path& path, const Model& model);
+/// Writes atomically. With `weights` f16, tensors of two axes and more are rounded to that: half the size, to be
+/// searched with; vectors, such as the statistics of normalisation, stay as they are. Throws Error on other types than
+/// f32 and f16, and where a weight is too large for f16.
+void save_model(const std::filesystem::path& path, const Model& model, DType weights = DType::f32);
 
 /// 16 hexadecimal digits over features, options, parameters and buffers: what an index stores to refuse another model.
 std::string model_hash(const Model& model);

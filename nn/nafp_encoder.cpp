@@ -58,13 +58,14 @@ void NafpEncoder::make_head(const Initialiser& init) {
   const std::int64_t groups = options().embedding;
   const std::int64_t hidden = options().head_hidden;
   const std::int64_t inputs = flattened_size(options()) / groups;
+  // A group's linear layers are layers of their own to LAMB, as they are in the authors' code.
   const auto weight = [&](const std::string& name, std::int64_t outputs, std::int64_t from) {
-    return add_parameter(name, init.weight({groups, outputs, from}, name, from, outputs));
+    return add_parameter(name, init.weight({groups, outputs, from}, name, from, outputs), groups);
   };
   head_.hidden_weight = weight("head.hidden.weight", hidden, inputs);
-  head_.hidden_bias = add_parameter("head.hidden.bias", init.zeros({groups, hidden}));
+  head_.hidden_bias = add_parameter("head.hidden.bias", init.zeros({groups, hidden}), groups);
   head_.output_weight = weight("head.output.weight", 1, hidden);
-  head_.output_bias = add_parameter("head.output.bias", init.zeros({groups, 1}));
+  head_.output_bias = add_parameter("head.output.bias", init.zeros({groups, 1}), groups);
 }
 
 const char* NafpEncoder::block_name(std::size_t index) {

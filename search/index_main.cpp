@@ -17,6 +17,7 @@
 #include "data/progress.h"
 #include "data/stop_signal.h"
 #include "kernels/error.h"
+#include "nn/shipped_model.h"
 #include "search/calibrate.h"
 #include "search/index_store.h"
 #include "search/index_writer.h"
@@ -161,20 +162,17 @@ int build(Arguments& arguments) {
   if (arguments.method == "landmark") {
     return build_landmarks(arguments);
   }
-  if (arguments.model.empty()) {
-    data::fail_usage("--model is required");
-  }
   if (!arguments.landmark.empty()) {
     data::fail_usage("--landmark goes with --method landmark");
   }
   const std::vector<AudioSource> sources = sources_of(arguments);  // complains before anything is made
-  nn::Model model = nn::load_model(arguments.model);
+  const fs::path file = arguments.model.empty() ? nn::shipped_model() : fs::path(arguments.model);
+  nn::Model model = nn::load_model(file);
   const Device device = arguments.device.choose();
   const IndexFormat format = format_of(model, arguments.hop_frames, parse_precision(arguments.precision),
                                        arguments.scale == "global" ? ScaleMode::global : ScaleMode::row);
   const Embedding embedding = fingerprints_by(std::move(model), format, device);
-  return fill(IndexWriter::create(arguments.index, arguments.model, format, say_waiting), sources, embedding,
-              arguments);
+  return fill(IndexWriter::create(arguments.index, file, format, say_waiting), sources, embedding, arguments);
 }
 
 int add(Arguments& arguments) {
@@ -376,7 +374,8 @@ void add_build(CLI::App& app, Arguments& arguments) {
   sub->add_option("--landmark", arguments.landmark,
                   "How landmarks are made: default is audfprint's, dense and best find more and take more room")
       ->check(CLI::IsMember(landmark_settings()));
-  sub->add_option("--model", arguments.model, "Encoder (model.safetensors of a run)");
+  sub->add_option("--model", arguments.model,
+                  "Encoder (model.safetensors of a run; default: the one that comes with Earmark)");
   sub->add_option("--precision", arguments.precision, "How fingerprints are stored")
       ->check(CLI::IsMember({"fp32", "fp16", "int8"}))
       ->capture_default_str();

@@ -1,6 +1,7 @@
 #include "search/landmark_table.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
@@ -31,9 +32,12 @@ LandmarkTable::LandmarkTable(const LandmarkOptions& options, std::span<const std
       ++begins_[landmark.hash + 1];
     }
   }
-  const auto most = static_cast<std::uint64_t>(options.bucket);
+  const auto most = static_cast<std::uint32_t>(options.bucket);
+  std::uint64_t end = 0;
   for (std::uint32_t hash = 0; hash < kHashes; ++hash) {
-    begins_[hash + 1] = begins_[hash] + std::min(most, begins_[hash + 1]);
+    end += std::min(most, begins_[hash + 1]);
+    check(end <= std::numeric_limits<std::uint32_t>::max(), "a table of landmarks has 2^32 places at most");
+    begins_[hash + 1] = static_cast<std::uint32_t>(end);
   }
   places_.resize(begins_.back());
   fill(options, tracks);
@@ -51,7 +55,7 @@ void LandmarkTable::fill(const LandmarkOptions& options, std::span<const std::sp
           continue;
         }
         const std::uint32_t count = counts[landmark.hash - static_cast<std::uint32_t>(begin)]++;
-        const std::uint64_t size = begins_[landmark.hash + 1] - begins_[landmark.hash];
+        const std::uint32_t size = begins_[landmark.hash + 1] - begins_[landmark.hash];
         const std::uint64_t slot = slot_of(landmark.hash, count, static_cast<std::uint64_t>(options.bucket));
         if (slot < size) {
           places_[begins_[landmark.hash] + slot] =

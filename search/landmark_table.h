@@ -32,7 +32,7 @@ class LandmarkTable {
   void fill(const LandmarkOptions& options, std::span<const std::span<const Landmark>> tracks);
 
   unsigned time_bits_;
-  std::vector<std::uint64_t> begins_;  // by hash, and the end
+  std::vector<std::uint32_t> begins_;  // by hash, and the end
   std::vector<std::uint32_t> places_;
   std::vector<std::int64_t> landmarks_per_track_;
 };

@@ -21,8 +21,13 @@ constexpr unsigned kFrameBits = 6;
 constexpr unsigned kBinBits = 8;
 constexpr unsigned mask_of(unsigned bits) { return (1U << bits) - 1U; }
 
+/// Landmarks that come by frame, in order; one of each.
 void make_unique(std::vector<Landmark>& landmarks) {
-  std::sort(landmarks.begin(), landmarks.end());
+  for (auto begin = landmarks.begin(); begin != landmarks.end();) {
+    const auto end = std::find_if(begin, landmarks.end(), [&](const Landmark& l) { return l.frame != begin->frame; });
+    std::sort(begin, end);
+    begin = end;
+  }
   landmarks.erase(std::unique(landmarks.begin(), landmarks.end()), landmarks.end());
 }
 
@@ -49,16 +54,10 @@ void check_options(const LandmarkOptions& options) {
         "landmarks: an option is out of its range: ", to_text(options));
 }
 
-std::vector<float> in_16_bits(std::span<const float> pcm) {
-  constexpr float kFull = 32768;
-  std::vector<float> out(pcm.size());
-  std::transform(pcm.begin(), pcm.end(), out.begin(),
-                 [](float x) { return std::clamp(std::nearbyint(x * kFull), -kFull, kFull - 1) / kFull; });
-  return out;
-}
-
-std::vector<Landmark> landmarks_in_16_bits(std::span<const float> pcm, const LandmarkOptions& options) {
-  return landmarks_of(kernels::landmark_peaks(pcm, options.peaks), options.fan_out);
+std::vector<Landmark> landmarks_of_sound(std::span<const float> pcm, const LandmarkOptions& options) {
+  kernels::LandmarkPeakOptions peaks = options.peaks;
+  peaks.in_16_bits = true;
+  return landmarks_of(kernels::landmark_peaks(pcm, peaks), options.fan_out);
 }
 
 }  // namespace
@@ -149,24 +148,23 @@ std::vector<Landmark> landmarks_of(std::span<const kernels::LandmarkPeak> peaks,
 }
 
 std::vector<Landmark> landmarks(std::span<const float> pcm, const LandmarkOptions& options) {
-  return landmarks_in_16_bits(in_16_bits(pcm), options);
+  return landmarks_of_sound(pcm, options);
 }
 
 std::vector<Landmark> query_landmarks(std::span<const float> pcm, const LandmarkOptions& options) {
-  const std::vector<float> rounded = in_16_bits(pcm);
-  const std::span<const float> sound = rounded;
   const int shifts = options.query_shifts;
   std::vector<std::vector<Landmark>> parts(static_cast<std::size_t>(shifts));
   parallel_for(shifts, [&](std::int64_t shift) {
     const auto moved = static_cast<std::size_t>(shift * kernels::LandmarkPeakOptions::kHop / shifts);
-    parts[static_cast<std::size_t>(shift)] =
-        landmarks_in_16_bits(sound.subspan(std::min(moved, sound.size())), options);
+    parts[static_cast<std::size_t>(shift)] = landmarks_of_sound(pcm.subspan(std::min(moved, pcm.size())), options);
   });
   std::vector<Landmark> out;
   for (const std::vector<Landmark>& part : parts) {
+    const auto middle = static_cast<std::ptrdiff_t>(out.size());
     out.insert(out.end(), part.begin(), part.end());
+    std::inplace_merge(out.begin(), out.begin() + middle, out.end());
   }
-  make_unique(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());
   return out;
 }
 

@@ -23,7 +23,8 @@ OpCase conv_case(const std::string& name, const Shape& x, const Shape& weight, i
 }
 
 /// "Same" padding, no bias.
-OpCase same_case(const std::string& name, const Shape& x, const Shape& weight, int stride_f, int stride_t) {
+OpCase same_case(const std::string& name, const Shape& x, const Shape& weight, int stride_f, int stride_t,
+                 std::vector<Shape> large = {}) {
   return {name,
           {x, weight},
           [stride_f, stride_t](Inputs v) {
@@ -31,7 +32,7 @@ OpCase same_case(const std::string& name, const Shape& x, const Shape& weight, i
             return conv2d(v[0], v[1], {}, options);
           },
           {},
-          {},
+          std::move(large),
           {0, 1}};
 }
 
@@ -52,6 +53,12 @@ std::vector<OpCase> conv_cases() {
       same_case("conv/same_along_time", {2, 4, 7, 3}, {4, 1, 3, 3}, 1, 2),
       same_case("conv/same_along_time_even", {1, 3, 8, 3}, {4, 1, 3, 3}, 1, 2),
       same_case("conv/same_along_frequency", {1, 8, 3, 2}, {5, 3, 1, 2}, 2, 1),
+      same_case("conv/along_time_wide", {2, 3, 9, 16}, {33, 1, 3, 16}, 1, 2, {{64, 64, 16, 32}, {32, 1, 3, 32}}),
+      same_case("conv/along_time_unstrided", {2, 3, 6, 17}, {16, 1, 3, 17}, 1, 1),
+      same_case("conv/along_time_from_one_channel", {2, 5, 8, 1}, {17, 1, 3, 1}, 1, 2),
+      same_case("conv/along_time_of_one_frame", {2, 3, 1, 5}, {4, 1, 3, 5}, 1, 2),
+      same_case("conv/along_frequency_wide", {2, 9, 2, 32}, {17, 3, 1, 32}, 2, 1, {{64, 128, 16, 32}, {32, 3, 1, 32}}),
+      same_case("conv/along_frequency_of_one_band", {3, 1, 4, 6}, {5, 3, 1, 6}, 2, 1),
       {"conv/no_padding", {{1, 5, 6, 2}, {3, 3, 2, 2}}, [](Inputs v) { return conv2d(v[0], v[1], {}, {}); }},
       {"conv/input_twice",
        {{1, 4, 4, 2}, {2, 3, 3, 2}},

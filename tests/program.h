@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -23,6 +24,31 @@ struct Surroundings {
   std::filesystem::path output{};               ///< Where standard output goes; empty: to Program::out().
   std::optional<std::uint64_t> largest_file{};  ///< Bytes: no file may grow beyond.
   bool as_nobody = false;                       ///< A user who may write nowhere; needs root.
+};
+
+/// A variable of the environment that programs started meanwhile see.
+class EnvironmentScope {
+ public:
+  EnvironmentScope(const char* name, const char* value) : name_(name) {
+    const char* before = std::getenv(name);
+    if (before != nullptr) {
+      before_ = before;
+    }
+    ::setenv(name, value, 1);
+  }
+  ~EnvironmentScope() {
+    if (before_) {
+      ::setenv(name_, before_->c_str(), 1);
+    } else {
+      ::unsetenv(name_);
+    }
+  }
+  EnvironmentScope(const EnvironmentScope&) = delete;
+  EnvironmentScope& operator=(const EnvironmentScope&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
 };
 
 class Program {

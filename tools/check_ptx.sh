@@ -36,6 +36,8 @@ reduce          repeat_kernel<2, double>                                     0 1
 permute         gather_kernel<Vector<*> >                                    1 1
 optimizer       adam_kernel<*>                                               4 3
 optimizer       square_sum_kernel<*>                                         1 0
+lamb            moments_kernel<*>                                            4 2
+lamb            values_kernel<*>                                             3 1
 normalize       l2_normalize_kernel<4, float>                                2 1
 normalize       l2_normalize_kernel<2, double>                               2 1
 normalize       l2_normalize_backward_kernel<4, float>                       4 1
@@ -158,6 +160,8 @@ spectral_temporal_attention_backward  add_shares_kernel<*>  a number for each we
 nt_xent         nt_xent_rows_kernel<*>                     a few numbers for each anchor
 nt_xent         nt_xent_mean_kernel<*>                     two numbers for each anchor
 optimizer       schedule_kernel                            three numbers
+lamb            schedule_kernel                            three numbers
+lamb            ratio_kernel<*>                            two numbers for each piece of a layer
 optimizer       add_up_kernel                              a number for each part
 optimizer       gate_kernel<*>                             one number
 LIST

@@ -32,9 +32,9 @@ sanitize() {
   needs compute-sanitizer
   compute-sanitizer --tool "$1" --error-exitcode 1 "$bin/cuda_tests" --gtest_brief=1 --gtest_filter="$2"
 }
-memcheck() { sanitize memcheck '*OnTheGpu*:*Optimizer*:*Hash*:*Vote*:*Score*:*InnerProduct*:*Gather*:*Reverb*:*Mix*'; }
+memcheck() { sanitize memcheck '*OnTheGpu*:*Optimizer*:*Lamb*:*Hash*:*Vote*:*Score*:*InnerProduct*:*Gather*:*Reverb*:*Mix*'; }
 # Kernels with shared memory, whose threads wait for each other.
-readonly with_barriers='*attention*:*nt_xent*:*batch_norm*:*grouped*:*GpuReduce*:*GpuPermute*:*GpuInnerProduct*:*GpuGather*:*GpuVote*:*GpuSegments*'
+readonly with_barriers='*attention*:*nt_xent*:*batch_norm*:*layer_norm*:*GpuLamb*:*grouped*:*GpuReduce*:*GpuPermute*:*GpuInnerProduct*:*GpuGather*:*GpuVote*:*GpuSegments*'
 racecheck() { sanitize racecheck "$with_barriers"; }
 synccheck() { sanitize synccheck "$with_barriers"; }
 

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "kernels/error.h"
+#include "kernels/lamb.h"
 #include "kernels/trace.h"
 
 namespace earmark::train {
@@ -32,24 +33,51 @@ void Adam::begin_step(double learning_rate) {
   check(!cut_off_, "the optimiser failed in the middle of its last update: go on from a checkpoint");
   kernels::AdamOptions options = kernel_options();
   options.learning_rate = learning_rate;
-  kernels::set_schedule(options, schedule_);
+  if (options_.kind == OptimizerKind::lamb) {
+    kernels::set_lamb_schedule(options, schedule_);
+  } else {
+    kernels::set_schedule(options, schedule_);
+  }
 }
 
 void Adam::update(const Tensor& loss) {
   const TraceRange range("optimizer");
   std::vector<Tensor> gradients;
-  std::vector<kernels::AdamParameter> updates;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const Variable& variable = parameters_[i].variable;
-    gradients.push_back(variable.grad());
-    updates.push_back({variable.value(), variable.grad(), moment1_[i], moment2_[i]});
+  for (const nn::NamedParameter& parameter : parameters_) {
+    gradients.push_back(parameter.variable.grad());
   }
   kernels::update_gate({gradients, loss, options_.clip_norm, gate_});
   cut_off_ = true;  // until all parameters are on their way
-  kernels::adam_step(updates, kernel_options());
+  move_parameters();
   cut_off_ = false;
   forget_gradients();
 }
+
+void Adam::move_parameters() const {
+  const bool by_layer = options_.kind == OptimizerKind::lamb;
+  std::vector<kernels::AdamParameter> updates;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Variable& variable = parameters_[i].variable;
+    const kernels::AdamParameter whole{variable.value(), variable.grad(), moment1_[i], moment2_[i]};
+    const std::int64_t layers = by_layer ? parameters_[i].layers : 1;
+    if (layers == 1 || !whole.grad) {
+      updates.push_back(whole);
+      continue;
+    }
+    const std::int64_t rows = whole.value.dim(0) / layers;
+    for (std::int64_t row = 0; row < whole.value.dim(0); row += rows) {
+      const auto part = [&](const Tensor& t) { return t.slice(row, row + rows); };
+      updates.push_back({part(whole.value), part(whole.grad), part(whole.moment1), part(whole.moment2)});
+    }
+  }
+  if (by_layer) {
+    kernels::lamb_step(updates, kernel_options());
+  } else {
+    kernels::adam_step(updates, kernel_options());
+  }
+}
+
+const char* Adam::format() const { return options_.kind == OptimizerKind::lamb ? "earmark-lamb" : "earmark-adam"; }
 
 void Adam::forget_gradients() {
   for (nn::NamedParameter& parameter : parameters_) {
@@ -65,7 +93,7 @@ void Adam::step(double learning_rate, const Tensor& loss) {
 
 nn::SafetensorsFile Adam::state() const {
   nn::SafetensorsFile file;
-  file.metadata = {{"format", "earmark-adam"}, {"steps_done", std::to_string(steps_done_)}};
+  file.metadata = {{"format", format()}, {"steps_done", std::to_string(steps_done_)}};
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     file.tensors.emplace_back(parameters_[i].name + ".moment1", moment1_[i].to(Device{}));
     file.tensors.emplace_back(parameters_[i].name + ".moment2", moment2_[i].to(Device{}));
@@ -76,6 +104,9 @@ nn::SafetensorsFile Adam::state() const {
 void Adam::load_state(const nn::SafetensorsFile& state, const std::string& origin) {
   const auto steps = state.metadata.find("steps_done");
   check(steps != state.metadata.end(), origin, ": not the state of an optimiser");
+  const auto kind = state.metadata.find("format");
+  const std::string found = kind == state.metadata.end() ? "no optimiser" : kind->second;
+  check(found == format(), origin, ": the state of ", found, ", expected that of ", format());
   const std::string& text = steps->second;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), steps_done_);
   check(parsed.ec == std::errc() && steps_done_ >= 0, origin, ": steps_done is \"", text, "\"");

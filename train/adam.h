@@ -1,4 +1,5 @@
-// Adam over an encoder's parameters: the moments and where they are kept.
+// Adam over an encoder's parameters, or LAMB, which is Adam with steps scaled layer by layer: the moments and where
+// they are kept.
 #pragma once
 
 #include <vector>
@@ -34,19 +35,22 @@ class Adam {
   void step_was_refused() { --steps_done_; }
 
   std::int64_t steps_done() const { return steps_done_; }
-  /// The moments, as "<parameter>.moment1" and ".moment2", with the step in the metadata.
+  /// The moments, as "<parameter>.moment1" and ".moment2", with the step and the kind of optimiser in the metadata.
   nn::SafetensorsFile state() const;
-  /// Throws Error naming `origin` when a moment is missing or has another shape.
+  /// Throws Error naming `origin` when a moment is missing or has another shape, or the state is another optimiser's.
   void load_state(const nn::SafetensorsFile& state, const std::string& origin);
 
  private:
   kernels::AdamOptions kernel_options() const;
+  const char* format() const;  ///< Of the state, as its file names it.
+  /// Moves the parameters, or their layers, one by one.
+  void move_parameters() const;
 
   std::vector<nn::NamedParameter> parameters_;
   std::vector<Tensor> moment1_;
   std::vector<Tensor> moment2_;
   Tensor gate_;      // kernels::UpdateGate's
-  Tensor schedule_;  // kernels::set_schedule's
+  Tensor schedule_;  // kernels::set_schedule's, or set_lamb_schedule's
   OptimizerOptions options_;
   std::int64_t steps_done_ = 0;
   bool cut_off_ = false;  // only some parameters were updated

@@ -255,6 +255,33 @@ void Section::read_paths(std::string_view key, std::vector<fs::path>& value, std
   reader.done(before, text());
 }
 
+std::optional<NamedPath> parse_named_path(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos || equals == 0 || equals + 1 == text.size()) {
+    return std::nullopt;
+  }
+  return NamedPath{std::string(text.substr(0, equals)), fs::path(text.substr(equals + 1))};
+}
+
+void Section::read_named_paths(std::string_view key, std::vector<NamedPath>& value, std::string_view doc) {
+  KeyReader reader(*tree_, path_, key, "a list of NAME=PATH", doc);
+  const auto text = [&] {
+    return list_text(value, [](const NamedPath& file) { return yaml_quoted(file.name + '=' + file.path.string()); });
+  };
+  const std::string before = text();
+  if (reader.present()) {
+    value.clear();
+    for (const std::string& named : text_list(reader)) {
+      const std::optional<NamedPath> file = parse_named_path(named);
+      if (!file) {
+        reader.complain();
+      }
+      value.push_back({file->name, (tree_->folder_for(reader.path()) / file->path).lexically_normal()});
+    }
+  }
+  reader.done(before, text());
+}
+
 std::size_t Section::read_name(std::string_view key, std::size_t value, const std::vector<std::string>& names,
                                std::string_view doc) {
   const auto shown = [](const std::string& name) { return name.empty() ? yaml_quoted(name) : name; };

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,6 +27,14 @@ struct Range {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
 };
+
+/// A file that is called so.
+struct NamedPath {
+  std::string name;
+  std::filesystem::path path;
+};
+/// Of "NAME=PATH"; nothing where either is missing.
+std::optional<NamedPath> parse_named_path(std::string_view text);
 
 class ConfigTree;
 
@@ -49,6 +58,8 @@ class Section {
   /// Paths relative to the file that names them (to the working folder in an override).
   void read_path(std::string_view key, std::filesystem::path& value, std::string_view doc);
   void read_paths(std::string_view key, std::vector<std::filesystem::path>& value, std::string_view doc);
+  /// Paths with names, "NAME=PATH" each.
+  void read_named_paths(std::string_view key, std::vector<NamedPath>& value, std::string_view doc);
   /// One of the named values.
   template <class E>
   void read_choice(std::string_view key, E& value, const std::vector<std::pair<std::string, E>>& choices,

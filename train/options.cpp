@@ -15,6 +15,7 @@ namespace earmark::train {
 namespace {
 
 constexpr double kManySteps = 1e9;
+constexpr double kLambEpsilon = 1e-6;  // TensorFlow Addons' and NAFP's
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
 std::vector<std::pair<std::string, std::string>> named_by_themselves(const std::vector<std::string>& names) {
@@ -164,15 +165,22 @@ void read_train(Section section, TrainOptions& options) {
   section.read(
       "cuda_graph", options.cuda_graph,
       "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do.");
-  section.read("learning_rate", optimizer.learning_rate, {0, 10}, "", "Of Adam, at its highest.");
+  section.read_choice(
+      "optimizer", optimizer.kind, {{"adam", OptimizerKind::adam}, {"lamb", OptimizerKind::lamb}},
+      "Adam, or LAMB (You et al., ICLR 2020), whose steps are as long as each layer asks for: for large "
+      "batches.");
+  optimizer.epsilon = optimizer.kind == OptimizerKind::lamb ? kLambEpsilon : optimizer.epsilon;
+  section.read("learning_rate", optimizer.learning_rate, {0, 10}, "", "At its highest.");
   section.read_choice("schedule", optimizer.schedule, {{"constant", Schedule::constant}, {"cosine", Schedule::cosine}},
                       "Of the learning rate after the warm-up.");
   section.read("warmup_steps", optimizer.warmup_steps, {0, kManySteps}, "steps", "Linear rise of the learning rate.");
   section.read("final_fraction", optimizer.final_fraction, {0, 1}, "", "Of the learning rate, where the cosine ends.");
-  section.read("beta1", optimizer.beta1, {0, 0.999999}, "", "Of Adam.");
-  section.read("beta2", optimizer.beta2, {0, 0.9999999}, "", "Of Adam.");
-  section.read("epsilon", optimizer.epsilon, {1e-30, 1}, "", "Of Adam.");
-  section.read("weight_decay", optimizer.weight_decay, {0, 10}, "", "Decoupled from the gradient (AdamW); 0: none.");
+  section.read("beta1", optimizer.beta1, {0, 0.999999}, "", "Of the mean of gradients.");
+  section.read("beta2", optimizer.beta2, {0, 0.9999999}, "", "Of the mean of their squares.");
+  section.read("epsilon", optimizer.epsilon, {1e-30, 1}, "",
+               "Beside the root of that mean. With lamb 1e-6 unless set.");
+  section.read("weight_decay", optimizer.weight_decay, {0, 10}, "",
+               "Decoupled from the gradient (AdamW); with lamb, part of the step that is scaled; 0: none.");
   section.read("clip_norm", optimizer.clip_norm, {0, kUnlimited}, "", "Largest norm of all gradients; 0: no clipping.");
   section.read("log_interval", options.log_interval, {1, kManySteps}, "steps", "Between scalars for TensorBoard.");
   section.read("checkpoint_interval", options.checkpoint_interval, {1, kManySteps}, "steps", "Between checkpoints.");

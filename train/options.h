@@ -40,8 +40,12 @@ struct DataOptions {
 /// How the learning rate moves over a run.
 enum class Schedule { constant, cosine };
 
-/// Adam and its schedule.
+/// What moves the parameters. Both keep Adam's moments; LAMB scales a step layer by layer.
+enum class OptimizerKind { adam, lamb };
+
+/// The optimiser and its schedule.
 struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::adam;
   double learning_rate = 1e-4;
   Schedule schedule = Schedule::constant;
   std::int64_t warmup_steps = 0;  ///< Linear from 0.
@@ -49,7 +53,7 @@ struct OptimizerOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double weight_decay = 0;  ///< Decoupled (AdamW).
+  double weight_decay = 0;  ///< Decoupled (AdamW); of LAMB, part of the update that is scaled.
   double clip_norm = 0;     ///< Maximum norm of all gradients together; 0: no clipping.
 };
 

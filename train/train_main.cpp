@@ -1,5 +1,6 @@
 // train CONFIG [--set key=value]... [--out DIR]: trains an encoder as a configuration says.
 // train --resume RUN [--set key=value]...: goes on with a run.
+// train --compact MODEL --out FILE: the model with weights of 16 bits, to be passed on.
 #include <array>
 #include <ctime>
 #include <filesystem>
@@ -26,6 +27,7 @@ struct Arguments {
   std::vector<std::string> overrides;
   std::string resume;
   std::string out;
+  std::string compact;
   data::DeviceChoice device;
   bool help_config = false;
   bool dry_run = false;
@@ -98,7 +100,20 @@ int report_end(const RunReport& report, const RunFolder& run) {
   return 0;
 }
 
+int compact_main(const Arguments& arguments) {
+  if (!arguments.config.empty() || !arguments.resume.empty() || arguments.out.empty()) {
+    data::fail_usage("--compact needs --out FILE, and neither a configuration nor --resume");
+  }
+  nn::save_model(arguments.out, nn::load_model(arguments.compact), DType::f16);
+  std::cout << arguments.out << ": " << fs::file_size(arguments.out) << " bytes, " << fs::file_size(arguments.compact)
+            << " before\n";
+  return 0;
+}
+
 int train_main(Arguments& arguments) {
+  if (!arguments.compact.empty()) {
+    return compact_main(arguments);
+  }
   const bool resuming = !arguments.resume.empty();
   if (resuming && !arguments.out.empty()) {
     data::fail_usage("--out does not go with --resume");
@@ -155,6 +170,8 @@ int main(int argc, char** argv) {
   app.add_option("--set", arguments.overrides, "Overrides a key: --set train.steps=100")->allow_extra_args(false);
   app.add_option("--resume", arguments.resume, "Folder of the run to go on with");
   app.add_option("--out", arguments.out, "Folder of the new run (default: runs/<config>-<time>)");
+  app.add_option("--compact", arguments.compact,
+                 "Writes this model to the file --out with weights of 16 bits: half the size");
   arguments.device.add_option(app);
   app.add_flag("--help-config", arguments.help_config, "Lists every configuration key and exits");
   app.add_flag("--dry-run", arguments.dry_run, "Checks the configuration, prints it with all defaults, and exits");

@@ -156,7 +156,7 @@ function drawRates(results) {
   const conditions = unique(noisy.map((cell) => cell.condition));
   fillSelect('choose-condition', conditions, (c) => c.replace('+', ' + '),
              conditions.includes('noise+reverb') ? 'noise+reverb' : conditions[0]);
-  fillSelect('choose-length', lengths, (length) => length + ' s', lengths[lengths.length - 1]);
+  fillSelect('choose-length', lengths, (length) => length + ' s', results.lengths_s.headline);
   fillSelect('choose-snr', snrs, (snr) => snr + ' dB', snrs[0]);
   fillMethods(results);
   const draw = () => {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -19,6 +20,7 @@ using Flags = cpu::Vec<std::int64_t>;
 constexpr int kLaneCount = cpu::kLanes<double>;
 constexpr int kBins = Options::kBins;
 constexpr std::size_t kRow = kBins + 1;
+constexpr std::size_t kStride = cpu::LandmarkLogs::kStride;
 constexpr double kPole = 0.98;    // of the high-pass along time
 constexpr double kFloor = 1e6;    // magnitudes below the largest over this are raised to it
 constexpr int kFirstFrames = 10;  // the first mask is that of their maxima
@@ -99,32 +101,37 @@ bool comes_before(const Candidate& a, const Candidate& b) {
   return a.height != b.height ? a.height > b.height : a.bin > b.bin;
 }
 
+/// The mean of what is raised to the floor: only rows that reach below it need another look.
+double mean_above(const cpu::LandmarkLogs& logs, double floor) {
+  const std::span<const double> values = logs.rows.values<double>();
+  double sum = 0;
+  for (std::size_t t = 0; t < logs.sums.size(); ++t) {
+    if (logs.lowest[t] >= floor) {
+      sum += logs.sums[t];
+    } else {
+      for (const double value : values.subspan(t * kStride, kRow)) {
+        sum += std::max(value, floor);
+      }
+    }
+  }
+  return sum / static_cast<double>(logs.sums.size() * kRow);
+}
+
 /// The spectrogram with its floor, without its mean, through the high-pass: frame by frame.
 class Onsets {
  public:
-  explicit Onsets(const std::vector<double>& logs) : logs_(logs) {
-    double largest = kNothing;
-    for (const double log : logs) {
-      largest = std::max(largest, log);
-    }
-    silent_ = largest == kNothing;
-    floor_ = largest - std::log(kFloor);
-    double sum = 0;
-    for (std::size_t row = 0; row < logs.size() && !silent_; row += kRow) {
-      double of_row = 0;
-      for (std::size_t i = row; i < row + kRow; ++i) {
-        of_row += std::max(logs[i], floor_);
-      }
-      sum += of_row;
-    }
-    mean_ = silent_ ? 0 : sum / static_cast<double>(logs.size());
+  explicit Onsets(const cpu::LandmarkLogs& logs)
+      : logs_(logs.rows.data<double>()),
+        silent_(logs.largest == kNothing),
+        floor_(logs.largest - std::log(kFloor)),
+        mean_(silent_ ? 0 : mean_above(logs, floor_)) {
     delayed_.fill(0);
   }
   bool silent() const { return silent_; }
   /// The next frame. y[t] = x[t] + z[t-1], z[t] = 0.98 y[t] - x[t], with z before the first frame 0.
   void next(Frame& frame) {
-    const double* log = logs_.data() + row_;
-    row_ += kRow;
+    const double* log = logs_;
+    logs_ += kStride;
     for (int i = 0; i < kBins; i += kLaneCount) {
       const Lane raw = cpu::load(log + i);
       const Lane x = (raw > floor_ ? raw : cpu::broadcast(floor_)) - mean_;
@@ -135,11 +142,10 @@ class Onsets {
   }
 
  private:
-  const std::vector<double>& logs_;
-  bool silent_ = false;
-  double floor_ = 0;
-  double mean_ = 0;
-  std::size_t row_ = 0;
+  const double* logs_;
+  bool silent_;
+  double floor_;
+  double mean_;
   alignas(64) std::array<double, kBins> delayed_{};
 };
 
@@ -156,22 +162,24 @@ Frame first_maxima(Onsets onsets, std::int64_t frames) {
   return maxima;
 }
 
-/// Local maxima above the mask, the highest first.
+/// Local maxima above the mask, the highest first. Vectors are looked at by the sixty-four, one bit each.
 void find_candidates(const Frame& frame, const Mask& mask, int most, std::vector<Candidate>& found) {
-  alignas(64) std::array<std::int64_t, kBins> flags;
-  for (int i = 0; i < kBins; i += kLaneCount) {
-    cpu::store(flags.data() + i,
-               is_maximum(frame.bins(), i) & (cpu::load(frame.bins() + i) > cpu::load(mask.bins() + i)));
-  }
-  std::array<std::int32_t, kBins> bins;
-  std::size_t count = 0;
-  for (std::int32_t i = 0; i < kBins; ++i) {
-    bins[count] = i;
-    count += static_cast<std::size_t>(flags[static_cast<std::size_t>(i)] & 1);
-  }
+  constexpr int kVectors = std::min(64, kBins / kLaneCount);
   found.clear();
-  for (std::size_t i = 0; i < count; ++i) {
-    found.push_back({frame.bins()[bins[i]], bins[i], true});
+  for (int begin = 0; begin < kBins; begin += kVectors * kLaneCount) {
+    Flags bits{};
+    Flags bit = Flags{} + 1;
+    for (int i = begin; i < begin + kVectors * kLaneCount; i += kLaneCount) {
+      const Flags stands_out = cpu::load(frame.bins() + i) > cpu::load(mask.bins() + i);
+      bits |= is_maximum(frame.bins(), i) & stands_out & bit;
+      bit += bit;
+    }
+    for (int lane = 0; lane < kLaneCount; ++lane) {
+      for (auto left = static_cast<std::uint64_t>(bits[lane]); left != 0; left &= left - 1) {
+        const std::int32_t bin = begin + std::countr_zero(left) * kLaneCount + lane;
+        found.push_back({frame.bins()[bin], bin, true});
+      }
+    }
   }
   const auto kept = std::min(found.size(), static_cast<std::size_t>(most));
   std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(kept), found.end(), comes_before);
@@ -241,7 +249,7 @@ std::int64_t landmark_frames(std::int64_t samples) { return samples == 0 ? 0 : 1
 
 std::vector<LandmarkPeak> landmark_peaks(std::span<const float> pcm, const LandmarkPeakOptions& options) {
   const Mask mask(options.spread_bins, options.decay());
-  const std::vector<double> logs = cpu::landmark_log_magnitudes(pcm);
+  const cpu::LandmarkLogs logs = cpu::landmark_log_magnitudes(pcm, options.in_16_bits);
   Onsets onsets(logs);
   std::vector<LandmarkPeak> out;
   if (onsets.silent()) {

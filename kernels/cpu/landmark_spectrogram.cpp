@@ -7,8 +7,10 @@
 #include <cstddef>
 #include <limits>
 #include <numbers>
+#include <vector>
 
 #include "kernels/cpu/lanes.h"
+#include "kernels/cpu/transpose_lanes.h"
 #include "kernels/landmark_peaks.h"
 #include "kernels/parallel.h"
 
@@ -21,6 +23,7 @@ using Lane = Vec<double>;
 constexpr int kLaneCount = kLanes<double>;
 constexpr int kPoints = Options::kTransform / 2;  // of the complex transform
 constexpr std::size_t kRow = Options::kBins + 1;
+constexpr std::size_t kStride = LandmarkLogs::kStride;
 constexpr std::int64_t kFramesPerTask = 64 * kLaneCount;
 
 struct Complex {
@@ -96,7 +99,7 @@ void transform(std::array<Complex, kPoints>& z, const std::array<Twiddle, kPoint
 
 /// log x to about one unit in the last place for normal x; -infinity for anything smaller.
 /// x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)).
-Lane log_of(Lane x) {
+[[gnu::always_inline]] inline Lane log_of(Lane x) {
   using Ints = Vec<std::int64_t>;
   constexpr std::int64_t kMantissa = 0x000FFFFFFFFFFFFF;
   constexpr std::int64_t kHalf = 0x3FE0000000000000;  // exponent of [0.5, 1)
@@ -120,29 +123,70 @@ Lane log_of(Lane x) {
   return x < std::numeric_limits<double>::min() ? broadcast(-std::numeric_limits<double>::infinity()) : log;
 }
 
-/// Writes log |x| of one bin of each frame.
-void put(double* out, int bin, Lane re, Lane im, int frames) {
-  const Lane log = 0.5 * log_of(re * re + im * im);
-  for (int f = 0; f < frames; ++f) {
-    out[static_cast<std::size_t>(f) * kRow + static_cast<std::size_t>(bin)] = log[f];
-  }
-}
+Lane log_magnitude(Lane re, Lane im) { return 0.5 * log_of(re * re + im * im); }
+
+using Logs = std::array<Lane, kRow>;
 
 /// With E and O the transforms of even and odd samples: X[k] = E + w^k O, X[256 - k] = conj(E - w^k O).
-void take_apart(const std::array<Complex, kPoints>& z, const Tables& t, int frames, double* out) {
-  put(out, 0, z[0].re + z[0].im, Lane{}, frames);
-  put(out, kPoints, z[0].re - z[0].im, Lane{}, frames);
+void take_apart(const std::array<Complex, kPoints>& z, const Tables& t, Logs& logs) {
+  logs[0] = log_magnitude(z[0].re + z[0].im, Lane{});
+  logs[kPoints] = log_magnitude(z[0].re - z[0].im, Lane{});
   for (std::size_t k = 1; k <= kPoints / 2; ++k) {
-    const Complex a = z[static_cast<std::size_t>(t.place[k])];
-    const Complex b = z[static_cast<std::size_t>(t.place[kPoints - k])];
+    // By reference: a copy of the whole goes through memory, in pieces that are not forwarded to its parts.
+    const Complex& a = z[static_cast<std::size_t>(t.place[k])];
+    const Complex& b = z[static_cast<std::size_t>(t.place[kPoints - k])];
     const Complex even{0.5 * (a.re + b.re), 0.5 * (a.im - b.im)};
     const Complex odd{0.5 * (a.im + b.im), 0.5 * (b.re - a.re)};
     const Complex turned = odd * t.halves[k];
-    put(out, static_cast<int>(k), even.re + turned.re, even.im + turned.im, frames);
-    if (k < kPoints / 2) {
-      put(out, static_cast<int>(kPoints - k), even.re - turned.re, turned.im - even.im, frames);
+    logs[k] = log_magnitude(even.re + turned.re, even.im + turned.im);
+    logs[kPoints - k] = log_magnitude(even.re - turned.re, turned.im - even.im);  // the same again at the middle
+  }
+}
+
+/// The rows of `frames` frames, one after the other.
+void put(const Logs& logs, int frames, double* out) {
+  Square<double> square;
+  for (std::size_t bin = 0; bin + kLaneCount < kRow; bin += kLaneCount) {
+    for (std::size_t i = 0; i < square.size(); ++i) {
+      square[i] = load(reinterpret_cast<const double*>(&logs[bin + i]));  // as a whole: a copy would be made in halves
+    }
+    transpose_lanes<double>(square);
+    for (std::size_t frame = 0; frame < static_cast<std::size_t>(frames); ++frame) {
+      store(out + frame * kStride + bin, square[frame]);
     }
   }
+  for (int frame = 0; frame < frames; ++frame) {
+    out[static_cast<std::size_t>(frame) * kStride + kRow - 1] = logs[kRow - 1][frame];
+  }
+}
+
+/// What is known of each frame's logarithms.
+struct Summary {
+  Lane sum{};
+  Lane lowest = broadcast(std::numeric_limits<double>::infinity());
+  Lane largest = broadcast(-std::numeric_limits<double>::infinity());
+};
+
+Summary summary_of(const Logs& logs) {
+  Summary out;
+  for (const Lane& log : logs) {
+    out.sum += log;
+    out.lowest = log < out.lowest ? log : out.lowest;
+    out.largest = log > out.largest ? log : out.largest;
+  }
+  return out;
+}
+
+using Samples = HalfVec<float>;
+
+/// Adding and taking away 1.5 * 2^23 leaves the nearest whole number, and of two the even one.
+Samples rounded_to_16_bits(Samples x) {
+  constexpr float kFull = 32768;
+  constexpr float kRound = 12582912;
+  x *= kFull;
+  x = x > kFull - 1 ? Samples{} + (kFull - 1) : x;
+  x = x < -kFull ? Samples{} - kFull : x;
+  return (x + kRound - kRound) / kFull;
 }
 
 /// Where sample i of a sound continued by reflection at both ends lies, however short it is.
@@ -155,42 +199,72 @@ std::int64_t reflected(std::int64_t i, std::int64_t n) {
   return within < n ? within : period - within;
 }
 
-/// Windowed samples of frames [first, first + frames), one frame per lane; lanes behind them repeat the last one.
-void gather(std::span<const float> pcm, std::int64_t first, int frames, const Tables& t,
-            std::array<Complex, kPoints>& z) {
+/// The samples of a frame, and where it leaves the sound their reflections.
+const float* samples_of(std::span<const float> pcm, std::int64_t frame, std::array<float, Options::kTransform>& copy) {
   const auto n = static_cast<std::int64_t>(pcm.size());
-  for (int lane = 0; lane < kLaneCount; ++lane) {
-    const std::int64_t begin = (first + std::min(lane, frames - 1)) * Options::kHop - Options::kTransform / 2;
-    double* to = reinterpret_cast<double*>(z.data()) + lane;  // re and im of each lane, kLaneCount apart
-    if (begin >= 0 && begin + Options::kTransform <= n) {
-      const float* from = pcm.data() + begin;
-      for (std::size_t i = 0; i < Options::kTransform; ++i) {
-        to[i * kLaneCount] = t.window[i] * static_cast<double>(from[i]);
-      }
-    } else {
-      for (std::size_t i = 0; i < Options::kTransform; ++i) {
-        const std::int64_t at = reflected(begin + static_cast<std::int64_t>(i), n);
-        to[i * kLaneCount] = t.window[i] * static_cast<double>(pcm[static_cast<std::size_t>(at)]);
-      }
+  const std::int64_t begin = frame * Options::kHop - Options::kTransform / 2;
+  if (begin >= 0 && begin + Options::kTransform <= n) {
+    return pcm.data() + begin;
+  }
+  for (std::size_t i = 0; i < copy.size(); ++i) {
+    copy[i] = pcm[static_cast<std::size_t>(reflected(begin + static_cast<std::int64_t>(i), n))];
+  }
+  return copy.data();
+}
+
+/// Windowed samples of frames [first, first + frames), one frame per lane; lanes behind them repeat the last one.
+void gather(std::span<const float> pcm, std::int64_t first, int frames, const Tables& t, bool in_16_bits,
+            std::array<Complex, kPoints>& z) {
+  std::array<std::array<float, Options::kTransform>, kLaneCount> copies;
+  std::array<const float*, kLaneCount> from;
+  for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+    const std::int64_t frame = first + std::min<std::int64_t>(static_cast<std::int64_t>(lane), frames - 1);
+    from[lane] = samples_of(pcm, frame, copies[lane]);
+  }
+  auto* to = reinterpret_cast<double*>(z.data());
+  Square<double> square;
+  for (std::size_t i = 0; i < Options::kTransform; i += kLaneCount) {
+    const Lane window = load(t.window.data() + i);
+    for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+      const auto raw = load_as<Samples>(from[lane] + i);
+      square[lane] = window * __builtin_convertvector(in_16_bits ? rounded_to_16_bits(raw) : raw, Lane);
+    }
+    transpose_lanes<double>(square);
+    for (std::size_t j = 0; j < kLaneCount; ++j) {
+      store(to + (i + j) * kLaneCount, square[j]);
     }
   }
 }
 
 }  // namespace
 
-std::vector<double> landmark_log_magnitudes(std::span<const float> pcm) {
+LandmarkLogs landmark_log_magnitudes(std::span<const float> pcm, bool in_16_bits) {
   const std::int64_t frames = landmark_frames(static_cast<std::int64_t>(pcm.size()));
-  std::vector<double> out(static_cast<std::size_t>(frames) * kRow);
+  LandmarkLogs out;
+  out.rows = Tensor({frames, LandmarkLogs::kStride}, DType::f64);
+  out.sums.resize(static_cast<std::size_t>(frames));
+  out.lowest.resize(out.sums.size());
+  std::vector<double> largest(out.sums.size());
+  auto* rows = out.rows.mutable_data<double>();
   const Tables& t = tables();
   parallel_ranges(frames, kFramesPerTask, [&](std::int64_t begin, std::int64_t end) {
     std::array<Complex, kPoints> z;
+    Logs logs;
     for (std::int64_t first = begin; first < end; first += kLaneCount) {
       const int count = static_cast<int>(std::min<std::int64_t>(kLaneCount, end - first));
-      gather(pcm, first, count, t, z);
+      gather(pcm, first, count, t, in_16_bits, z);
       transform(z, t.roots);
-      take_apart(z, t, count, out.data() + static_cast<std::size_t>(first) * kRow);
+      take_apart(z, t, logs);
+      put(logs, count, rows + static_cast<std::size_t>(first) * kStride);
+      const Summary summary = summary_of(logs);
+      store_first(out.sums.data() + first, summary.sum, count);
+      store_first(out.lowest.data() + first, summary.lowest, count);
+      store_first(largest.data() + first, summary.largest, count);
     }
   });
+  for (const double of_frame : largest) {
+    out.largest = std::max(out.largest, of_frame);
+  }
   return out;
 }
 

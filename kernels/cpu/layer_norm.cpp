@@ -187,6 +187,7 @@ struct SampleTerms {
 template <class T, bool elu>
 void backward_elements(const T* z, const T* gamma, const SampleTerms<T>& s, std::int64_t count, const T* dout, T* dx,
                        T* __restrict dgamma, T* __restrict dbeta) {
+#pragma GCC ivdep  // dx may be dout: the same element, so that vectors are as good
   for (std::int64_t i = 0; i < count; ++i) {
     const T n = (z[i] - s.mean) * s.inverse;
     const T d = dout[i];

@@ -1,30 +1,15 @@
 #include "kernels/optimizer.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "kernels/cpu/tensor_chunks.h"
 #include "kernels/dispatch_type.h"
 #include "kernels/parallel.h"
 
 namespace earmark::kernels::cpu {
 namespace {
-
-constexpr std::int64_t kChunk = std::int64_t{1} << 14U;  // elements per task: four float arrays of it fit in level 2
-
-/// A piece of one of several tensors.
-struct Chunk {
-  std::size_t tensor;
-  std::int64_t begin;
-  std::int64_t end;
-};
-
-void add_chunks(std::size_t tensor, std::int64_t count, std::vector<Chunk>& chunks) {
-  for (std::int64_t begin = 0; begin < count; begin += kChunk) {
-    chunks.push_back({tensor, begin, std::min(count, begin + kChunk)});
-  }
-}
 
 template <class T>
 void update(const AdamParameter& p, const Chunk& chunk, const AdamCoefficients<T>& c) {
@@ -40,28 +25,6 @@ void update(const AdamParameter& p, const Chunk& chunk, const AdamCoefficients<T
     moment2[i] = v;
     value[i] = c.keep * value[i] - c.step_size * m / (std::sqrt(v) * c.root_correction + c.epsilon);
   }
-}
-
-/// Sum of squares in double, in as many independent sums as keep the additions vectorised.
-template <class T>
-double square_sum(const T* x, std::int64_t count) {
-  constexpr std::int64_t kSums = 32;
-  double sums[kSums] = {};
-  std::int64_t i = 0;
-  for (; i + kSums <= count; i += kSums) {
-    for (std::int64_t k = 0; k < kSums; ++k) {
-      const auto v = static_cast<double>(x[i + k]);
-      sums[k] += v * v;
-    }
-  }
-  double total = 0;
-  for (; i < count; ++i) {
-    total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  }
-  for (const double s : sums) {
-    total += s;
-  }
-  return total;
 }
 
 }  // namespace

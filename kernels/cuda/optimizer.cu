@@ -1,86 +1,19 @@
-// All tensors of a network in one launch: their addresses travel as the kernel's arguments, kMostTensors at a time, and
-// each block finds the piece of one of them that is its own, and moves it 16 bytes at a time where all its arrays are
-// aligned.
+// All tensors of a network in one launch (parameter_batch.cuh), moved 16 bytes at a time where they are aligned.
 // Floor on an H100 at 3.35 TB/s: an Adam step reads 16 and writes 12 bytes per float parameter, 0.14 ms for 16.6
 // million of them; a norm reads 4. 12 operations a parameter take a fiftieth of that, and 85 % of the floor is to be
 // expected; a tensor of some hundred elements has a block, all the same, whose other threads idle.
-#include <algorithm>
 #include <cmath>
-#include <vector>
+#include <span>
 
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/parameter_batch.cuh"
 #include "kernels/cuda/reduction.cuh"
-#include "kernels/cuda/vector.cuh"
 #include "kernels/dispatch_type.h"
 #include "kernels/optimizer.h"
 
 namespace earmark::kernels::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr std::int64_t kPiece = 8 * kThreads;  // elements of a block
-constexpr int kMostTensors = 256;              // an encoder has 78
-constexpr std::size_t kMostArguments = 32764;  // bytes that a kernel takes since CUDA 12.1
-
-/// Up to kMostTensors of them, each in `buffers` arrays of one length. Tensor i owns the blocks from first_block[i] on.
-template <class T, int buffers>
-struct Batch {
-  int tensors = 0;
-  int first_block[kMostTensors + 1] = {};
-  std::int64_t count[kMostTensors] = {};
-  T* data[buffers][kMostTensors] = {};
-  bool wide[kMostTensors] = {};  // whether all arrays can be moved 16 bytes at a time
-
-  bool full() const { return tensors == kMostTensors; }
-  int blocks() const { return first_block[tensors]; }
-  void add(const Tensor (&arrays)[buffers]) {
-    wide[tensors] = true;
-    for (int b = 0; b < buffers; ++b) {
-      data[b][tensors] = arrays[b].template mutable_data<T>();
-      wide[tensors] = wide[tensors] && is_aligned<kVector<T>>(data[b][tensors]);
-    }
-    count[tensors] = arrays[0].numel();
-    const std::int64_t end = first_block[tensors] + (count[tensors] + kPiece - 1) / kPiece;
-    check(end <= 0x7fffffff, "optimizer: a parameter of ", count[tensors], " elements is too large");
-    first_block[++tensors] = static_cast<int>(end);
-  }
-};
-
-static_assert(sizeof(Batch<double, 4>) + 256 <= kMostArguments);
-
-struct Piece {
-  int tensor;
-  std::int64_t begin;
-  std::int64_t end;
-};
-
-/// The piece of this block: the last tensor whose first block is not behind it.
-template <class T, int buffers>
-__device__ Piece own_piece(const Batch<T, buffers>& batch) {
-  int low = 0;
-  int high = batch.tensors;
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    (batch.first_block[middle] <= static_cast<int>(blockIdx.x) ? low : high) = middle;
-  }
-  const std::int64_t begin = (static_cast<int>(blockIdx.x) - batch.first_block[low]) * kPiece;
-  const std::int64_t left = batch.count[low] - begin;
-  return {low, begin, begin + (left < kPiece ? left : kPiece)};
-}
-
-/// A piece in groups of N elements; the last ones, fewer than N, one by one: f.operator()<N>(index of the group).
-template <int N, class F>
-__device__ __forceinline__ void for_groups(const Piece& piece, const F& f) {
-  for (std::int64_t g = piece.begin / N + threadIdx.x; g < piece.end / N; g += kThreads) {
-    f.template operator()<N>(g);
-  }
-  if constexpr (N > 1) {
-    const std::int64_t i = piece.end / N * N + threadIdx.x;
-    if (i < piece.end) {
-      f.template operator()<1>(i);
-    }
-  }
-}
+constexpr int kThreads = kParameterThreads;
 
 /// Buffers: value, gradient, first moment, second moment.
 template <class T>
@@ -119,7 +52,7 @@ __global__ void schedule_kernel(AdamSchedule values, double* schedule) {
 /// schedule (3), or null: set_schedule()'s. gate (2), or null: an UpdateGate's.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    adam_kernel(const Batch<T, 4> batch, AdamCoefficients<T> c, const double* schedule, const double* gate) {
+    adam_kernel(const ParameterBatch<T, 4> batch, AdamCoefficients<T> c, const double* schedule, const double* gate) {
   if (schedule != nullptr) {
     c.keep = static_cast<T>(schedule[0]);
     c.step_size = static_cast<T>(schedule[1]);
@@ -131,7 +64,7 @@ __global__ void __launch_bounds__(kThreads)
       return;
     }
   }
-  const Piece piece = own_piece(batch);
+  const ParameterPiece piece = own_piece(batch);
   const int i = piece.tensor;
   const AdamUpdate<T> update{batch.data[0][i], batch.data[1][i], batch.data[2][i], batch.data[3][i], c};
   if (batch.wide[i]) {
@@ -159,8 +92,8 @@ struct SquareSum {
 
 /// partials[block] = sum of squares of its piece, in double.
 template <class T>
-__global__ void __launch_bounds__(kThreads) square_sum_kernel(const Batch<T, 1> batch, double* partials) {
-  const Piece piece = own_piece(batch);
+__global__ void __launch_bounds__(kThreads) square_sum_kernel(const ParameterBatch<T, 1> batch, double* partials) {
+  const ParameterPiece piece = own_piece(batch);
   double total = 0;
   const SquareSum<T> add{batch.data[0][piece.tensor], total};
   if (batch.wide[piece.tensor]) {
@@ -202,7 +135,7 @@ __global__ void gate_kernel(const double* float_squares, const double* double_sq
 template <class T>
 void adam_as(std::span<const AdamParameter> parameters, const AdamOptions& options) {
   const AdamCoefficients<T> coefficients(options, schedule_of(options));
-  Batch<T, 4> batch;
+  ParameterBatch<T, 4> batch;
   const auto flush = [&] {
     launch(adam_kernel<T>, blocks(batch.blocks(), kThreads), batch, coefficients,
            options.schedule ? options.schedule.data<double>() : nullptr,
@@ -227,7 +160,7 @@ Tensor square_sum(std::span<const Tensor> gradients) {
   Device device;
   for (const Tensor& g : gradients) {
     if (g && g.dtype() == dtype_of<T>) {
-      pieces += (g.numel() + kPiece - 1) / kPiece;
+      pieces += (g.numel() + kParameterPiece - 1) / kParameterPiece;
       device = g.device();
     }
   }
@@ -236,7 +169,7 @@ Tensor square_sum(std::span<const Tensor> gradients) {
   }
   const Tensor partials({pieces}, DType::f64, device);
   double* next = partials.mutable_data<double>();
-  Batch<T, 1> batch;
+  ParameterBatch<T, 1> batch;
   const auto flush = [&] {
     launch(square_sum_kernel<T>, blocks(batch.blocks(), kThreads), batch, next);
     next += batch.blocks();

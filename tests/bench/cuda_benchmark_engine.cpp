@@ -1,6 +1,7 @@
 // Elementwise kernels, sums, permutes and the optimiser.
 #include "kernels/cuda/memory.h"
 #include "kernels/elementwise.h"
+#include "kernels/lamb.h"
 #include "kernels/optimizer.h"
 #include "kernels/permute.h"
 #include "kernels/random_fill.h"
@@ -97,6 +98,8 @@ std::vector<KernelCase> optimizer_cases(const BenchmarkSizes& s) {
   const auto elements = static_cast<double>(15 * s.width * s.width + 45 * s.width);
   return {{"adam", 28 * elements, 12 * elements,
            [s]() -> std::function<void()> { return [all = parameters(s)] { kernels::adam_step(all, {}); }; }},
+          {"lamb", 40 * elements, 30 * elements,
+           [s]() -> std::function<void()> { return [all = parameters(s)] { kernels::lamb_step(all, {}); }; }},
           {"grad_norm", 4 * elements, 2 * elements, [s]() -> std::function<void()> {
              std::vector<Tensor> gradients;
              for (const kernels::AdamParameter& p : parameters(s)) {

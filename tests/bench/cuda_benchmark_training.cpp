@@ -1,7 +1,8 @@
-// Convolution, batch normalisation, attention, the head and the loss.
+// Convolution, batch and layer normalisation, attention, the head and the loss.
 #include "kernels/batch_norm.h"
 #include "kernels/conv.h"
 #include "kernels/grouped_linear.h"
+#include "kernels/layer_norm.h"
 #include "kernels/normalize.h"
 #include "kernels/nt_xent.h"
 #include "kernels/spectral_temporal_attention.h"
@@ -83,6 +84,34 @@ std::vector<KernelCase> batch_norm_cases(const BenchmarkSizes& s) {
                                                 .dgamma = gpu_like(f.gamma),
                                                 .dbeta = gpu_like(f.beta)};
              return [b] { kernels::batch_norm_backward(b); };
+           }}};
+}
+
+/// Of maps as large as batch normalisation's, a gain for each element of a sample.
+std::vector<KernelCase> layer_norm_cases(const BenchmarkSizes& s) {
+  const Shape x{s.batch, s.bands, s.frames, s.channels};
+  const auto elements = static_cast<double>(x.numel());
+  const auto forward_of = [x] {
+    const Shape sample{x[1], x[2], x[3]};
+    return kernels::LayerNormForward{.x = gpu_normal(x),
+                                     .gamma = gpu_normal(sample, 1),
+                                     .beta = gpu_normal(sample, 2),
+                                     .elu = true,
+                                     .out = gpu_empty(x),
+                                     .mean = gpu_empty({x[0]}),
+                                     .inverse_deviation = gpu_empty({x[0]})};
+  };
+  return {{"layer_norm/forward", 12 * elements, 40 * elements,
+           [forward_of]() -> std::function<void()> { return [f = forward_of()] { kernels::layer_norm_forward(f); }; }},
+          {"layer_norm/backward", 20 * elements, 60 * elements, [forward_of, x]() -> std::function<void()> {
+             const kernels::LayerNormForward f = forward_of();
+             kernels::layer_norm_forward(f);
+             const kernels::LayerNormBackward b{.forward = f,
+                                                .dout = gpu_normal(x, 5),
+                                                .dx = f.out,
+                                                .dgamma = gpu_like(f.gamma),
+                                                .dbeta = gpu_like(f.beta)};
+             return [b] { kernels::layer_norm_backward(b); };
            }}};
 }
 
@@ -185,6 +214,9 @@ KernelCase normalize_case(const BenchmarkSizes& s, bool backward) {
 
 std::vector<KernelCase> training_kernel_cases(const BenchmarkSizes& s) {
   std::vector<KernelCase> all = batch_norm_cases(s);
+  for (KernelCase& c : layer_norm_cases(s)) {
+    all.push_back(std::move(c));
+  }
   for (const bool backward : {false, true}) {
     for (const int halvings : {0, 1, 2}) {
       all.push_back(conv_case(s, halvings, backward, false));

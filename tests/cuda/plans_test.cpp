@@ -1,5 +1,5 @@
 // What cuDNN promises without a GPU: it makes plans for a card that is only described to it. Every convolution of the
-// network, in every pass and precision, must find an engine on an H100 and on an A100 that gives the same bits every
+// networks, in every pass and precision, must find an engine on an H100 and on an A100 that gives the same bits every
 // time, and in TF32 and bf16 one on tensor cores wherever that counts.
 #include <gtest/gtest.h>
 
@@ -58,19 +58,51 @@ std::vector<Layer> layers(std::int64_t width) {
   return all;
 }
 
+/// NAFP's convolutions on batches of (bands, frames), by turns along time and along frequency. Nothing is added to them
+/// but a bias.
+std::vector<Layer> nafp_layers(std::int64_t width, std::int64_t bands, std::int64_t frames) {
+  constexpr std::int64_t kSamples = 64;
+  Shape x{kSamples, bands, frames, 1};
+  std::vector<Layer> all;
+  for (int block = 1; block <= 8; ++block) {
+    const std::int64_t out = width << ((block - 1) / 2);
+    const int stride_t = block == 5 || block == 7 ? 1 : 2;
+    const auto add = [&](const char* name, const Shape& weight, int stride_f, int stride) {
+      const ConvOptions options = ConvOptions::same(x, weight, stride_f, stride);
+      all.push_back({"block" + std::to_string(block) + name, x, weight, options, false, false});
+      x = conv_output_shape(x, weight, options);
+    };
+    add(".conv1", {out, 1, 3, x[3]}, 1, stride_t);
+    add(".conv2", {out, 3, 1, out}, 2, 1);
+  }
+  return all;
+}
+
 enum class Precision { f32, tf32, bf16 };
+
+enum class Network { attention, nafp, nafp_same_front_end };  ///< The last on 64 bands x 96 frames, as attention.
 
 struct Case {
   std::string card;
   std::int64_t width;
   Precision precision;
+  Network network = Network::attention;
+
+  std::vector<Layer> convolutions() const {
+    return network == Network::attention ? layers(width)
+           : network == Network::nafp    ? nafp_layers(width, 256, 32)
+                                         : nafp_layers(width, 64, 96);
+  }
 };
 
 std::string name_of_case(const Case& c) {
   const std::string precision = c.precision == Precision::f32    ? "f32"
                                 : c.precision == Precision::tf32 ? "tf32"
                                                                  : "bf16";
-  return c.card + "_width_" + std::to_string(c.width) + "_" + precision;
+  const std::string network = c.network == Network::attention ? ""
+                              : c.network == Network::nafp    ? "_nafp"
+                                                              : "_nafp_64_x_96";
+  return c.card + network + "_width_" + std::to_string(c.width) + "_" + precision;
 }
 void PrintTo(const Case& c, std::ostream* out) { *out << name_of_case(c); }
 
@@ -98,11 +130,11 @@ TEST_P(ConvPlans, EveryConvolutionHasAnEngine) {
   const Case& c = GetParam();
   std::cout << std::fixed << std::setprecision(1)
             << "megabytes of workspace: forward, with what follows it, gradient of x, of weights\n";
-  for (const Layer& layer : layers(c.width)) {
+  for (const Layer& layer : c.convolutions()) {
     SCOPED_TRACE(layer.name);
     std::cout << std::setw(16) << layer.name;
     // Tensor cores want several channels, and a pointwise convolution waits for memory on any engine.
-    const bool heavy = layer.x[3] > 1 && layer.weight[1] > 1;
+    const bool heavy = layer.x[3] > 1 && layer.weight[1] * layer.weight[2] > 1;
     ConvProblem problem{.pass = ConvPass::forward,
                         .x = layer.x,
                         .weight = layer.weight,
@@ -161,10 +193,17 @@ std::vector<Case> cases() {
       }
     }
   }
+  for (const char* card : {"h100", "a100"}) {
+    for (const Precision precision : {Precision::f32, Precision::tf32, Precision::bf16}) {
+      all.push_back({card, 128, precision, Network::nafp});
+      all.push_back({card, 16, precision, Network::nafp});
+      all.push_back({card, 128, precision, Network::nafp_same_front_end});
+    }
+  }
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Network, ConvPlans, ::testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(Networks, ConvPlans, ::testing::ValuesIn(cases()),
                          [](const auto& param) { return name_of_case(param.param); });
 
 }  // namespace

@@ -84,6 +84,13 @@ TEST_F(GpuRecordedStep, SoTheyAreInBf16) {
   EXPECT_NE(rounded.reports[0].loss, single.reports[0].loss) << "nothing was rounded";
 }
 
+TEST_F(GpuRecordedStep, SoTheyAreOfNafpsNetworkWithLamb) {
+  options_.encoder.type = "nafp";
+  options_.optimizer.kind = OptimizerKind::lamb;
+  const std::vector<double> rates{1e-2, 3e-2, 5e-3, 2e-2};
+  expect_same_bits(train(true, rates), train(false, rates));
+}
+
 TEST_F(GpuRecordedStep, ALaunchTakesTheLearningRateOfItsStep) {
   const Outcome three = train(true, {1e-2, 1e-2, 1e-2});
   const Outcome stopped = train(true, {1e-2, 1e-2, 1e-2, 0, 0});

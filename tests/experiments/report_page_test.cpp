@@ -59,8 +59,9 @@ class WholeReportPage : public ::testing::Test {
 
   std::string make_page() {
     train::Config config = train::Config::parse(
-        "reproduce: {excerpts: 4, rooms: 1, lsh_bits: 10, lengths_s: [0.96, 2], report_examples: 4}", "test.yaml",
-        {"reproduce.database=" + (folder_ / "music").string()});
+        "reproduce: {excerpts: 4, rooms: 1, lsh_bits: 10, lengths_s: [0.96, 2], track_lengths_s: [1, 2], "
+        "report_examples: 4}",
+        "test.yaml", {"reproduce.database=" + (folder_ / "music").string()});
     const ReproduceOptions options = read_reproduce_options(config);
     ReproduceRequest request;
     request.model = folder_ / "run" / "model.safetensors";

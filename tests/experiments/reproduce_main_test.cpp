@@ -25,6 +25,29 @@ TEST_F(ReproduceProgramWhole, PrintsTheTablesAndGoesOnWhereItWasKilled) {
   EXPECT_THAT(bytes_of(out_ / "report.html"), HasSubstr("</html>"));
 }
 
+TEST_F(ReproduceProgramWhole, GoesOnWithAnotherModelWhereItWasKilled) {
+  FeatureOptions features;
+  features.hop_frames = 5;
+  nn::EncoderOptions encoder;
+  encoder.width = 2;
+  nn::save_model(folder_ / "other.safetensors", nn::make_model(features, encoder, 9));
+  const std::vector<std::string> more = {"--compare", "other=" + (folder_ / "other.safetensors").string(), "--set",
+                                         "reproduce.lsh=false"};
+  earmark::testing::Program killed("reproduce", arguments(more));
+  // The first cell of the other model is the second of clean queries.
+  ASSERT_TRUE(killed.wait_until([&] { return cells_called("clean.exact") == 2; })) << killed.err();
+  killed.kill(SIGKILL);
+  ASSERT_EQ(killed.wait(), -SIGKILL);
+  ASSERT_FALSE(fs::exists(out_ / "results.json"));
+  const Ended ended = reproduce(more);
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.err, AllOf(HasSubstr("search: 0 cells searched, 14 were there"),
+                               HasSubstr("other: 0 tracks added, 4 were there, 0 skipped; "),
+                               ::testing::Not(HasSubstr("; 14 cells searched, 0 were there"))));
+  EXPECT_THAT(ended.out, HasSubstr("| other "));
+  EXPECT_EQ(cells_called("clean.exact"), 2);
+}
+
 TEST_F(ReproduceProgramWhole, WhatIsToldWronglyIsSaid) {
   struct Wrong {
     std::vector<std::string> arguments;
@@ -34,6 +57,9 @@ TEST_F(ReproduceProgramWhole, WhatIsToldWronglyIsSaid) {
   const std::string nothing = (folder_ / "nothing").string();
   for (const Wrong& wrong :
        {Wrong{{}, 2, "required"}, Wrong{arguments({"--speed", "9"}), 2, "--speed"},
+        Wrong{arguments({"--compare", "nafp"}), 2, "expected NAME=MODEL, got nafp"},
+        Wrong{arguments({"--compare", "exact, vote=" + model_.string()}), 1, "two rows called 'exact, vote'"},
+        Wrong{arguments({"--compare", "nafp=" + nothing}), 1, nothing},
         Wrong{arguments({"--set", "reproduce.exerpts=4"}), 1, "excerpts"},
         Wrong{arguments({"--set", "reproduce.database=" + nothing}), 1, nothing},
         Wrong{{nothing, "--model", model_.string()}, 1, nothing},

@@ -6,10 +6,12 @@
 
 #include <chrono>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "data/composer.h"
 #include "data/wav.h"
+#include "experiments/report.h"
 #include "kernels/error.h"
 #include "tests/test_support.h"
 
@@ -57,6 +59,24 @@ TEST(Judge, ToleranceIsInclusive) {
   EXPECT_FALSE(verdicts[1].place);
   EXPECT_TRUE(verdicts[1].file);
   EXPECT_TRUE(verdicts[4].place);
+}
+
+TEST(Judge, ToleratesMoreWhereMoreIsAskedFor) {
+  Results results = results_by_hand();
+  std::vector<Answer>& answers = results.evaluation.systems[0].places[0];
+  for (std::size_t q = 0; q < 4; ++q) {
+    answers[q] = {"a.ogg", std::vector{20.1, 19.899, 20.5, 20.501}[q], 1, true};
+  }
+  const Verdicts verdicts = judge(results.set, results.evaluation, [](const std::string&) { return std::nullopt; });
+  const auto hits = [&](Level level) {
+    return hit_rate(results.set, verdicts[0][0], level, [](const Query& q) { return q.condition != "clean"; }).hits;
+  };
+  EXPECT_EQ(hits(Level::place), 0);
+  EXPECT_EQ(hits(Level::within_100_ms), 1) << "inclusive";
+  EXPECT_EQ(hits(Level::within_500_ms), 3);
+  answers[0].track = "b.ogg";
+  const Verdicts other = judge(results.set, results.evaluation, [](const std::string&) { return std::nullopt; });
+  EXPECT_FALSE(is_hit(other[0][0][0], Level::within_500_ms)) << "another track";
 }
 
 TEST(Judge, RepeatsCountOnlyWhereTheyAreCounted) {
@@ -209,6 +229,122 @@ TEST(Tables, InFullHaveEveryConditionAndTheFourWaysOfSearching) {
   EXPECT_THAT(texts(places.rows[1]),
               ElementsAre("0.96 s", "0 dB", "100 20.7–100", "100 20.7–100", "100 20.7–100", "100 20.7–100", "60.3"));
   EXPECT_EQ(texts(tracks.rows.back()).back(), "98.7");
+}
+
+// Five systems and ours on 40 noisy queries: as good, a little worse, really worse, and really better.
+Results results_to_compare() {
+  Results results;
+  constexpr std::size_t kQueries = 40;
+  for (std::size_t i = 0; i < kQueries; ++i) {
+    results.set.queries.push_back(query(str("q", i), "noise+reverb", 10, 20));
+  }
+  results.evaluation.lengths_s = {1, 5, 10};
+  for (auto& q : results.set.queries) {
+    q.length_s = 10;
+  }
+  const auto add = [&](const std::string& name, const std::string& method, std::size_t first, std::size_t last) {
+    std::vector<Answer> answers(kQueries, {"b.ogg", 20, 1, true});
+    std::fill(answers.begin() + static_cast<std::ptrdiff_t>(first), answers.begin() + static_cast<std::ptrdiff_t>(last),
+              Answer{"a.ogg", 20, 1, true});
+    results.evaluation.systems.push_back({name, method, method.empty() ? "" : "scored", {3, answers}, {}, 0.01, 2e6});
+  };
+  add("exact, scored", "exact", 0, 30);
+  add("as good", "", 0, 30);
+  add("a little worse", "", 5, 30);  // 5 : 0
+  add("really worse", "", 6, 30);    // 6 : 0
+  add("really better", "", 0, 36);   // 0 : 6
+  add("much worse", "", 30, 32);     // 30 : 2
+  results.verdicts = judge(results.set, results.evaluation, [](const std::string&) { return std::nullopt; });
+  results.setting = {2, 1.5, 54321, "fp32", 0.1, "test", "0123456789abcdef", "seed 1"};
+  return results;
+}
+
+TEST(Tables, MarkWhatDiffersFromOursByMoreThanChance) {
+  const Results results = results_to_compare();
+  const Table table = table_1(results).front();
+  std::map<std::string, std::string> signs;
+  for (const Row& row : table.rows) {
+    signs[row.label] += row.group == "5 s" && !row.pale ? sign_of(row.cells.at(2)) : "";
+  }
+  EXPECT_EQ(signs["ours"], "");
+  EXPECT_EQ(signs["ours, exact repeats as hits"], "");
+  EXPECT_EQ(signs["as good"], "");
+  EXPECT_EQ(signs["a little worse"], "");
+  EXPECT_EQ(signs["really worse"], kBelowSign);
+  EXPECT_EQ(signs["really better"], kAboveSign);
+  EXPECT_EQ(signs["much worse"], kBelowSign);
+  EXPECT_THAT(to_markdown(table), HasSubstr("60.0↓ 44.6–73.7"));
+  EXPECT_THAT(to_markdown(table), HasSubstr("62.5  47.0–75.8")) << "the column stays straight";
+  EXPECT_THAT(table_html(table, "t", true),
+              HasSubstr("60.0<span class=\"real\" aria-hidden=\"true\">↓</span><span class=\"unseen\"> (really below "
+                        "ours)</span> <small>"));
+}
+
+TEST(Tables, HaveThePValuesOfEveryOtherSystem) {
+  const Results results = results_to_compare();
+  const std::vector<Table> tables = mcnemar_tables(results);
+  ASSERT_EQ(tables.size(), 2U) << "of Table 1, and of Table 2's noise: nothing was asked with reverb alone";
+  EXPECT_EQ(tables[0].rows.size(), 3U * 5) << "lengths and systems";
+  ASSERT_EQ(tables[1].rows.size(), 5U) << "at the headline length";
+  EXPECT_THAT(texts(tables[1].rows[0]), ElementsAre("noise + reverb", "as good", "–", "–", "1.000 0:0", "–"));
+  EXPECT_THAT(texts(tables[1].rows[1]), ElementsAre("noise + reverb", "a little worse", "–", "–", "0.062 5:0", "–"));
+  EXPECT_THAT(texts(tables[1].rows[2]), ElementsAre("noise + reverb", "really worse", "–", "–", "*0.031* 6:0", "–"));
+  EXPECT_THAT(texts(tables[1].rows[3]), ElementsAre("noise + reverb", "really better", "–", "–", "*0.031* 0:6", "–"));
+  EXPECT_THAT(texts(tables[1].rows[4]), ElementsAre("noise + reverb", "much worse", "–", "–", "*<0.001* 30:2 χ²", "–"));
+  const nlohmann::json json = nlohmann::json::parse(results_json(results));
+  for (const nlohmann::json& cell : json["cells"]) {
+    if (cell["search"] == "exact, scored") {
+      EXPECT_TRUE(cell["mcnemar"].is_null());
+    } else if (cell["search"] == "really worse") {
+      EXPECT_EQ(cell["mcnemar"]["audio"]["only_ours"], 6);
+      EXPECT_EQ(cell["mcnemar"]["segment"]["only_this"], 0);
+      EXPECT_DOUBLE_EQ(cell["mcnemar"]["segment"]["p"].get<double>(), 0.03125);
+      EXPECT_EQ(cell["mcnemar"]["segment"]["test"], "exact binomial");
+    } else if (cell["search"] == "much worse") {
+      EXPECT_EQ(cell["mcnemar"]["audio"]["test"], "chi-squared, corrected");
+    }
+  }
+}
+
+TEST(Tables, EachHasItsLengthsAndTheHeadlineIsFiveSeconds) {
+  Results results = results_to_compare();
+  EXPECT_THAT(table_2(results).front().title, HasSubstr("right track, 5 s, top-1 hit rate in %, n = 40"));
+  EXPECT_THAT(other_lengths_table_2(results), ::testing::IsEmpty()) << "none was asked for";
+  EXPECT_EQ(full_table_1(results).rows.size(), 3U * 4);
+  results.place_lengths_s = {5};
+  results.track_lengths_s = {1, 5, 10};
+  EXPECT_EQ(full_table_1(results).rows.size(), 4U);
+  const std::vector<Table> others = other_lengths_table_2(results);
+  ASSERT_EQ(others.size(), 1U);
+  EXPECT_EQ(others[0].rows.front().group, "noise + reverb, 1 s");
+  EXPECT_EQ(others[0].rows.back().group, "noise + reverb, 10 s");
+  EXPECT_EQ(others[0].rows.size(), 2U * 6);
+  const std::vector<Table> wider = wider_table_1(results);
+  ASSERT_EQ(wider.size(), 1U);
+  EXPECT_EQ(wider[0].rows.front().group, "5 s, 100 ms");
+  EXPECT_EQ(wider[0].rows.back().group, "5 s, 500 ms");
+  results.track_lengths_s = {1, 10};
+  EXPECT_THAT(table_2(results).front().title, HasSubstr("right track, 10 s")) << "the longest where 5 s is not asked";
+  const nlohmann::json json = nlohmann::json::parse(results_json(results));
+  EXPECT_EQ(json["lengths_s"]["headline"], 10);
+  EXPECT_EQ(json["lengths_s"]["table_1"], nlohmann::json({5.0}));
+}
+
+TEST(Tables, SayWhatWasSearchedAndWhatItTakes) {
+  const Results results = results_to_compare();
+  for (const Table& table : {table_1(results).front(), table_2(results).front(), wider_table_1(results).front(),
+                             full_table_1(results), full_table_2(results)}) {
+    EXPECT_THAT(
+        table.notes.back(),
+        HasSubstr("Searched: 2 tracks, 1.5 h. A 10 s query and an hour of music in the index take: exact, scored "
+                  "10.0 ms, 2.00 MB; as good 10.0 ms, 2.00 MB;"))
+        << table.title;
+  }
+  EXPECT_EQ(costs_table(results).rows.size(), 6U);
+  const nlohmann::json json = nlohmann::json::parse(results_json(results));
+  ASSERT_EQ(json["systems"].size(), 6U);
+  EXPECT_EQ(json["systems"][1]["search"], "as good");
+  EXPECT_EQ(json["systems"][1]["seconds_per_query"], 0.01);
 }
 
 TEST(Tables, ShowHowManyQueriesAreUndecidable) {

@@ -9,6 +9,7 @@
 #include <complex>
 #include <limits>
 #include <numbers>
+#include <numeric>
 #include <string>
 
 #include "kernels/error.h"
@@ -174,16 +175,27 @@ LandmarkPeakOptions many() { return {100, 30, 10}; }
 TEST(LandmarkPeaks, LogMagnitudesAreThoseOfTheDefinition) {
   for (const std::int64_t samples : {1, 2, 255, 256, 257, 700, 5000}) {
     const std::vector<float> pcm = noise(samples, 0.1, 5);
-    const std::vector<double> logs = cpu::landmark_log_magnitudes(pcm);
+    const cpu::LandmarkLogs found = cpu::landmark_log_magnitudes(pcm);
+    const Tensor& rows = found.rows;
     const std::int64_t frames = landmark_frames(samples);
-    ASSERT_EQ(static_cast<std::int64_t>(logs.size()), frames * 257);
+    ASSERT_EQ(rows.shape(), (Shape{frames, cpu::LandmarkLogs::kStride}));
+    const std::span<const double> logs = rows.values<double>();
+    double largest = -std::numeric_limits<double>::infinity();
     for (std::int64_t t = 0; t < frames; ++t) {
       const Row wanted = naive_log_magnitudes(pcm, t);
+      const std::span<const double> row = logs.subspan(static_cast<std::size_t>(t) * cpu::LandmarkLogs::kStride, 257);
+      largest = std::max(largest, *std::max_element(row.begin(), row.end()));
+      EXPECT_EQ(found.lowest[static_cast<std::size_t>(t)], *std::min_element(row.begin(), row.end()));
+      const double sum = std::accumulate(row.begin(), row.end(), 0.0);
+      EXPECT_TRUE(std::abs(found.sums[static_cast<std::size_t>(t)] - sum) < 1e-11 ||
+                  (sum < -1e100 && found.sums[static_cast<std::size_t>(t)] == sum))  // both -infinity
+          << sum;
       for (std::size_t k = 0; k < 257; ++k) {
-        const double got = logs[static_cast<std::size_t>(t) * 257 + k];
+        const double got = row[k];
         EXPECT_NEAR(std::exp(got), std::exp(wanted[k]), 1e-13) << samples << " samples, frame " << t << " bin " << k;
       }
     }
+    EXPECT_EQ(found.largest, largest);
   }
 }
 
@@ -192,11 +204,13 @@ TEST(LandmarkPeaks, ALogarithmIsRightToItsLastBits) {
   for (const float level : {1.0F, 0.75F, 1e-3F, 3e-20F, 1e-38F}) {
     std::vector<float> pcm(513, 0);
     pcm[256] = level;
-    const std::vector<double> logs = cpu::landmark_log_magnitudes(pcm);
+    const Tensor rows = cpu::landmark_log_magnitudes(pcm).rows;
+    const std::span<const double> logs = rows.values<double>();
     const double window = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * 257 / 513);
     const double wanted = std::log(window * static_cast<double>(level));
     for (std::size_t k = 0; k < 257; ++k) {
-      EXPECT_NEAR(logs[257 + k], wanted, 4e-16 * std::max(2.0, std::abs(wanted))) << level << " bin " << k;
+      EXPECT_NEAR(logs[cpu::LandmarkLogs::kStride + k], wanted, 4e-16 * std::max(2.0, std::abs(wanted)))
+          << level << " bin " << k;
     }
   }
 }

@@ -66,6 +66,54 @@ TEST(Model, SurvivesTheWayThroughAFile) {
   EXPECT_TRUE(std::equal(a.raw(), a.raw() + a.bytes(), b.raw()));
 }
 
+TEST(Model, In16BitsIsHalfAsLargeAndHearsTheSame) {
+  const TemporaryFolder folder;
+  const Model model = small_model();
+  model.encoder->forward(Variable(Tensor::full({2, 16, 32, 1}, 0.5)));
+  save_model(folder / "wide.safetensors", model);
+  save_model(folder / "half.safetensors", model, DType::f16);
+  const auto saved =
+      std::filesystem::file_size(folder / "wide.safetensors") - std::filesystem::file_size(folder / "half.safetensors");
+  std::int64_t weights = 0;
+  for (const NamedParameter& parameter : model.encoder->parameters()) {
+    const Shape& shape = parameter.variable.value().shape();
+    weights += shape.rank() > 1 ? shape.numel() : 0;
+  }
+  EXPECT_NEAR(static_cast<double>(saved), 2.0 * static_cast<double>(weights), 600);  // the header varies
+  const Model half = load_model(folder / "half.safetensors");
+  for (std::size_t i = 0; i < model.encoder->parameters().size(); ++i) {
+    const auto want = model.encoder->parameters()[i].variable.value().values<float>();
+    const auto got = half.encoder->parameters()[i].variable.value().values<float>();
+    for (std::size_t j = 0; j < want.size(); ++j) {
+      ASSERT_NEAR(got[j], want[j], std::abs(want[j]) / 2048 + 3e-8F) << model.encoder->parameters()[i].name;
+    }
+  }
+  const Tensor x = Tensor::from<float>({1, 16, 32, 1}, std::span<const float>(tone(16 * 32)));
+  const Tensor a = model.encoder->embed(x);
+  const Tensor b = half.encoder->embed(x);
+  double product = 0;
+  for (std::int64_t i = 0; i < a.numel(); ++i) {
+    product += static_cast<double>(a.data<float>()[i]) * static_cast<double>(b.data<float>()[i]);
+  }
+  EXPECT_GT(product, 0.9999);
+  save_model(folder / "again.safetensors", half, DType::f16);
+  EXPECT_EQ(model_hash(load_model(folder / "again.safetensors")), model_hash(half));
+}
+
+TEST(Model, In16BitsWhatDoesNotFitIsNamed) {
+  const TemporaryFolder folder;
+  const Model model = small_model();
+  EXPECT_THROW(save_model(folder / "m.safetensors", model, DType::bf16), Error);
+  model.encoder->parameters()[0].variable.value().mutable_data<float>()[0] = 70000;
+  try {
+    save_model(folder / "m.safetensors", model, DType::f16);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr(model.encoder->parameters()[0].name + ": 70000 is too large"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "m.safetensors"));
+}
+
 TEST(Model, HashTellsModelsApart) {
   const Model model = small_model();
   const std::string hash = model_hash(model);

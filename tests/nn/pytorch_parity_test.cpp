@@ -1,4 +1,5 @@
-// The encoder, the loss and the optimiser against PyTorch in double: tests/golden, made by tools/pytorch_reference.py.
+// The encoders, the loss and the optimisers against PyTorch in double: tests/golden, made by
+// tools/pytorch_reference.py.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,6 +7,7 @@
 #include <tuple>
 
 #include "autograd/functions.h"
+#include "kernels/lamb.h"
 #include "kernels/optimizer.h"
 #include "nn/model.h"
 #include "tests/nn/pytorch_reference.h"
@@ -67,7 +69,7 @@ struct Reference {
         seed(static_cast<std::uint32_t>(std::stoul(file.metadata.at("seed")))),
         encoder(make_encoder(options, 1, dtype)) {
     for (std::size_t i = 0; i < encoder->parameters().size(); ++i) {
-      fill_start_values(encoder->parameters()[i], i, seed);
+      fill_start_values(encoder->parameters()[i], i, seed, options.type);
     }
     encoder->weights_changed();
   }
@@ -86,7 +88,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Case{"full_size", DType::f64}, Case{"paper", DType::f32}, Case{"paper", DType::f64},
                       Case{"poster", DType::f32}, Case{"poster", DType::f64}, Case{"area", DType::f32},
                       Case{"area", DType::f64}, Case{"tanh_area", DType::f32}, Case{"tanh_area", DType::f64},
-                      Case{"no_attention", DType::f32}, Case{"no_attention", DType::f64}),
+                      Case{"no_attention", DType::f32}, Case{"no_attention", DType::f64}, Case{"nafp", DType::f32},
+                      Case{"nafp", DType::f64}, Case{"nafp_lamb", DType::f32}, Case{"nafp_lamb", DType::f64}),
     [](const auto& p) { return std::string(std::get<0>(p.param)) + "_" + std::string(name_of(std::get<1>(p.param))); });
 
 TEST_P(Parity, EmbeddingsLossAndGradients) {
@@ -107,10 +110,12 @@ TEST_P(Parity, EmbeddingsLossAndGradients) {
   }
 }
 
-/// The parameters and moments of an encoder, updated together.
+/// The parameters and moments of an encoder, updated together, as the golden file says: by Adam or by LAMB.
 class Optimiser {
  public:
-  explicit Optimiser(const Encoder& encoder) : encoder_(encoder) {
+  Optimiser(const Encoder& encoder, const SafetensorsFile& golden) : encoder_(encoder) {
+    const auto named = golden.metadata.find("optimizer");
+    lamb_ = named != golden.metadata.end() && named->second == "lamb";
     for (const NamedParameter& p : encoder.parameters()) {
       moments_.emplace_back(zeros_like(p.variable.value()), zeros_like(p.variable.value()));
     }
@@ -119,9 +124,18 @@ class Optimiser {
     std::vector<kernels::AdamParameter> all;
     for (std::size_t i = 0; i < moments_.size(); ++i) {
       const Variable& p = encoder_.parameters()[i].variable;
-      all.push_back({p.value(), p.grad(), moments_[i].first, moments_[i].second});
+      const std::int64_t layers = lamb_ ? encoder_.parameters()[i].layers : 1;
+      const std::int64_t rows = p.shape()[0] / layers;
+      for (std::int64_t row = 0; row < p.shape()[0]; row += rows) {
+        const auto part = [&](const Tensor& t) { return t && layers > 1 ? t.slice(row, row + rows) : t; };
+        all.push_back({part(p.value()), part(p.grad()), part(moments_[i].first), part(moments_[i].second)});
+      }
     }
-    kernels::adam_step(all, {.step = number, .learning_rate = 1e-3});
+    if (lamb_) {
+      kernels::lamb_step(all, {.step = number, .learning_rate = 1e-3, .epsilon = 1e-6, .weight_decay = 0.1});
+    } else {
+      kernels::adam_step(all, {.step = number, .learning_rate = 1e-3});
+    }
     for (const NamedParameter& p : encoder_.parameters()) {
       Variable(p.variable).zero_grad();
     }
@@ -129,12 +143,13 @@ class Optimiser {
 
  private:
   const Encoder& encoder_;
+  bool lamb_ = false;
   std::vector<std::pair<Tensor, Tensor>> moments_;
 };
 
-TEST_P(Parity, FiveStepsOfAdamAndInferenceAfterThem) {
+TEST_P(Parity, FiveStepsAndInferenceAfterThem) {
   const Reference r(name(), dtype());
-  Optimiser optimiser(*r.encoder);
+  Optimiser optimiser(*r.encoder, r.file);
   for (int step = 0; step < kSteps; ++step) {
     const Variable views = r.encoder->forward(Variable(made_up_segments(r.seed, r.options, 2 * kPairs, step, dtype())));
     const NtXentResult result = nt_xent(views, kTemperature);

@@ -25,8 +25,9 @@ inline std::vector<double> hashed(std::int64_t count, std::uint32_t stream) {
   return values;
 }
 
-/// Starting values of parameter number `index`: rounded to float in either type.
-inline void fill_start_values(const NamedParameter& parameter, std::size_t index, std::uint32_t seed) {
+/// Starting values of parameter number `index` of an encoder of type `type`: rounded to float in either type.
+inline void fill_start_values(const NamedParameter& parameter, std::size_t index, std::uint32_t seed,
+                              const std::string& type = "attention") {
   const Tensor& tensor = parameter.variable.value();
   const std::string& name = parameter.name;
   std::vector<double> values = hashed(tensor.numel(), 100000 * seed + static_cast<std::uint32_t>(index) + 1);
@@ -36,6 +37,8 @@ inline void fill_start_values(const NamedParameter& parameter, std::size_t index
     amplitude = 0.15;
   } else if (name.find(".norm") != std::string::npos) {
     centre = name.ends_with("weight") ? 1 : 0;
+  } else if (type == "nafp" && name.ends_with(".bias")) {
+    amplitude = 0.05;  // more, and all fingerprints were one: no batch normalisation takes them away
   } else {
     const std::int64_t fan_in = name.starts_with("head") ? tensor.dim(-1) : tensor.numel() / tensor.dim(0);
     amplitude = std::sqrt(2.0 / static_cast<double>(fan_in));

@@ -93,7 +93,6 @@ TEST_F(IndexProgramWhole, MisuseIsExitCodeTwoAndASentence) {
       {{}, "subcommand is required"},
       {{"nonsense"}, "subcommand is required"},
       {{"list"}, "INDEX is required"},
-      {{"build", index, "music"}, "--model is required"},
       {{"build", index, "music", "--model", "m", "--precision", "fp8"}, "fp8"},
       {{"build", index, "music", "--model", "m", "--hop", "0"}, "hop"},
       {{"add", index}, "no sound files, folders or lists given"},
@@ -113,6 +112,19 @@ TEST_F(IndexProgramWhole, MisuseIsExitCodeTwoAndASentence) {
   const Ended help = earmark::testing::run("index", {"build", "--help"});
   EXPECT_EQ(help.code, 0);
   EXPECT_THAT(help.out, HasSubstr("--precision"));
+}
+
+TEST_F(IndexProgramWhole, WithoutAModelTheOneThatComesWithTheProjectIsTaken) {
+  const std::string music = composed_.music().string();
+  const earmark::testing::EnvironmentScope ours("EARMARK_MODEL", composed_.model().c_str());
+  ASSERT_EQ(run({"build", index_.string(), music}).code, 0);
+  const nlohmann::json info = nlohmann::json::parse(run({"info", index_.string(), "--json"}).out);
+  EXPECT_EQ(info.at("model_hash"), nn::model_hash(nn::load_model(composed_.model())));
+  const earmark::testing::EnvironmentScope none("EARMARK_MODEL", (composed_.folder / "none").c_str());
+  const Ended ended = run({"build", (composed_.folder / "other").string(), music});
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.err, HasSubstr("none: no such model (EARMARK_MODEL)"));
+  EXPECT_FALSE(fs::exists(composed_.folder / "other"));
 }
 
 TEST_F(IndexProgramWhole, WhatCannotBeDoneIsExitCodeOneAndASentence) {

@@ -30,6 +30,7 @@ struct Example {
   double high = 20;
   std::filesystem::path path;
   std::vector<std::filesystem::path> paths;
+  std::vector<NamedPath> named;
   Color color = Color::red;
   int inner = 7;
 };
@@ -47,6 +48,7 @@ Example read(Config& config) {
   section.read_interval("range", e.low, e.high, {-10, 30}, "dB", "An interval.");
   section.read_path("path", e.path, "A path.");
   section.read_paths("paths", e.paths, "Paths.");
+  section.read_named_paths("named", e.named, "Paths with names.");
   section.read_choice("color", e.color, {{"red", Color::red}, {"green", Color::green}}, "A colour.");
   section.section("deep").read("inner", e.inner, {0, 9}, "", "Inside.");
   return e;
@@ -81,6 +83,7 @@ main:
   range: [-5, 5]
   path: x/../y
   paths: [a, /b]
+  named: ["A (ours)=a", c=/b=d]
   color: green
   deep: {inner: 9}
 )");
@@ -95,6 +98,11 @@ main:
   EXPECT_EQ(e.high, 5);
   EXPECT_EQ(e.path, std::filesystem::current_path() / "y");
   EXPECT_THAT(e.paths, ElementsAre(std::filesystem::current_path() / "a", "/b"));
+  ASSERT_EQ(e.named.size(), 2U);
+  EXPECT_EQ(e.named[0].name, "A (ours)");
+  EXPECT_EQ(e.named[0].path, std::filesystem::current_path() / "a");
+  EXPECT_EQ(e.named[1].name, "c");
+  EXPECT_EQ(e.named[1].path, "/b=d");
   EXPECT_EQ(e.color, Color::green);
   EXPECT_EQ(e.inner, 9);
 }
@@ -123,6 +131,9 @@ TEST(Config, WrongTypesAndRangesNameFileLineAndKey) {
     EXPECT_THAT(wrong(line),
                 AllOf(HasSubstr("test.yaml:3: main.count"), HasSubstr("expected a whole number from 1 to 10 (things)")))
         << line;
+  }
+  for (const char* line : {"named: a", "named: [=a]", "named: [a=]"}) {
+    EXPECT_THAT(wrong(line), AllOf(HasSubstr("test.yaml:3: main.named"), HasSubstr("expected a list of NAME=PATH")));
   }
   for (const char* line : {"rate: 1.5", "rate: .nan", "rate: nan", "rate: inf", "rate: fast", "rate: {a: 1}"}) {
     EXPECT_THAT(wrong(line), HasSubstr("test.yaml:3: main.rate")) << line;

@@ -128,6 +128,19 @@ TEST(TrainOptions, EncodersHaveOptionsOfTheirOwn) {
   EXPECT_THAT(error_of({kMusic, nafp, "encoder.embedding=100"}), HasSubstr("encoder.embedding"));
 }
 
+TEST(TrainOptions, LambIsAnOptimiserBesideAdam) {
+  EXPECT_EQ(read("demo.yaml", {kMusic}).optimizer.kind, OptimizerKind::adam);
+  EXPECT_EQ(read("demo.yaml", {kMusic}).optimizer.epsilon, 1e-8);
+  const OptimizerOptions lamb = read("demo.yaml", {kMusic, "train.optimizer=lamb"}).optimizer;
+  EXPECT_EQ(lamb.kind, OptimizerKind::lamb);
+  EXPECT_EQ(lamb.epsilon, 1e-6);
+  EXPECT_EQ(read("demo.yaml", {kMusic, "train.optimizer=lamb", "train.epsilon=1e-7"}).optimizer.epsilon, 1e-7);
+  const std::string error = error_of({kMusic, "train.optimizer=lion"});
+  for (const char* part : {"train.optimizer", "lion", "adam", "lamb"}) {
+    EXPECT_THAT(error, HasSubstr(part));
+  }
+}
+
 TEST(TrainOptions, WhatDoesNotFitTogetherIsRefused) {
   EXPECT_THAT(error_of({}), HasSubstr("no music"));
   EXPECT_THAT(error_of({kMusic, "data.colored_noise=[]"}), HasSubstr("noise is asked for"));

@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include "kernels/device_choice.h"
+#include "nn/model.h"
 #include "tests/data/test_sounds.h"
 #include "tests/train/train_program.h"
 
@@ -32,6 +33,20 @@ TEST_F(TrainProgramWhole, WholeRunAndResumingAFinishedOne) {
   const std::string before = bytes_of(folder_ / "run" / "model.safetensors");
   EXPECT_EQ(run({"--resume", (folder_ / "run").string()}), 0) << output_;
   EXPECT_EQ(bytes_of(folder_ / "run" / "model.safetensors"), before);
+}
+
+TEST_F(TrainProgramWhole, AModelIsPassedOnInHalfTheBytes) {
+  ASSERT_EQ(run(arguments("run")), 0) << output_;
+  const std::string model = (folder_ / "run/model.safetensors").string();
+  const std::string half = (folder_ / "half.safetensors").string();
+  ASSERT_EQ(run({"--compact", model, "--out", half}), 0) << output_;
+  EXPECT_THAT(output_, ContainsRegex("half.safetensors: [0-9]+ bytes, [0-9]+ before"));
+  EXPECT_LT(fs::file_size(half), fs::file_size(model) * 3 / 4);  // a tiny model is headers and vectors
+  EXPECT_EQ(nn::load_model(half).options, nn::load_model(model).options);
+  EXPECT_EQ(run({"--compact", model}), 2);
+  EXPECT_THAT(output_, HasSubstr("--out"));
+  EXPECT_EQ(run({"--compact", (folder_ / "none").string(), "--out", half}), 1);
+  EXPECT_THAT(output_, HasSubstr("none"));
 }
 
 TEST_F(TrainProgramWhole, SaysWhatIsWrong) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cudasim/control.h"
+#include "kernels/lamb.h"
 #include "kernels/optimizer.h"
 #include "nn/encoder.h"
 #include "tests/cuda/gpu.h"
@@ -35,6 +36,13 @@ TEST(Launches, AdamMovesTheWholeEncoderInOne) {
   const std::uint64_t before = cudasim::calls().launches;
   kernels::adam_step(parameters, {});
   EXPECT_EQ(cudasim::calls().launches - before, 1U);
+}
+
+TEST(Launches, LambMovesItInThree) {
+  const std::vector<kernels::AdamParameter> layers = encoder_parameters();
+  const std::uint64_t before = cudasim::calls().launches;
+  kernels::lamb_step(layers, {});
+  EXPECT_EQ(cudasim::calls().launches - before, 3U) << "moments, the layers' ratios, values";
 }
 
 TEST(Launches, TheNormOfAllGradientsTakesThree) {

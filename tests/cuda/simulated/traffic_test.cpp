@@ -12,6 +12,8 @@
 #include "kernels/cuda/conv_epilogue.h"
 #include "kernels/grouped_linear.h"
 #include "kernels/inner_product.h"
+#include "kernels/lamb.h"
+#include "kernels/layer_norm.h"
 #include "kernels/nt_xent.h"
 #include "kernels/optimizer.h"
 #include "kernels/reduce.h"
@@ -179,6 +181,20 @@ TEST_F(GpuTraffic, AdamReadsAndWritesEachParameterOnce) {
   EXPECT_EQ(t.written.transactions, t.written.least) << t.lines;
 }
 
+TEST_F(GpuTraffic, LambReadsEachParameterTwice) {
+  std::vector<kernels::AdamParameter> layers;
+  for (const std::int64_t size : {4096, 1000, 6000}) {
+    const Tensor value = on_gpu({size});
+    layers.push_back({value, on_gpu({size}, Domain::normal, 1), Tensor::zeros({size}, DType::f32, kGpu),
+                      Tensor::zeros({size}, DType::f32, kGpu)});
+  }
+  const Traffic t = traffic_of([&] { kernels::lamb_step(layers, {}); });
+  const double count = 4096 + 1000 + 6000;
+  EXPECT_EQ(t.wide_read, (16 + 12) * count) << "all four arrays, then all but the gradient\n" << t.lines;
+  EXPECT_EQ(t.wide_written, (8 + 4) * count) << t.lines;
+  EXPECT_LE(t.read.moved(), 1.1 * t.wide_read) << t.lines;
+}
+
 TEST_F(GpuTraffic, ColumnSumsReadTheirInputOnce) {
   const Tensor x = on_gpu({3000, 32});
   const Tensor out({32}, DType::f32, kGpu);
@@ -228,6 +244,37 @@ TEST_F(GpuTraffic, BatchNormalisationReadsXOnceAPass) {
         .forward = f, .dout = dout, .dx = empty_like(x), .dgamma = empty_like(f.gamma), .dbeta = empty_like(f.beta)};
     const Traffic backward = traffic_of([&] { kernels::batch_norm_backward(b); });
     expect_wide_pass(backward, 2 * bytes({x, dout}), (5 + 8) * width);
+    EXPECT_EQ(backward.wide_written, bytes({x})) << backward.lines;
+    EXPECT_EQ(backward.shared.transactions, backward.shared.least) << backward.lines;
+  }
+}
+
+TEST_F(GpuTraffic, LayerNormalisationReadsItsMapsTwice) {
+  constexpr double kRows = 8;  // samples of a thread
+  for (const DType maps : {DType::f32, DType::bf16}) {
+    const std::int64_t size = maps == DType::f32 ? 512 : 1024;
+    const double width = maps == DType::f32 ? 1 : 2;  // vectors of floats that belong to one of a map
+    const Tensor x = on_gpu({64, size}, Domain::normal, 0, maps);
+    const Tensor gamma = on_gpu({size}, Domain::positive, 1);
+    const kernels::LayerNormForward f{.x = x,
+                                      .gamma = gamma,
+                                      .beta = gamma,
+                                      .elu = true,
+                                      .out = empty_like(x),
+                                      .mean = Tensor({64}, DType::f32, kGpu),
+                                      .inverse_deviation = Tensor({64}, DType::f32, kGpu)};
+    const Traffic forward = traffic_of([&] { kernels::layer_norm_forward(f); });
+    EXPECT_EQ(forward.wide_read, bytes({x}) * (2 + 2 * width / kRows)) << forward.lines;
+    EXPECT_EQ(forward.wide_written, bytes({x})) << forward.lines;
+
+    const kernels::LayerNormBackward b{.forward = f,
+                                       .dout = on_gpu(x.shape(), Domain::normal, 5, maps),
+                                       .dx = empty_like(x),
+                                       .dgamma = empty_like(gamma),
+                                       .dbeta = empty_like(gamma)};
+    const Traffic backward = traffic_of([&] { kernels::layer_norm_backward(b); });
+    // The gains again for each sample in the first pass, from L2.
+    EXPECT_EQ(backward.wide_read, bytes({x}) * (4 + width + width / kRows)) << backward.lines;
     EXPECT_EQ(backward.wide_written, bytes({x})) << backward.lines;
     EXPECT_EQ(backward.shared.transactions, backward.shared.least) << backward.lines;
   }

@@ -1,0 +1,92 @@
+#include "experiments/other_systems.h"
+
+#include <algorithm>
+#include <set>
+
+#include "experiments/baseline.h"
+#include "kernels/error.h"
+
+namespace earmark::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Say = std::function<void(const std::string&)>;
+
+std::string landmark_name(const std::string& setting) { return "landmarks (audfprint), " + setting; }
+
+void say_what_was_done(const std::string& name, const search::IndexReport& report, const BaselineCells& cells,
+                       const Say& say) {
+  say(str(name, ": ", report.added, " tracks added, ", report.unchanged, " were there, ", report.skipped.size(),
+          " skipped; ", cells.searched, " cells searched, ", cells.all - cells.searched, " were there"));
+}
+
+// A folder's name of any text, short and readable; different texts may share it.
+std::string plain(const std::string& name) {
+  std::string out;
+  for (const char c : name.substr(0, 40)) {
+    const bool kept = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+    out += kept ? c : '_';
+  }
+  return out;
+}
+
+void add_landmarks(const std::string& setting, const fs::path& out, const search::IndexStore& store,
+                   const QuerySet& set, const EvaluationOptions& options, Evaluation& evaluation, const Say& say) {
+  const BaselineOptions baseline{options.lengths_s, options.cells, options.progress};
+  const fs::path folder = out / ("index-landmarks-" + setting);
+  const search::IndexReport report = index_landmarks(folder, setting, store, options.progress);
+  BaselineCells cells;
+  evaluation.systems.push_back(
+      answers_of_baseline(landmark_name(setting), search::IndexStore::open(folder), set, baseline, cells));
+  say_what_was_done("landmarks, " + setting, report, cells, say);
+}
+
+void add_model(const train::NamedPath& model, const fs::path& out, const search::IndexStore& store, Device device,
+               const QuerySet& set, const EvaluationOptions& options, Evaluation& evaluation, const Say& say) {
+  const nn::Fingerprinter fingerprinter(nn::load_model(model.path), device);
+  const std::string hash = nn::model_hash(fingerprinter.model()).substr(0, 8);
+  const fs::path folder = out / ("index-" + plain(model.name) + '-' + hash);
+  const search::IndexReport report = index_model(folder, model.path, fingerprinter, store, options.progress);
+  BaselineCells cells;
+  evaluation.systems.push_back(answers_of_model(model.name, search::IndexStore::open(folder, {.device = device}),
+                                                fingerprinter, set, options, cells));
+  say_what_was_done(model.name, report, cells, say);
+}
+
+}  // namespace
+
+void check_other_systems(const OtherSystems& others) {
+  std::set<std::string> taken = {"ours", "exact, scored", "exact, vote", "LSH, scored", "LSH, vote", "paper"};
+  const auto take = [&](const std::string& name) {
+    check(taken.insert(name).second, "there are two rows called '", name, "': give one another name");
+  };
+  for (const std::string& setting : others.landmarks) {
+    take(landmark_name(setting));
+  }
+  for (const train::NamedPath& model : others.models) {
+    take(model.name);
+    nn::load_model(model.path);
+  }
+  if (!others.peer.empty()) {
+    take(others.peer.stem().string());
+  }
+}
+
+void add_other_systems(const OtherSystems& others, const fs::path& out, const search::IndexStore& store, Device device,
+                       const QuerySet& set, const EvaluationOptions& options, Evaluation& evaluation, const Say& say) {
+  for (const train::NamedPath& model : others.models) {
+    add_model(model, out, store, device, set, options, evaluation, say);
+  }
+  for (const std::string& setting : others.landmarks) {
+    add_landmarks(setting, out, store, set, options, evaluation, say);
+  }
+  if (!others.peer.empty()) {
+    // Another program was asked the queries as they are: its answers count at the full length.
+    SystemAnswers peer{others.peer.stem().string(), "", "", {}, {}};
+    peer.places.resize(evaluation.lengths_s.size());
+    peer.places.back() = read_answers(others.peer, set);
+    evaluation.systems.push_back(std::move(peer));
+  }
+}
+
+}  // namespace earmark::experiments

@@ -1,0 +1,31 @@
+// The rows beside ours: landmarks, other models and answers from a file, all asked the same queries about the same
+// tracks as the index that is ours.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "experiments/evaluate.h"
+#include "train/config.h"
+
+namespace earmark::experiments {
+
+/// Which ones.
+struct OtherSystems {
+  std::vector<std::string> landmarks;    ///< Settings (search/landmarks.h).
+  std::vector<train::NamedPath> models;  ///< Model files and what their rows are called.
+  std::filesystem::path peer;            ///< Answers of a program from elsewhere, TSV; empty: none.
+};
+
+/// Before the long work: throws Error where two rows would have one name, a name is ours, or a model cannot be read.
+void check_other_systems(const OtherSystems& others);
+
+/// Indexes and searches what is missing below `out`, and adds a system for each to `evaluation`; `say` gets a line for
+/// each. `options` are those of our own evaluation, `store` is our index.
+void add_other_systems(const OtherSystems& others, const std::filesystem::path& out, const search::IndexStore& store,
+                       Device device, const QuerySet& set, const EvaluationOptions& options, Evaluation& evaluation,
+                       const std::function<void(const std::string&)>& say);
+
+}  // namespace earmark::experiments
