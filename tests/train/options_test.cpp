@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/error.h"
+#include "tests/log_mel_reference.h"
 
 namespace earmark::train {
 namespace {
@@ -45,6 +46,39 @@ TEST(TrainOptions, FmaIsThePaper) {
   EXPECT_EQ(options.optimizer.weight_decay, 0);
   EXPECT_EQ(options.pairs.draws, data::PairOptions::Draws::per_file);
   EXPECT_DOUBLE_EQ(options.pairs.shift_s, 0.05);
+}
+
+TEST(TrainOptions, NafpIsItsAuthors) {
+  const TrainOptions options = read("nafp.yaml", {kMusic});
+  EXPECT_EQ(options.features, earmark::testing::nafp_features());
+  EXPECT_EQ(options.encoder.type, "nafp");
+  EXPECT_EQ(options.encoder.width, 128);
+  EXPECT_EQ(options.pairs.pairs, 60);
+  EXPECT_EQ(options.pairs.both_probability, 1);
+  EXPECT_EQ(options.pairs.reverb, data::PairOptions::Reverb::circular);
+  EXPECT_DOUBLE_EQ(options.pairs.rir_s, 0.075);
+  EXPECT_DOUBLE_EQ(options.pairs.shift_s, 0.2);
+  EXPECT_EQ(options.pairs.augment.mask_fill, data::AugmentOptions::MaskFill::zero);
+  EXPECT_EQ(options.temperature, 0.05);
+  EXPECT_EQ(options.optimizer.learning_rate, 1e-4);
+  // Beside ours, the encoder is all that is another; and it is made for more bands.
+  TrainOptions beside = read("nafp_same_frontend.yaml", {kMusic});
+  const TrainOptions best = read("best.yaml", {kMusic});
+  EXPECT_EQ(beside.pairs.pairs, best.pairs.pairs);
+  EXPECT_EQ(beside.pairs.both_probability, best.pairs.both_probability);
+  EXPECT_EQ(beside.pairs.snr_min_db, best.pairs.snr_min_db);
+  EXPECT_EQ(beside.steps, best.steps);
+  EXPECT_EQ(beside.optimizer.learning_rate, best.optimizer.learning_rate);
+  beside.features.mel_bands = best.features.mel_bands;
+  EXPECT_EQ(beside.features, best.features);
+}
+
+TEST(TrainOptions, KeysOfMasksAndRoomsAreStrict) {
+  EXPECT_THAT(error_of({kMusic, "pairs.reverb=round"}), HasSubstr("pairs.reverb"));
+  EXPECT_THAT(error_of({kMusic, "pairs.cutout_share=[0.5,0.2]"}), HasSubstr("pairs.cutout_share"));
+  EXPECT_THAT(error_of({kMusic, "pairs.mask_fill=one"}), HasSubstr("pairs.mask_fill"));
+  EXPECT_THAT(error_of({kMusic, "features.mel_scale=bark"}), HasSubstr("features.mel_scale"));
+  EXPECT_THAT(error_of({kMusic, "features.compression=log_magnitude"}), HasSubstr("features.compression"));
 }
 
 TEST(TrainOptions, EveryConfigurationIsCompleteAndRoundTrips) {
