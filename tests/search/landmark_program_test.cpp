@@ -125,8 +125,8 @@ TEST_F(LandmarkProgramsWhole, WhatMeansNothingToLandmarksIsBadUsage) {
                                              {"--method", "landmark", "--lsh"},
                                              {"--method", "landmark", "--landmark", "x"},
                                              {"--method", "landmarks"},
-                                             {"--landmark", "best", "--model", model},
-                                             {}}) {
+                                             {"--landmark", "best"},
+                                             {"--landmark", "best", "--model", model}}) {
     std::vector<std::string> arguments = {"build", index_.string(), music};
     arguments.insert(arguments.end(), more.begin(), more.end());
     EXPECT_EQ(run(arguments).code, 2) << ::testing::PrintToString(more);
