@@ -30,6 +30,7 @@ void read_database(train::Section& section, MusicToSearch& music) {
                     "The same from FMA as downloaded: the folder that holds fma_<subset> and fma_metadata.");
   const auto by_themselves = [](const std::vector<std::string>& names) {
     std::vector<std::pair<std::string, std::string>> out;
+    out.reserve(names.size());
     for (const std::string& name : names) {
       out.emplace_back(name, name);
     }
