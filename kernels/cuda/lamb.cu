@@ -154,12 +154,26 @@ __global__ void __launch_bounds__(kThreads)
     values_kernel(const ParameterBatch<T, 4> batch, const LambCoefficients<T> given, const Told told,
                   const double* ratios) {
   const LambCoefficients<T> c = coefficients(given, told);
+  if (!is_open(c)) {
+    return;
+  }
   const ParameterPiece piece = own_piece(batch);
   const int i = piece.tensor;
-  if (is_open(c)) {
-    for_own_groups(batch, piece,
-                   MoveValues<T>{batch.data[0][i], batch.data[2][i], batch.data[3][i], c,
-                                 static_cast<T>(c.learning_rate * ratios[i])});
+  const MoveValues<T> move{batch.data[0][i], batch.data[2][i], batch.data[3][i], c,
+                           static_cast<T>(c.learning_rate * ratios[i])};
+  constexpr int kWide = kVector<T>;
+  std::int64_t single = piece.begin + threadIdx.x;
+  if (batch.wide[i]) {
+    // One by one: unrolled, doubles would not fit the registers.
+#pragma unroll 1
+    for (std::int64_t g = piece.begin / kWide + threadIdx.x; g < piece.end / kWide; g += kThreads) {
+      move.template operator()<kWide>(g);
+    }
+    single = piece.end / kWide * kWide + threadIdx.x;
+  }
+#pragma unroll 1
+  for (; single < piece.end; single += kThreads) {
+    move.template operator()<1>(single);
   }
 }
 

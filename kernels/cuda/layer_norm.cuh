@@ -72,6 +72,8 @@ __global__ void __launch_bounds__(kSampleThreads)
     }
   };
   std::int64_t v = begin + threadIdx.x;
+  // Not unrolled further than by hand: pairs of bf16 would not fit the registers.
+#pragma unroll 1
   for (; v + (Terms::kAhead - 1) * kSampleThreads < end; v += Terms::kAhead * kSampleThreads) {
     decltype(terms.load(sample, v)) loaded[Terms::kAhead];
 #pragma unroll
@@ -83,6 +85,7 @@ __global__ void __launch_bounds__(kSampleThreads)
       use(loaded[i]);
     }
   }
+#pragma unroll 1
   for (; v < end; v += kSampleThreads) {
     use(terms.load(sample, v));
   }

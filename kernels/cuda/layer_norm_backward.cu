@@ -17,7 +17,7 @@ constexpr int kPairsAhead = 2;  // of two or three loads each: more would not fi
 template <class M, int V>
 struct GradientTerms {
   using T = Wide<M>;
-  static constexpr int kAhead = kPairsAhead;
+  static constexpr int kAhead = V > 4 ? 1 : kPairsAhead;
   SampleNorm<M> norm;
   const M* dout;
 
