@@ -14,7 +14,7 @@ namespace {
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // One query. A beginning's fingerprints are those of the whole, except where its last window would reach beyond its
-// end: then the beginning is fingerprinted by itself.
+// end, or where a recording's maximum counts: then the beginning is fingerprinted by itself.
 struct OneQuery {
   std::vector<float> pcm;
   std::vector<std::size_t> parts;                                            // samples of each, from the beginning
@@ -45,7 +45,8 @@ OneQuery prepare(const Query& query, const std::filesystem::path& file, const nn
     const std::int64_t rows = fingerprinter.count(samples, hop_frames);
     const std::int64_t last_frame = (rows - 1) * hop_frames + features.frames - 1;
     const bool cut_window = last_frame * features.hop + features.n_fft / 2 > samples;
-    if (cut_window && samples < static_cast<std::int64_t>(out.pcm.size())) {
+    const bool relative = features.normalization == FeatureOptions::Normalization::batch_maximum;
+    if ((cut_window || relative) && samples < static_cast<std::int64_t>(out.pcm.size())) {
       out.parts.push_back(static_cast<std::size_t>(samples));
       out.lengths.emplace_back(std::pair(out.parts.size() - 1, rows));
     } else {

@@ -74,10 +74,10 @@ std::vector<double> ratios_of(std::size_t layers, const std::vector<Chunk>& chun
     squares[chunks[i].tensor].value += parts[i].value;
     squares[chunks[i].tensor].update += parts[i].update;
   }
-  std::vector<double> ratios;
-  for (const Squares& s : squares) {
-    ratios.push_back(s.value == 0 || s.update == 0 ? 1 : std::sqrt(s.value) / std::sqrt(s.update));
-  }
+  std::vector<double> ratios(layers);
+  std::transform(squares.begin(), squares.end(), ratios.begin(), [](const Squares& s) {
+    return s.value == 0 || s.update == 0 ? 1 : std::sqrt(s.value) / std::sqrt(s.update);
+  });
   return ratios;
 }
 
