@@ -161,7 +161,7 @@ class GpuTrainingProgramsWhole : public earmark::testing::GpuTest {
   Ended reproduce(const std::string& device) const {
     std::vector<std::string> arguments =
         settings({"reproduce.database=" + folder("music"), "reproduce.excerpts=2", "reproduce.rooms=1",
-                  "reproduce.lsh_bits=8", "reproduce.lengths_s=[0.96, 2]"});
+                  "reproduce.lsh_bits=8", "reproduce.lengths_s=[0.96, 2]", "reproduce.track_lengths_s=[2]"});
     arguments.insert(arguments.end(),
                      {"--model", folder("model.safetensors"), "--device", device, "--out", folder("tables-" + device)});
     return run("reproduce", arguments);
