@@ -273,8 +273,10 @@ TEST_F(GpuTraffic, LayerNormalisationReadsItsMapsTwice) {
                                        .dgamma = empty_like(gamma),
                                        .dbeta = empty_like(gamma)};
     const Traffic backward = traffic_of([&] { kernels::layer_norm_backward(b); });
-    // The gains again for each sample in the first pass, from L2.
-    EXPECT_EQ(backward.wide_read, bytes({x}) * (4 + width + width / kRows)) << backward.lines;
+    // The gains again for each sample in the first pass, from L2: 32 bytes of them beside 16 of a map in bf16, which
+    // g++, unlike nvcc, copies byte by byte.
+    const double gains = maps == DType::f32 ? width : 0;
+    EXPECT_EQ(backward.wide_read, bytes({x}) * (4 + gains + width / kRows)) << backward.lines;
     EXPECT_EQ(backward.wide_written, bytes({x})) << backward.lines;
     EXPECT_EQ(backward.shared.transactions, backward.shared.least) << backward.lines;
   }
