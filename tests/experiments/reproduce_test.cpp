@@ -407,25 +407,23 @@ TEST_F(WholeReproduce, TwoRowsOfOneNameAreRefused) {
   EXPECT_FALSE(std::filesystem::exists(request_.out));
 }
 
-std::string error_of(const std::string& text) {
-  try {
+std::string options_error(const std::string& text) {
+  return testing::error_of([&] {
     train::Config config = train::Config::parse(text, "wrong.yaml");
     read_reproduce_options(config);
     config.finish();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  });
 }
 
 TEST_F(WholeReproduce, SaysWhatIsMissing) {
   train::Config config = train::Config::parse("", "empty.yaml");
   const ReproduceOptions nothing = read_reproduce_options(config);
   EXPECT_THROW(run(nothing), Error);
-  EXPECT_THAT(error_of("reproduce: {exerpts: 3}"), HasSubstr("excerpts"));
-  EXPECT_THAT(error_of("reproduce: {query_hop_s: 0.05}"), HasSubstr("query_hops_s"));
-  EXPECT_THAT(error_of("reproduce: {precisions: [fp32, int4]}"), HasSubstr("expected fp32, fp16 or int8"));
-  EXPECT_THAT(error_of("reproduce: {landmarks: [worst]}"), HasSubstr("expected default, dense or best, got 'worst'"));
+  EXPECT_THAT(options_error("reproduce: {exerpts: 3}"), HasSubstr("excerpts"));
+  EXPECT_THAT(options_error("reproduce: {query_hop_s: 0.05}"), HasSubstr("query_hops_s"));
+  EXPECT_THAT(options_error("reproduce: {precisions: [fp32, int4]}"), HasSubstr("expected fp32, fp16 or int8"));
+  EXPECT_THAT(options_error("reproduce: {landmarks: [worst]}"),
+              HasSubstr("expected default, dense or best, got 'worst'"));
   try {
     run(options({"reproduce.query_hops_s=[0.1, 0.07]"}));
     FAIL() << "0.07 does not divide 0.1";
