@@ -63,7 +63,7 @@ Tensor batch_maximum(const Tensor& anchors, const Tensor& heard) {
   return out;
 }
 
-double mean_square(std::span<const std::int16_t> x) {
+double pcm_mean_square(std::span<const std::int16_t> x) {
   std::int64_t sum = 0;
   for (const std::int16_t v : x) {
     sum += static_cast<std::int32_t>(v) * static_cast<std::int32_t>(v);
@@ -180,7 +180,7 @@ bool PairSampler::is_good(const PairOrigin& origin, std::span<const PairOrigin> 
   const bool overlaps = std::any_of(earlier.begin(), earlier.end(), [&](const PairOrigin& other) {
     return other.track == origin.track && std::abs(other.anchor_start - origin.anchor_start) < window_.segment;
   });
-  return !overlaps && mean_square(segment) > options_.silence_mean_square;
+  return !overlaps && pcm_mean_square(segment) > options_.silence_mean_square;
 }
 
 // Where reverberation goes in a circle, what follows the context in x becomes its beginning and its end: the kept part,

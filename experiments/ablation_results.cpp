@@ -14,11 +14,9 @@
 namespace earmark::experiments {
 namespace {
 
-bool equal(double a, double b) { return std::abs(a - b) < 1e-9; }
-
 std::size_t position_of(double length_s, const std::vector<double>& lengths_s) {
   const auto found =
-      std::find_if(lengths_s.begin(), lengths_s.end(), [&](double other) { return equal(other, length_s); });
+      std::find_if(lengths_s.begin(), lengths_s.end(), [&](double other) { return same_number(other, length_s); });
   check(found != lengths_s.end(), "ablations: no queries of ", length_s, " s");
   return static_cast<std::size_t>(found - lengths_s.begin());
 }

@@ -16,8 +16,6 @@ namespace earmark::experiments {
 namespace {
 
 namespace fs = std::filesystem;
-using Say = std::function<void(const std::string&)>;
-
 constexpr const char* kTraining = "training";
 constexpr const char* kSearch = "search";
 constexpr const char* kUnchanged = "nothing";

@@ -8,13 +8,13 @@
 
 #include <atomic>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "experiments/ablation_results.h"
 #include "experiments/reproduce.h"
+#include "experiments/say.h"
 #include "train/options.h"
 
 namespace earmark::experiments {
@@ -46,6 +46,6 @@ std::vector<AblationRun> plan_runs(const AblationOptions& options, const Ablatio
 /// Trains and searches what is missing, and returns the table as Markdown; nothing where `stop` was set before the end:
 /// all that was done is kept. `say` gets a line for each stage. Throws Error.
 std::optional<std::string> ablate(const ReproduceOptions& options, const AblationRequest& request,
-                                  const std::atomic<bool>& stop, const std::function<void(const std::string&)>& say);
+                                  const std::atomic<bool>& stop, const Say& say);
 
 }  // namespace earmark::experiments

@@ -1,7 +1,6 @@
 #include "experiments/asked.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 
 #include "experiments/table.h"
@@ -11,13 +10,13 @@ namespace {
 
 using data::DistortionKind;
 
-bool equal(const std::optional<double>& a, double b) { return a && std::abs(*a - b) < 1e-9; }
+bool is_number(const std::optional<double>& a, double b) { return a && same_number(*a, b); }
 
 }  // namespace
 
 bool Asked::operator()(const Query& query) const {
-  return query.condition == condition && (!snr_db || equal(query.snr_db, *snr_db)) &&
-         (!rt60_s || equal(query.rt60_s, *rt60_s));
+  return query.condition == condition && (!snr_db || is_number(query.snr_db, *snr_db)) &&
+         (!rt60_s || is_number(query.rt60_s, *rt60_s));
 }
 
 std::vector<Asked> asked_of(DistortionKind kind) {

@@ -1,7 +1,6 @@
 #include "experiments/baseline.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
 #include <mutex>
@@ -11,6 +10,7 @@
 #include "data/decode.h"
 #include "data/progress.h"
 #include "experiments/answer_cells.h"
+#include "experiments/clock.h"
 #include "experiments/query_groups.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
@@ -23,16 +23,6 @@ namespace earmark::experiments {
 namespace {
 
 namespace fs = std::filesystem;
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-Answer answer_of(const std::vector<search::Match>& matches) {
-  if (matches.empty()) {
-    return {};
-  }
-  const search::Match& best = matches.front();
-  return {best.track, best.start_s, best.score, best.matched};
-}
 
 class Baseline {
  public:

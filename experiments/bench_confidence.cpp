@@ -15,7 +15,7 @@ namespace earmark::experiments {
 namespace {
 
 // What became of queries of one length, all conditions together and each.
-struct Verdicts {
+struct Outcomes {
   Rate matched;  // of all answers
   Rate right;    // right tracks called matches, of right tracks
   std::map<std::string, Rate> by_condition;
@@ -25,7 +25,7 @@ std::string condition_of(const Query& query) {
   return query.snr_db ? str(query.condition, " ", *query.snr_db, " dB") : query.condition;
 }
 
-std::vector<Verdicts> verdicts(const QuerySet& set, const search::IndexStore& store,
+std::vector<Outcomes> outcomes(const QuerySet& set, const search::IndexStore& store,
                                const nn::Fingerprinter& fingerprinter, const ConfidenceBenchOptions& options) {
   EvaluationOptions evaluation;
   evaluation.lengths_s = options.lengths_s;
@@ -34,7 +34,7 @@ std::vector<Verdicts> verdicts(const QuerySet& set, const search::IndexStore& st
   const auto scored = std::find_if(done.systems.begin(), done.systems.end(),
                                    [](const SystemAnswers& system) { return system.ranking == "scored"; });
   check(scored != done.systems.end(), "confidence: the evaluation has no scored answers");
-  std::vector<Verdicts> out(done.lengths_s.size());
+  std::vector<Outcomes> out(done.lengths_s.size());
   for (std::size_t length = 0; length < out.size(); ++length) {
     for (std::size_t i = 0; i < set.queries.size(); ++i) {
       const Answer& answer = scored->places.at(length).at(i);
@@ -48,7 +48,7 @@ std::vector<Verdicts> verdicts(const QuerySet& set, const search::IndexStore& st
   return out;
 }
 
-std::string text_of(const Rate& rate) {
+std::string rate_text(const Rate& rate) {
   const Interval interval = rate.interval();
   return str(rate.percent(), " % [", 100 * interval.low, ", ", 100 * interval.high, "] of ", rate.count);
 }
@@ -64,17 +64,17 @@ BenchResult bench_confidence(const ConfidenceBenchOptions& options, std::ostream
     queries.length_s = options.lengths_s.back();
     queries.speech = options.speech;
     queries.seed = options.seed;
-    return verdicts(make_queries(options.out / name, data::list_audio_files(music), queries), store, fingerprinter,
+    return outcomes(make_queries(options.out / name, data::list_audio_files(music), queries), store, fingerprinter,
                     options);
   };
-  const std::vector<Verdicts> absent = ask(options.absent, "absent");
-  const std::vector<Verdicts> present = ask(options.music, "present");
+  const std::vector<Outcomes> absent = ask(options.absent, "absent");
+  const std::vector<Outcomes> present = ask(options.music, "present");
   double worst = 0;
   for (std::size_t i = 0; i < absent.size(); ++i) {
-    log << options.lengths_s[i] << " s: matches among absent queries " << text_of(absent[i].matched)
-        << "; right answers called matches " << text_of(present[i].right) << "\n";
+    log << options.lengths_s[i] << " s: matches among absent queries " << rate_text(absent[i].matched)
+        << "; right answers called matches " << rate_text(present[i].right) << "\n";
     for (const auto& [condition, rate] : absent[i].by_condition) {
-      log << "    absent, " << condition << ": " << text_of(rate) << "\n";
+      log << "    absent, " << condition << ": " << rate_text(rate) << "\n";
     }
     worst = std::max(worst, absent[i].matched.percent());
   }

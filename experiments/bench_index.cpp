@@ -1,11 +1,11 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <ostream>
 
 #include "data/decode.h"
 #include "experiments/bench_search.h"
+#include "experiments/clock.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "search/index_writer.h"
@@ -16,8 +16,6 @@ namespace earmark::experiments {
 namespace {
 
 namespace fs = std::filesystem;
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 struct Speed {
   double audio_s = 0;

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -12,6 +11,7 @@
 
 #include "data/decode.h"
 #include "experiments/bench_search.h"
+#include "experiments/clock.h"
 #include "experiments/peer_process.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
@@ -27,8 +27,6 @@ using search::Landmark;
 using search::LandmarkOptions;
 
 constexpr int kRate = LandmarkOptions::kSampleRate;
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// A track or a query: its samples, and the same in a file for the peer.
 struct Sound {
@@ -79,7 +77,7 @@ std::vector<Sound> decode_tracks(const LandmarkBenchOptions& options, Sounds& so
 }
 
 /// Random parts of the tracks, with noise 10 dB below.
-std::vector<Sound> make_queries(const LandmarkBenchOptions& options, const std::vector<Sound>& tracks, Sounds& sounds) {
+std::vector<Sound> noisy_parts(const LandmarkBenchOptions& options, const std::vector<Sound>& tracks, Sounds& sounds) {
   RandomStream random(1, 0x6c616e64);
   std::vector<Sound> queries;
   const auto length = static_cast<std::size_t>(options.seconds * kRate);
@@ -190,7 +188,7 @@ BenchResult bench_landmark(const LandmarkBenchOptions& options, std::ostream& lo
   const LandmarkOptions landmarks = search::landmark_setting(options.setting);
   Sounds sounds;
   const std::vector<Sound> tracks = decode_tracks(options, sounds);
-  const std::vector<Sound> queries = make_queries(options, tracks, sounds);
+  const std::vector<Sound> queries = noisy_parts(options, tracks, sounds);
   log << "landmark, " << options.setting << ": " << std::lround(seconds_of(tracks)) << " s of music, " << queries.size()
       << " queries of " << options.seconds << " s, decoded beforehand\n";
   std::optional<PeerProcess> peer;

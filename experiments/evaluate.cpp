@@ -1,11 +1,11 @@
 #include "experiments/evaluate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 
 #include "data/progress.h"
 #include "experiments/answer_cells.h"
+#include "experiments/clock.h"
 #include "experiments/query_groups.h"
 #include "experiments/query_rows.h"
 #include "kernels/error.h"
@@ -22,16 +22,6 @@ using search::MatcherOptions;
 using search::Method;
 using search::Neighbours;
 using search::Ranking;
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-Answer answer_of(const std::vector<Match>& matches) {
-  if (matches.empty()) {
-    return {};
-  }
-  const Match& best = matches.front();
-  return {best.track, best.start_s, best.score, best.matched};
-}
 
 // One database; nothing is prepared for a search that is not needed.
 class StoreSearch {
@@ -261,6 +251,14 @@ double bytes_per_hour(const search::IndexStore& store) {
     seconds += track.duration_s;
   }
   return static_cast<double>(store.segment_bytes()) / std::max(1e-9, seconds / 3600);
+}
+
+Answer answer_of(const std::vector<Match>& matches) {
+  if (matches.empty()) {
+    return {};
+  }
+  const Match& best = matches.front();
+  return {best.track, best.start_s, best.score, best.matched};
 }
 
 std::vector<Evaluation> evaluate(const QuerySet& set, const nn::Fingerprinter& fingerprinter,

@@ -10,8 +10,12 @@
 #include "nn/fingerprinter.h"
 #include "search/index_store.h"
 #include "search/lsh.h"
+#include "search/matcher.h"
 
 namespace earmark::experiments {
+
+/// The first of a query's matches, best first; no answer where there are none.
+Answer answer_of(const std::vector<search::Match>& matches);
 
 /// All answers of one way of searching. A system from elsewhere has only one list of them.
 struct SystemAnswers {

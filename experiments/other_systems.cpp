@@ -13,8 +13,6 @@ namespace earmark::experiments {
 namespace {
 
 namespace fs = std::filesystem;
-using Say = std::function<void(const std::string&)>;
-
 std::string landmark_name(const std::string& setting) { return "landmarks (audfprint), " + setting; }
 
 void say_what_was_done(const std::string& name, const search::IndexReport& report, const BaselineCells& cells,

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "experiments/evaluate.h"
+#include "experiments/say.h"
 #include "train/config.h"
 
 namespace earmark::experiments {
@@ -28,6 +28,6 @@ void check_other_systems(const OtherSystems& others);
 /// each. `options` are those of our own evaluation, `store` is our index.
 void add_other_systems(const OtherSystems& others, const std::filesystem::path& out, const search::IndexStore& store,
                        Device device, const QuerySet& set, const EvaluationOptions& options, Evaluation& evaluation,
-                       const std::function<void(const std::string&)>& say);
+                       const Say& say);
 
 }  // namespace earmark::experiments

@@ -9,9 +9,9 @@ namespace {
 
 using data::DistortionKind;
 
-bool equal(double a, double b) { return std::abs(a - b) < 1e-9; }
-
 }  // namespace
+
+bool same_number(double a, double b) { return std::abs(a - b) < 1e-9; }
 
 std::string Condition::name() const {
   switch (kind) {
@@ -55,7 +55,7 @@ std::vector<Condition> protocol_conditions() {
 std::optional<double> paper_drr_db(double rt60_s) {
   constexpr std::array kDrrDb = {3.8, 4.8, -3.2, 3.0, -5.4};
   for (std::size_t i = 0; i < kRt60sS.size(); ++i) {
-    if (equal(kRt60sS.at(i), rt60_s)) {
+    if (same_number(kRt60sS.at(i), rt60_s)) {
       return kDrrDb.at(i);
     }
   }
@@ -74,7 +74,7 @@ std::vector<PaperRow> paper_table_1(double length_s) {
       {5, {69.5, 87.1, 90.5, 91.9}, {54.7, 77.3, 81.8, 82.8}},
   }};
   for (const Figures& figures : kFigures) {
-    if (equal(figures.length_s, length_s)) {
+    if (same_number(figures.length_s, length_s)) {
       return {{"paper: attention encoder", figures.attention}, {"paper: NAFP", figures.nafp}};
     }
   }

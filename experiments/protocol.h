@@ -28,6 +28,9 @@ inline constexpr std::array<double, 5> kRt60sS = {0.2, 0.4, 0.5, 0.7, 0.8};
 inline constexpr double kTableRt60S = 0.5;   ///< Of noise + reverb.
 inline constexpr double kToleranceS = 0.05;  ///< Segment level: right file and at most this far off, inclusive.
 
+/// Whether lengths, levels or times that were read from text are the same: up to 1e-9.
+bool same_number(double a, double b);
+
 /// clean, then noise and noise + reverb at 0 to 15 dB, then reverb: 14 conditions.
 std::vector<Condition> protocol_conditions();
 /// Direct-to-reverberant ratio of the paper's response with this RT60, dB; none for another RT60.

@@ -55,12 +55,12 @@ std::string QueryNoise::add(std::span<float> out, RandomStream& random) const {
     const char* name;
     bool babble, pink, brown;
   };
-  static constexpr std::array<Kind, 5> kKinds = {{{"babble", true, false, false},
-                                                  {"pink", false, true, false},
-                                                  {"brown", false, false, true},
-                                                  {"babble+pink", true, true, false},
-                                                  {"babble+brown", true, false, true}}};
-  const Kind& kind = kKinds.at(random.below(kKinds.size()));
+  static constexpr std::array<Kind, 5> kNoiseKinds = {{{"babble", true, false, false},
+                                                       {"pink", false, true, false},
+                                                       {"brown", false, false, true},
+                                                       {"babble+pink", true, true, false},
+                                                       {"babble+brown", true, false, true}}};
+  const Kind& kind = kNoiseKinds.at(random.below(kNoiseKinds.size()));
   if (kind.babble) {
     add_unit_noise(babble_, out, random);
   }

@@ -1,17 +1,15 @@
 #include "experiments/query_rows.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "data/decode.h"
+#include "experiments/clock.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 
 namespace earmark::experiments {
 namespace {
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // One query. A beginning's fingerprints are those of the whole, except where its last window would reach beyond its
 // end, or where a recording's maximum counts: then the beginning is fingerprinted by itself.

@@ -2,13 +2,13 @@
 
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <map>
 #include <sstream>
 
 #include "data/csv.h"
+#include "experiments/table.h"
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
 
@@ -18,9 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // The rows of a table with a header, by column name.
-class Table {
+class HeadedRows {
  public:
-  Table(const fs::path& path, char separator) : path_(path), in_(path), reader_(in_, path.string(), separator) {
+  HeadedRows(const fs::path& path, char separator) : path_(path), in_(path), reader_(in_, path.string(), separator) {
     check(in_.is_open(), path.string(), ": cannot be opened");
     check(reader_.next(header_), path.string(), ": empty; expected a header row");
   }
@@ -74,12 +74,6 @@ class Table {
   std::vector<std::string> fields_;
 };
 
-std::string fixed(double value, int decimals) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%.*f", decimals, value);
-  return text.data();
-}
-
 std::string optional_number(const std::optional<double>& value) { return value ? str(*value) : ""; }
 
 // "track@start:correlation;..." where the track is the query's own.
@@ -124,7 +118,7 @@ bool has_length(const Query& query, double length_s) {
 }
 
 std::vector<Query> read_queries(const fs::path& csv) {
-  Table table(csv, ',');
+  HeadedRows table(csv, ',');
   std::vector<Query> out;
   const std::string track_column = table.has("track_id") ? "track_id" : "track";
   while (table.next()) {
@@ -174,7 +168,7 @@ void write_queries(const fs::path& csv, const std::vector<Query>& queries) {
 }
 
 std::vector<Answer> read_answers(const fs::path& tsv, const QuerySet& set) {
-  Table table(tsv, '\t');
+  HeadedRows table(tsv, '\t');
   std::map<std::string, Answer> by_id;
   while (table.next()) {
     Answer answer{table.text("track"), table.number("start_s").value_or(0), 0, true};

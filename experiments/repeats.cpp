@@ -12,7 +12,6 @@
 namespace earmark::experiments {
 namespace {
 
-constexpr double kDepthDb = 80;
 constexpr double kOwnPlaceS = 0.1;
 constexpr std::size_t kMostRepeats = 20;
 constexpr std::int64_t kChunk = 2048;  // Grid positions compared at a time.

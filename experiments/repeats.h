@@ -14,6 +14,7 @@ namespace earmark::experiments {
 
 inline constexpr double kSameSound = 0.99;
 inline constexpr double kSimilarSound = 0.95;
+inline constexpr double kDepthDb = 80;  ///< Spectrograms are compared, and shown, down to so far below their maximum.
 
 /// Compares places of one track. Places are compared sample by sample around frames that look alike.
 class RepeatFinder {
@@ -21,7 +22,7 @@ class RepeatFinder {
   /// `pcm` must outlive the finder. Throws Error where it is shorter than one window.
   explicit RepeatFinder(std::span<const float> pcm, int sample_rate = 16000);
 
-  /// Pearson correlation between the log-mel spectrograms of two places `length_s` long, 80 dB deep; 0 where either
+  /// Pearson correlation between the log-mel spectrograms of two places `length_s` long, kDepthDb deep; 0 where either
   /// sticks out of the track.
   double correlation(double start_s, double other_s, double length_s) const;
   /// The highest correlation with a place within `tolerance_s` of `other_s`.

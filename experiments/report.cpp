@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string text_of(const fs::path& path) {
+std::string contents_of(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   check(in.is_open(), path.string(), ": cannot be read");
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
@@ -97,7 +97,7 @@ std::string configurations_html(const ReportParts& parts) {
   const fs::path training = parts.training_run / "config.yaml";
   const bool trained = !parts.training_run.empty() && fs::exists(training);
   return text_details("Configuration of these tables", parts.configuration) +
-         text_details("Configuration of the training", trained ? text_of(training) : "");
+         text_details("Configuration of the training", trained ? contents_of(training) : "");
 }
 
 }  // namespace
@@ -145,7 +145,7 @@ std::string report_html(const Results& results, const ReportParts& parts) {
                  {"results", script_safe(results_json(results))},
                  {"training", script_safe(training)},
                  {"examples", script_safe(examples_json(parts.examples))},
-                 {"library", charts ? without_end_tag(text_of(parts.chart_library)) : ""},
+                 {"library", charts ? without_end_tag(contents_of(parts.chart_library)) : ""},
                  {"script", str(report_resources::kCharts, report_resources::kExamples, report_resources::kScript)}});
 }
 

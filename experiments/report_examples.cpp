@@ -15,8 +15,6 @@
 namespace earmark::experiments {
 namespace {
 
-constexpr double kDepthDb = 80;  // of spectrograms
-
 std::uint8_t step_of(double value, double low, double high) {
   const double share = high > low ? (value - low) / (high - low) : 0;
   return static_cast<std::uint8_t>(std::lround(255 * std::clamp(share, 0.0, 1.0)));

@@ -15,8 +15,6 @@ namespace earmark::experiments {
 namespace {
 
 namespace fs = std::filesystem;
-using Say = std::function<void(const std::string&)>;
-
 // What is in it already is kept, and another model's gets another folder.
 fs::path own_index(const ReproduceOptions& options, const ReproduceRequest& request,
                    const nn::Fingerprinter& fingerprinter, const Say& say) {

@@ -9,7 +9,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "experiments/evaluate.h"
 #include "experiments/query_maker.h"
 #include "experiments/results.h"
+#include "experiments/say.h"
 #include "experiments/test_database.h"
 #include "train/config.h"
 
@@ -66,7 +66,6 @@ struct ReproduceRequest {
 };
 
 /// Runs what is missing and returns the tables as Markdown. `say` gets a line for each stage. Throws Error.
-std::string reproduce(const ReproduceOptions& options, const ReproduceRequest& request,
-                      const std::function<void(const std::string&)>& say);
+std::string reproduce(const ReproduceOptions& options, const ReproduceRequest& request, const Say& say);
 
 }  // namespace earmark::experiments

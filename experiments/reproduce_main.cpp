@@ -1,6 +1,5 @@
 // `reproduce CONFIG --model M [--out DIR] ...`: Tables 1 and 2 with our figures beside the paper's.
 // `reproduce CONFIG [--out DIR] ...` with ablations in the configuration: what each choice of the method brings.
-#include <functional>
 #include <iostream>
 
 #include "data/program.h"
@@ -53,7 +52,7 @@ std::vector<earmark::train::NamedPath> compared_models(const std::vector<std::st
 
 /// Ctrl-C writes a checkpoint; all else that is done is kept anyway.
 int ablate_all(const earmark::experiments::ReproduceOptions& options, const Arguments& arguments,
-               const std::function<void(const std::string&)>& say) {
+               const earmark::experiments::Say& say) {
   const earmark::experiments::ReproduceRequest& wanted = arguments.request;
   if (!wanted.model.empty() || !wanted.index.empty() || !wanted.peer.empty() || !wanted.compared.empty()) {
     earmark::data::fail_usage(

@@ -1,19 +1,16 @@
 #include "experiments/results.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace earmark::experiments {
 namespace {
 
 constexpr double kHeadlineS = 5;
 
-bool equal(double a, double b) { return std::abs(a - b) < 1e-9; }
-
 std::vector<std::size_t> positions_of(const std::vector<double>& wanted, const std::vector<double>& all) {
   std::vector<std::size_t> out;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    if (std::any_of(wanted.begin(), wanted.end(), [&](double length_s) { return equal(length_s, all[i]); })) {
+    if (std::any_of(wanted.begin(), wanted.end(), [&](double length_s) { return same_number(length_s, all[i]); })) {
       out.push_back(i);
     }
   }
@@ -36,7 +33,7 @@ std::size_t headline_length(const Results& results) {
   const std::vector<std::size_t> asked =
       positions_of(results.track_lengths_s.empty() ? all : results.track_lengths_s, all);
   for (const std::size_t length : asked) {
-    if (equal(all[length], kHeadlineS)) {
+    if (same_number(all[length], kHeadlineS)) {
       return length;
     }
   }

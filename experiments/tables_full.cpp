@@ -57,7 +57,7 @@ std::vector<std::string> system_heads(const Results& results) {
   return out;
 }
 
-void add_notes(const Results& results, Table& table) {
+void add_full_notes(const Results& results, Table& table) {
   for (const std::string& note : {marks_note(results), costs_note(results)}) {
     if (!note.empty()) {
       table.notes.push_back(note);
@@ -80,7 +80,7 @@ Table full_table_1(const Results& results) {
       "Bold: the best of a row, where they differ. Exact: all fingerprints are compared; LSH: those in the probed "
       "buckets. Scored: ranked by the similarity of the whole sequence; vote: by agreement on the start. The paper "
       "searches by LSH and votes.");
-  add_notes(results, table);
+  add_full_notes(results, table);
   return table;
 }
 
@@ -101,7 +101,7 @@ Table full_table_2(const Results& results) {
   for (const DistortionKind kind : kKinds) {
     add_rows(results, title_of(kind), headline, Level::file, kind, paper_table_2(kind), table);
   }
-  add_notes(results, table);
+  add_full_notes(results, table);
   return table;
 }
 

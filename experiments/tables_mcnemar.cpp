@@ -20,8 +20,8 @@ Cell p_cell(const Discordant& pairs, std::int64_t asked) {
 }
 
 // Every other system in one group of columns.
-void add_group(const Results& results, const std::string& group, std::size_t length, Level level,
-               const std::vector<Asked>& columns, Table& table) {
+void add_p_rows(const Results& results, const std::string& group, std::size_t length, Level level,
+                const std::vector<Asked>& columns, Table& table) {
   const std::size_t ours = headline_system(results.evaluation);
   for (std::size_t s = 0; s < results.evaluation.systems.size(); ++s) {
     if (s == ours || !answered(results, s, length)) {
@@ -36,8 +36,8 @@ void add_group(const Results& results, const std::string& group, std::size_t len
   }
 }
 
-Table empty_table(const Results& results, const std::string& title, const std::string& group_head,
-                  const std::vector<Asked>& columns) {
+Table p_table(const Results& results, const std::string& title, const std::string& group_head,
+              const std::vector<Asked>& columns) {
   const std::string ours = results.evaluation.systems[headline_system(results.evaluation)].name;
   return {str("McNemar's test against ours (", ours, "), ", title), group_head, "method", headings(columns), {}, {}};
 }
@@ -50,24 +50,24 @@ std::vector<Table> mcnemar_tables(const Results& results) {
     return out;
   }
   const std::vector<Asked> noisy = asked_of(DistortionKind::noise_reverb);
-  Table places = empty_table(results, "Table 1: p", "length", noisy);
+  Table places = p_table(results, "Table 1: p", "length", noisy);
   for (const std::size_t length : place_lengths(results)) {
-    add_group(results, length_text(results.evaluation.lengths_s[length]), length, Level::place, noisy, places);
+    add_p_rows(results, length_text(results.evaluation.lengths_s[length]), length, Level::place, noisy, places);
   }
   out.push_back(std::move(places));
   const std::size_t headline = headline_length(results);
   const std::string at = str("Table 2 at ", length_text(results.evaluation.lengths_s[headline]));
-  Table tracks = empty_table(results, at + ", noise: p", "distortion", noisy);
+  Table tracks = p_table(results, at + ", noise: p", "distortion", noisy);
   for (const DistortionKind kind : {DistortionKind::noise, DistortionKind::noise_reverb}) {
     if (any_query(results.set, kind)) {
-      add_group(results, title_of(kind), headline, Level::file, asked_of(kind), tracks);
+      add_p_rows(results, title_of(kind), headline, Level::file, asked_of(kind), tracks);
     }
   }
   out.push_back(std::move(tracks));
   const std::vector<Asked> rooms = asked_of(DistortionKind::reverb);
-  Table reverb = empty_table(results, at + ", reverb: p", "distortion", rooms);
+  Table reverb = p_table(results, at + ", reverb: p", "distortion", rooms);
   if (any_query(results.set, DistortionKind::reverb)) {
-    add_group(results, title_of(DistortionKind::reverb), headline, Level::file, rooms, reverb);
+    add_p_rows(results, title_of(DistortionKind::reverb), headline, Level::file, rooms, reverb);
   }
   out.push_back(std::move(reverb));
   out.erase(std::remove_if(out.begin(), out.end(), [](const Table& table) { return table.rows.empty(); }), out.end());

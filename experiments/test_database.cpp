@@ -34,8 +34,7 @@ std::vector<search::AudioSource> database_sources(const MusicToSearch& music) {
 }
 
 void index_database(const fs::path& folder, const std::vector<search::AudioSource>& sources, const fs::path& model_file,
-                    const nn::Fingerprinter& fingerprinter, int hop_frames, bool progress,
-                    const std::function<void(const std::string&)>& say) {
+                    const nn::Fingerprinter& fingerprinter, int hop_frames, bool progress, const Say& say) {
   fs::create_directories(folder.parent_path());
   search::IndexWriter writer = search::IndexWriter::create(
       folder, model_file,
@@ -60,7 +59,7 @@ std::vector<data::AudioFile> tracks_of(const search::IndexStore& store) {
 }
 
 QuerySet open_queries(const fs::path& given, const fs::path& folder, const QueryOptions& options,
-                      const search::IndexStore& store, const std::function<void(const std::string&)>& say) {
+                      const search::IndexStore& store, const Say& say) {
   QuerySet set;
   if (given.empty()) {
     int kept = 0;

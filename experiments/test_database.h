@@ -2,13 +2,13 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "data/audio_files.h"
 #include "experiments/judge.h"
 #include "experiments/query_maker.h"
+#include "experiments/say.h"
 #include "nn/fingerprinter.h"
 #include "search/index_store.h"
 #include "search/indexer.h"
@@ -30,7 +30,7 @@ std::vector<search::AudioSource> database_sources(const MusicToSearch& music);
 /// `model_file`; what is there already is kept. `say` gets a line on what was done.
 void index_database(const std::filesystem::path& folder, const std::vector<search::AudioSource>& sources,
                     const std::filesystem::path& model_file, const nn::Fingerprinter& fingerprinter, int hop_frames,
-                    bool progress, const std::function<void(const std::string&)>& say);
+                    bool progress, const Say& say);
 
 /// What the index can find is what queries are made of.
 std::vector<data::AudioFile> tracks_of(const search::IndexStore& store);
@@ -38,8 +38,7 @@ std::vector<data::AudioFile> tracks_of(const search::IndexStore& store);
 /// The queries in `given`, or, where that is empty, some made of the store's tracks in `folder`, or left there by an
 /// earlier run. Throws Error where there are none.
 QuerySet open_queries(const std::filesystem::path& given, const std::filesystem::path& folder,
-                      const QueryOptions& options, const search::IndexStore& store,
-                      const std::function<void(const std::string&)>& say);
+                      const QueryOptions& options, const search::IndexStore& store, const Say& say);
 
 /// Where the store's tracks lie.
 FindTrack track_finder(const search::IndexStore& store);

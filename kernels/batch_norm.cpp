@@ -16,16 +16,16 @@ void check_channels(const Tensor& t, const Tensor& x, std::int64_t channels, std
 }
 
 /// The vectors of `a`, which go with `like`.
-void check_map(const BatchNormForward& a, const Tensor& like, std::int64_t channels) {
+void check_vectors(const BatchNormForward& a, const Tensor& like, std::int64_t channels) {
   check_channels(a.mean, like, channels, "mean");
   check_channels(a.inverse_deviation, like, channels, "inverse_deviation");
   check_channels(a.gamma, like, channels, "gamma");
   check_channels(a.beta, like, channels, "beta");
 }
 
-void check_forward(const BatchNormForward& a) {
+void check_batch_norm(const BatchNormForward& a) {
   check(a.x.shape().rank() >= 1, "batch norm: x must have a channel axis");
-  check_map(a, a.x, a.x.dim(-1));
+  check_vectors(a, a.x, a.x.dim(-1));
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ void batch_norm_statistics(const BatchNormStatistics& a) {
 }
 
 void batch_norm_forward(const BatchNormForward& a) {
-  check_forward(a);
+  check_batch_norm(a);
   check(a.out.shape() == a.x.shape(), "batch norm: out must be ", a.x.shape(), ", got ", a.out.shape());
   run_on<cpu::batch_norm_forward, cuda::batch_norm_forward>(a.x.device(), a);
 }
@@ -53,7 +53,7 @@ void batch_norm_forward(const BatchNormForward& a) {
 void batch_norm_affine(const BatchNormForward& a, const Tensor& slope, const Tensor& offset) {
   check(a.gamma.shape().rank() == 1, "batch norm: gamma must be (C), got ", a.gamma.shape());
   const std::int64_t channels = a.gamma.dim(0);
-  check_map(a, a.gamma, channels);
+  check_vectors(a, a.gamma, channels);
   check_channels(slope, a.gamma, channels, "slope");
   check_channels(offset, a.gamma, channels, "offset");
   run_on<cpu::batch_norm_affine, cuda::batch_norm_affine>(a.gamma.device(), a, slope, offset);
@@ -67,7 +67,7 @@ void batch_norm_inverse_deviation(const Tensor& variance, double epsilon, const 
 }
 
 void batch_norm_backward(const BatchNormBackward& a) {
-  check_forward(a.forward);
+  check_batch_norm(a.forward);
   const Tensor& x = a.forward.x;
   check(a.dout.shape() == x.shape() && a.dx.shape() == x.shape(), "batch norm backward: dout and dx must be ",
         x.shape(), ", got ", a.dout.shape(), " and ", a.dx.shape());

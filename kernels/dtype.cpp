@@ -5,16 +5,16 @@
 namespace earmark {
 namespace {
 
-struct Row {
+struct TypeRow {
   std::size_t bytes;
   std::string_view name;
 };
-constexpr std::array<Row, 9> kRows{
+constexpr std::array<TypeRow, 9> kTypeRows{
     {{4, "f32"}, {8, "f64"}, {2, "bf16"}, {2, "f16"}, {1, "i8"}, {1, "u8"}, {2, "i16"}, {4, "i32"}, {8, "i64"}}};
 
 }  // namespace
 
-std::size_t size_of(DType dtype) { return kRows.at(static_cast<std::size_t>(dtype)).bytes; }
-std::string_view name_of(DType dtype) { return kRows.at(static_cast<std::size_t>(dtype)).name; }
+std::size_t size_of(DType dtype) { return kTypeRows.at(static_cast<std::size_t>(dtype)).bytes; }
+std::string_view name_of(DType dtype) { return kTypeRows.at(static_cast<std::size_t>(dtype)).name; }
 
 }  // namespace earmark

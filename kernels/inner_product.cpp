@@ -10,7 +10,7 @@
 namespace earmark::kernels {
 namespace {
 
-constexpr std::int64_t kRowsPerTask = 1024;
+constexpr std::int64_t kRowsNarrowedAtOnce = 1024;
 
 void check_queries(const Tensor& queries, const StoredRows& stored) {
   check(queries.dtype() == DType::f32 && queries.shape().rank() == 2, "queries: expected f32 (m, dimension), got ",
@@ -46,7 +46,7 @@ void narrow_rows_to_i8(const Tensor& rows, const StoredRows& out) {
   if (!per_row) {
     scales[0] = largest_magnitude(rows.data<float>(), n * d) / 127;
   }
-  parallel_ranges(n, kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(n, kRowsNarrowedAtOnce, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const float* from = rows.data<float>() + i * d;
       if (per_row) {

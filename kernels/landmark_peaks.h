@@ -48,9 +48,10 @@ std::vector<LandmarkPeak> landmark_peaks(std::span<const float> pcm, const Landm
 namespace cpu {
 /// What the formulas above begin with.
 struct LandmarkLogs {
+  static constexpr std::int64_t kRow = LandmarkPeakOptions::kBins + 1;  ///< Of each row, in use.
   static constexpr std::int64_t kStride = 264;  ///< Of rows, which begin with a cache line each.
 
-  Tensor rows;  ///< log |X|, (frames, kStride) f64, kBins + 1 of each row in use, -infinity where X is 0.
+  Tensor rows;  ///< log |X|, (frames, kStride) f64, kRow of each row in use, -infinity where X is 0.
   double largest = -std::numeric_limits<double>::infinity();  ///< Of all of them.
   std::vector<double> sums;                                   ///< Of each row.
   std::vector<double> lowest;                                 ///< Of each row.

@@ -12,7 +12,7 @@ void check_rows(const Tensor& rows, const Tensor& norm, double epsilon) {
   check(epsilon > 0, "l2_normalize: epsilon must be positive, got ", epsilon);
 }
 
-void check_same(const Tensor& a, const Tensor& b) {
+void check_same_rows(const Tensor& a, const Tensor& b) {
   check(a.shape() == b.shape() && a.dtype() == b.dtype() && a.device() == b.device(),
         "l2_normalize: operands differ: ", name_of(a.dtype()), a.shape(), " and ", name_of(b.dtype()), b.shape());
 }
@@ -21,14 +21,14 @@ void check_same(const Tensor& a, const Tensor& b) {
 
 void l2_normalize(const L2Normalize& a) {
   check_rows(a.x, a.norm, a.epsilon);
-  check_same(a.x, a.out);
+  check_same_rows(a.x, a.out);
   run_on<cpu::l2_normalize, cuda::l2_normalize>(a.x.device(), a);
 }
 
 void l2_normalize_backward(const L2NormalizeBackward& a) {
   check_rows(a.out, a.norm, a.epsilon);
-  check_same(a.out, a.dout);
-  check_same(a.out, a.dx);
+  check_same_rows(a.out, a.dout);
+  check_same_rows(a.out, a.dx);
   run_on<cpu::l2_normalize_backward, cuda::l2_normalize_backward>(a.out.device(), a);
 }
 

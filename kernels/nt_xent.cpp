@@ -5,12 +5,12 @@
 namespace earmark::kernels {
 namespace {
 
-void check_like(const char* name, const Tensor& t, const Shape& shape, const Tensor& anchors) {
+void check_nt_xent_operand(const char* name, const Tensor& t, const Shape& shape, const Tensor& anchors) {
   check(t.shape() == shape && t.dtype() == anchors.dtype() && t.device() == anchors.device(), "nt_xent: expected ",
         name, " ", name_of(anchors.dtype()), shape, ", got ", name_of(t.dtype()), t.shape());
 }
 
-void check_forward(const NtXent& a) {
+void check_nt_xent(const NtXent& a) {
   check(a.anchors.shape().rank() == 2 && a.keys.shape().rank() == 2 && a.anchors.dim(1) == a.keys.dim(1),
         "nt_xent: expected anchors (2P, D) and keys (M, D), got ", a.anchors.shape(), " and ", a.keys.shape());
   const std::int64_t anchors = a.anchors.dim(0);
@@ -18,25 +18,25 @@ void check_forward(const NtXent& a) {
   check(a.offset >= 0 && a.offset + anchors <= a.keys.dim(0), "nt_xent: anchors are rows ", a.offset, " to ",
         a.offset + anchors, " of the keys, which have ", a.keys.dim(0));
   check(a.temperature >= 0.01, "nt_xent: temperature must be at least 0.01, got ", a.temperature);
-  check_like("keys", a.keys, a.keys.shape(), a.anchors);
-  check_like("logsumexp", a.logsumexp, {anchors}, a.anchors);
-  check_like("loss", a.loss, {}, a.anchors);
-  check_like("top1", a.top1, {}, a.anchors);
+  check_nt_xent_operand("keys", a.keys, a.keys.shape(), a.anchors);
+  check_nt_xent_operand("logsumexp", a.logsumexp, {anchors}, a.anchors);
+  check_nt_xent_operand("loss", a.loss, {}, a.anchors);
+  check_nt_xent_operand("top1", a.top1, {}, a.anchors);
 }
 
 }  // namespace
 
 void nt_xent(const NtXent& a) {
-  check_forward(a);
+  check_nt_xent(a);
   run_on<cpu::nt_xent, cuda::nt_xent>(a.anchors.device(), a);
 }
 
 void nt_xent_backward(const NtXentBackward& a) {
-  check_forward(a.forward);
+  check_nt_xent(a.forward);
   const Tensor& anchors = a.forward.anchors;
-  check_like("dloss", a.dloss, {}, anchors);
-  check_like("danchors", a.danchors, anchors.shape(), anchors);
-  check_like("dkeys", a.dkeys, a.forward.keys.shape(), anchors);
+  check_nt_xent_operand("dloss", a.dloss, {}, anchors);
+  check_nt_xent_operand("danchors", a.danchors, anchors.shape(), anchors);
+  check_nt_xent_operand("dkeys", a.dkeys, a.forward.keys.shape(), anchors);
   run_on<cpu::nt_xent_backward, cuda::nt_xent_backward>(anchors.device(), a);
 }
 

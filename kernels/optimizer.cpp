@@ -11,7 +11,7 @@
 namespace earmark::kernels {
 namespace {
 
-void check_like(std::string_view step, const char* name, const Tensor& t, const Tensor& value) {
+void check_moment(std::string_view step, const char* name, const Tensor& t, const Tensor& value) {
   check(t.shape() == value.shape() && t.dtype() == value.dtype() && t.device() == value.device(), step,
         ": the parameter is ", name_of(value.dtype()), value.shape(), ", its ", name, " ", name_of(t.dtype()),
         t.shape());
@@ -30,10 +30,10 @@ void check_step(std::string_view step, std::span<const AdamParameter> parameters
         " and ", o.beta2);
   check(o.epsilon > 0, step, ": epsilon must be positive, got ", o.epsilon);
   for (const AdamParameter& p : parameters) {
-    check_like(step, "first moment", p.moment1, p.value);
-    check_like(step, "second moment", p.moment2, p.value);
+    check_moment(step, "first moment", p.moment1, p.value);
+    check_moment(step, "second moment", p.moment2, p.value);
     if (p.grad) {
-      check_like(step, "gradient", p.grad, p.value);
+      check_moment(step, "gradient", p.grad, p.value);
     }
   }
   check(!o.gate || (o.gate.dtype() == DType::f64 && o.gate.numel() == 2), step, ": gate of shape ", o.gate.shape());

@@ -25,6 +25,7 @@ namespace earmark::nn {
 class AttentionEncoder final : public Encoder {
  public:
   static constexpr int kBlocks = 6;
+  static constexpr std::size_t kSingleBlocks = 3;  ///< At first, that see one sample at a time (embed_in_groups.h).
 
   AttentionEncoder(const EncoderOptions& options, std::uint64_t seed, DType dtype);
 
@@ -82,7 +83,6 @@ class AttentionEncoder final : public Encoder {
                      std::vector<AttentionMaps>* maps = nullptr) const;
   Tensor embed_first_blocks(const Folded& folded, const Tensor& x) const;
   Tensor embed_last_blocks(const Folded& folded, Tensor y) const;
-  Tensor embed_group(const Folded& folded, const Tensor& x) const;
   void buffers_moved() override;
   void take_buffers(ConvNorm& layer);
 

@@ -1,27 +1,16 @@
 // Inference of the attention encoder: batch normalisation folded into the convolutions, residual sum and ReLU fused
 // into them, nothing recorded.
-#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "kernels/batch_norm.h"
-#include "kernels/normalize.h"
-#include "kernels/parallel.h"
 #include "kernels/permute.h"
 #include "kernels/spectral_temporal_attention.h"
 #include "kernels/trace.h"
 #include "nn/attention_encoder.h"
-#include "nn/batch_length.h"
+#include "nn/embed_in_groups.h"
 
 namespace earmark::nn {
-
-namespace {
-
-/// On the CPU the first blocks see one sample at a time, whose activations stay in the cache of the thread that has it;
-/// the others, small maps under large weights, see a whole group, so that one read of the weights serves all of it.
-constexpr std::size_t kSingleBlocks = 3;
-constexpr std::int64_t kLargestGroup = 32;
-
-}  // namespace
 
 struct AttentionEncoder::FoldedConv {
   Tensor weight;  // (O, Kf, Kt, I), or none: this convolution does not exist
@@ -147,36 +136,12 @@ Tensor AttentionEncoder::embed_last_blocks(const Folded& folded, Tensor y) const
   return head_.encode(flat);
 }
 
-Tensor AttentionEncoder::embed_group(const Folded& folded, const Tensor& x) const {
-  Tensor y;
-  for (std::int64_t n = 0; n < x.dim(0); ++n) {
-    const Tensor one = embed_first_blocks(folded, x.slice(n, n + 1));
-    if (!y) {
-      y = Tensor(one.shape().with_leading(x.dim(0)), one.dtype());
-    }
-    y.slice(n, n + 1).copy_from(one);
-  }
-  return embed_last_blocks(folded, y);
-}
-
 Tensor AttentionEncoder::embed(const Tensor& x) const {
   check_input(x);
   const std::shared_ptr<const Folded> layers = folded();
-  const std::int64_t samples = x.dim(0);
-  const Tensor out({samples, options().embedding}, x.dtype(), x.device());
-  const auto normalize = [&](const Tensor& rows, std::int64_t begin, std::int64_t end) {
-    kernels::l2_normalize(
-        {.x = rows, .out = out.slice(begin, end), .norm = Tensor(Shape{end - begin}, x.dtype(), x.device())});
-  };
-  if (x.device().backend == Backend::cuda) {  // a GPU wants all of the batch at once
-    const Tensor rows = embed_last_blocks(*layers, embed_first_blocks(*layers, filled_up(x)));
-    normalize(rows.slice(0, samples), 0, samples);
-    return out;
-  }
-  parallel_ranges(samples, even_grain(samples, kLargestGroup), [&](std::int64_t begin, std::int64_t end) {
-    normalize(embed_group(*layers, x.slice(begin, end)), begin, end);
-  });
-  return out;
+  return embed_in_groups(x, options().embedding,
+                         {.first = [&](Tensor samples) { return embed_first_blocks(*layers, std::move(samples)); },
+                          .last = [&](Tensor samples) { return embed_last_blocks(*layers, std::move(samples)); }});
 }
 
 std::vector<AttentionMaps> AttentionEncoder::attention_maps(const Tensor& x) const {

@@ -28,7 +28,7 @@ struct LastMap {
 };
 
 template <class Fields>
-void visit(Fields& fields, EncoderOptions& options) {
+void visit_encoder(Fields& fields, EncoderOptions& options) {
   fields.value("type", options.type);
   fields.value("width", options.width);
   fields.value("bands", options.bands);
@@ -109,14 +109,14 @@ void validate(const EncoderOptions& options) {
 std::string to_json(const EncoderOptions& options) {
   EncoderOptions copy = options;
   JsonWriter writer;
-  visit(writer, copy);
+  visit_encoder(writer, copy);
   return writer.text();
 }
 
 EncoderOptions encoder_options_from_json(const std::string& json) {
   EncoderOptions options;
   JsonReader reader(json, "encoder options");
-  visit(reader, options);
+  visit_encoder(reader, options);
   reader.finish();
   validate(options);
   return options;

@@ -19,7 +19,7 @@ constexpr const char* kVersion = "1";
 constexpr float kLargestF16 = 65504;
 
 template <class Fields>
-void visit(Fields& fields, FeatureOptions& options) {
+void visit_features(Fields& fields, FeatureOptions& options) {
   fields.value("sample_rate", options.sample_rate);
   fields.value("n_fft", options.n_fft);
   fields.value("hop", options.hop);
@@ -101,14 +101,14 @@ const std::string& metadata(const SafetensorsFile& file, const std::string& key,
 std::string to_json(const FeatureOptions& features) {
   FeatureOptions copy = features;
   JsonWriter writer;
-  visit(writer, copy);
+  visit_features(writer, copy);
   return writer.text();
 }
 
 FeatureOptions feature_options_from_json(const std::string& json) {
   FeatureOptions features;
   JsonReader reader(json, "feature options");
-  visit(reader, features);
+  visit_features(reader, features);
   reader.finish();
   check_feature_options(features);
   return features;

@@ -23,6 +23,7 @@ namespace earmark::nn {
 class NafpEncoder final : public Encoder {
  public:
   static constexpr int kBlocks = 8;
+  static constexpr std::size_t kSingleBlocks = 4;  ///< At first, that see one sample at a time (embed_in_groups.h).
 
   NafpEncoder(const EncoderOptions& options, std::uint64_t seed, DType dtype);
 
@@ -56,7 +57,6 @@ class NafpEncoder final : public Encoder {
 
   std::shared_ptr<const Prepared> prepared() const;
   Tensor embed_blocks(const Prepared& prepared, Tensor x, std::size_t begin, std::size_t end) const;
-  Tensor embed_group(const Prepared& prepared, const Tensor& x) const;
   void buffers_moved() override {}  // there are none
 
   std::array<Block, kBlocks> blocks_;

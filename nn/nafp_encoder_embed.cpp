@@ -1,23 +1,12 @@
 // Inference of the NAFP encoder: weights prepared once, each layer normalised where it lies, nothing recorded.
-#include <algorithm>
+#include <utility>
 
 #include "kernels/layer_norm.h"
-#include "kernels/normalize.h"
-#include "kernels/parallel.h"
 #include "kernels/trace.h"
-#include "nn/batch_length.h"
+#include "nn/embed_in_groups.h"
 #include "nn/nafp_encoder.h"
 
 namespace earmark::nn {
-
-namespace {
-
-/// On the CPU the first blocks see one sample at a time, whose activations stay in the cache of the thread that has it;
-/// the others, small maps under large weights, see a whole group, so that one read of the weights serves all of it.
-constexpr std::size_t kSingleBlocks = 4;
-constexpr std::int64_t kLargestGroup = 32;
-
-}  // namespace
 
 struct NafpEncoder::Prepared {
   struct Layers {
@@ -74,35 +63,16 @@ Tensor NafpEncoder::embed_blocks(const Prepared& prepared, Tensor x, std::size_t
   return x;
 }
 
-Tensor NafpEncoder::embed_group(const Prepared& prepared, const Tensor& x) const {
-  Tensor y;
-  for (std::int64_t n = 0; n < x.dim(0); ++n) {
-    const Tensor one = embed_blocks(prepared, x.slice(n, n + 1), 0, kSingleBlocks);
-    if (!y) {
-      y = Tensor(one.shape().with_leading(x.dim(0)), one.dtype());
-    }
-    y.slice(n, n + 1).copy_from(one);
-  }
-  return head_.encode(embed_blocks(prepared, y, kSingleBlocks, kBlocks));
-}
-
 Tensor NafpEncoder::embed(const Tensor& x) const {
   check_input(x);
   const std::shared_ptr<const Prepared> weights = prepared();
-  const std::int64_t samples = x.dim(0);
-  const Tensor out({samples, options().embedding}, x.dtype(), x.device());
-  const auto normalize = [&](const Tensor& rows, std::int64_t begin, std::int64_t end) {
-    kernels::l2_normalize(
-        {.x = rows, .out = out.slice(begin, end), .norm = Tensor(Shape{end - begin}, x.dtype(), x.device())});
-  };
-  if (x.device().backend == Backend::cuda) {  // a GPU wants all of the batch at once
-    normalize(head_.encode(embed_blocks(*weights, filled_up(x), 0, kBlocks)).slice(0, samples), 0, samples);
-    return out;
-  }
-  parallel_ranges(samples, even_grain(samples, kLargestGroup), [&](std::int64_t begin, std::int64_t end) {
-    normalize(embed_group(*weights, x.slice(begin, end)), begin, end);
-  });
-  return out;
+  return embed_in_groups(
+      x, options().embedding,
+      {.first = [&](Tensor samples) { return embed_blocks(*weights, std::move(samples), 0, kSingleBlocks); },
+       .last =
+           [&](Tensor samples) {
+             return head_.encode(embed_blocks(*weights, std::move(samples), kSingleBlocks, kBlocks));
+           }});
 }
 
 }  // namespace earmark::nn

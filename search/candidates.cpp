@@ -12,8 +12,6 @@
 namespace earmark::search {
 namespace {
 
-constexpr float kUnscored = -std::numeric_limits<float>::infinity();
-
 bool is_before(const Candidate& a, const Candidate& b) {
   return a.track != b.track ? a.track < b.track : a.start < b.start;
 }

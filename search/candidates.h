@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -19,12 +20,15 @@ struct QueryRange {
   std::int64_t rows() const { return end - begin; }
 };
 
+/// Score of a candidate that has none, or that overlaps the query too little.
+inline constexpr float kUnscored = -std::numeric_limits<float>::infinity();
+
 struct Candidate {
   std::size_t track = 0;   // position in Database::tracks()
   std::int64_t start = 0;  // fine hops
   int votes = 0;
   float similarity = 0;  // summed over its votes
-  float score = 0;       // mean inner product of the sequences; -infinity where they overlap too little
+  float score = 0;       // mean inner product of the sequences; kUnscored where they overlap too little
 };
 
 /// What the hits of each query propose, each (track, start) once, ascending.

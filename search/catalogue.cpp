@@ -9,7 +9,7 @@
 namespace earmark::search {
 namespace {
 
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kCatalogueVersion = 1;
 constexpr std::string_view kLandmarks = "landmarks";
 
 // Paths and tags are BLOBs: they are bytes of any encoding, and must come back as they were.
@@ -55,7 +55,7 @@ void Catalogue::create(const std::filesystem::path& file, const IndexFormat& for
     Sqlite connection(temporary, Sqlite::Mode::create);
     Transaction transaction(connection);
     connection.execute(kSchema);
-    put(connection, "version", kVersion);
+    put(connection, "version", kCatalogueVersion);
     put(connection, "model_hash", format.model_hash);
     put(connection, "dimension", format.dimension);
     put(connection, "sample_rate", format.sample_rate);
@@ -74,8 +74,8 @@ void Catalogue::create(const std::filesystem::path& file, const IndexFormat& for
 
 Catalogue::Catalogue(const std::filesystem::path& file, Sqlite::Mode mode) : connection_(file, mode) {
   const std::string version = value("version");
-  check(version == std::to_string(kVersion), connection_.name(), ": catalogue of version '", version,
-        "', this program reads version ", kVersion);
+  check(version == std::to_string(kCatalogueVersion), connection_.name(), ": catalogue of version '", version,
+        "', this program reads version ", kCatalogueVersion);
   const auto number = [this](const std::string& key) { return std::stoll(value(key)); };
   try {
     format_.model_hash = value("model_hash");

@@ -22,7 +22,7 @@ std::size_t position_of(const Ranges& ranges, std::int64_t row) {
 /// A share of the budget is left to the part that is being scanned, where not all rows fit in.
 constexpr std::size_t kPartShare = 8;
 
-std::size_t bytes_of(const Block& block) {
+std::size_t block_bytes(const Block& block) {
   return static_cast<std::size_t>(block.stored.rows.dim(0)) * block.stored.bytes_per_row();
 }
 
@@ -75,7 +75,7 @@ Database Database::on(Device device, std::size_t budget) const {
   std::size_t all = 0;
   std::size_t widest = 1;
   for (const Block& block : blocks_) {
-    all += bytes_of(block);
+    all += block_bytes(block);
     widest = std::max(widest, block.stored.bytes_per_row());
   }
   const std::size_t part = budget / kPartShare;
@@ -89,7 +89,7 @@ Database Database::on(Device device, std::size_t budget) const {
     const std::int64_t resident = rows_within(block, left);
     if (resident > 0) {
       out.blocks_.push_back({block.stored.slice(0, resident).to(device), block.first});
-      left -= bytes_of(out.blocks_.back());
+      left -= block_bytes(out.blocks_.back());
     }
     if (resident < rows) {
       out.blocks_.push_back({block.stored.slice(resident, rows), block.first + resident});

@@ -9,7 +9,8 @@
 namespace earmark::search {
 namespace {
 
-constexpr double kAsGood = 0.7;  // of the best place's landmarks, where the open stretch goes on nevertheless: a repeat
+constexpr double kShareToGoOn =
+    0.7;  // of the best place's landmarks, where the open stretch goes on nevertheless: a repeat
 constexpr double kRate = LandmarkOptions::kSampleRate;
 
 }  // namespace
@@ -77,7 +78,7 @@ bool LandmarkStretchFinder::still_fits(const Match& best, std::span<const Landma
     alignment_s_ = alignment;
     return true;
   }
-  return matcher_.support(query, stretch_.track_id, window_begin_s + alignment_s_).count >= kAsGood * best.score;
+  return matcher_.support(query, stretch_.track_id, window_begin_s + alignment_s_).count >= kShareToGoOn * best.score;
 }
 
 /// Opens a stretch, or lets the open one reach to the last landmark that agrees.

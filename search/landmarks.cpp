@@ -46,7 +46,7 @@ void each_option(Options& options, const F& visit) {
   visit("depth", options.search_depth);
 }
 
-void check_options(const LandmarkOptions& options) {
+void check_landmark_options(const LandmarkOptions& options) {
   static_cast<void>(options.peaks.decay());
   check(options.fan_out >= 1 && options.query_shifts >= 1 && options.query_shifts <= 64 && options.bucket >= 1 &&
             options.time_bits >= 6 && options.time_bits <= 24 && options.min_count >= 0 && options.window >= 0 &&
@@ -109,7 +109,7 @@ LandmarkOptions landmark_options_from(const std::string& text) {
     ++read;
   });
   check(values.size() == read, "landmarks: unknown options in '", text, "'");
-  check_options(options);
+  check_landmark_options(options);
   return options;
 }
 

@@ -15,10 +15,10 @@
 namespace earmark::search {
 namespace {
 
-constexpr std::array<char, 8> kMagic = {'E', 'A', 'R', 'L', 'S', 'H', '0', '1'};
+constexpr std::array<char, 8> kLshMagic = {'E', 'A', 'R', 'L', 'S', 'H', '0', '1'};
 
-struct Header {
-  std::array<char, 8> magic = kMagic;
+struct LshHeader {
+  std::array<char, 8> magic = kLshMagic;
   std::uint64_t key = 0;
   std::uint64_t seed = 0;
   std::int64_t rows = 0;
@@ -55,8 +55,8 @@ std::span<const T> take(std::span<const std::byte>& bytes, std::uint64_t expecte
   return part;
 }
 
-void check_header(const Header& header, const LshOptions& options, std::uint64_t key, std::size_t file_bytes) {
-  check(header.magic == kMagic, "not a file of hash tables");
+void check_header(const LshHeader& header, const LshOptions& options, std::uint64_t key, std::size_t file_bytes) {
+  check(header.magic == kLshMagic, "not a file of hash tables");
   check(header.key == key, "made for other content");
   check(header.seed == options.seed && header.tables == options.tables && header.bits == options.bits &&
             header.rotations == options.rotations,
@@ -76,17 +76,17 @@ void LshIndex::save(const std::filesystem::path& file, std::uint64_t key) const 
     append(payload, table.offsets);
     append(payload, table.entries);
   }
-  const Header header{kMagic,
-                      key,
-                      t.options.seed,
-                      t.rows,
-                      t.family.padded_dimension(),
-                      t.options.tables,
-                      t.options.bits,
-                      t.options.rotations,
-                      0,
-                      payload.size(),
-                      XXH3_64bits(payload.data(), payload.size())};
+  const LshHeader header{kLshMagic,
+                         key,
+                         t.options.seed,
+                         t.rows,
+                         t.family.padded_dimension(),
+                         t.options.tables,
+                         t.options.bits,
+                         t.options.rotations,
+                         0,
+                         payload.size(),
+                         XXH3_64bits(payload.data(), payload.size())};
   write_file_atomically(file, [&](AtomicFile& out) {
     out.write(std::as_bytes(std::span(&header, 1)));
     out.write(payload);
@@ -96,7 +96,7 @@ void LshIndex::save(const std::filesystem::path& file, std::uint64_t key) const 
 LshIndex LshIndex::load(const std::filesystem::path& file, const LshOptions& options, std::uint64_t key) {
   const auto mapped = MappedFile::open(file);
   try {
-    Header header;
+    LshHeader header;
     check(mapped->bytes().size() >= sizeof header, "cut short");
     std::memcpy(&header, mapped->bytes().data(), sizeof header);
     check_header(header, options, key, mapped->bytes().size());

@@ -12,7 +12,7 @@
 namespace earmark::search {
 namespace {
 
-void check_options(const MatcherOptions& options) {
+void check_matcher_options(const MatcherOptions& options) {
   check(options.neighbours >= 1, "neighbours: expected at least 1, got ", options.neighbours);
   check(options.top >= 1, "top: expected at least 1, got ", options.top);
   check(options.query_ratio >= 1, "query ratio: expected at least 1, got ", options.query_ratio);
@@ -30,7 +30,7 @@ LshIndex placed(const LshIndex& tables, const Database& database) {
 
 Matcher::Matcher(const IndexStore& store, MatcherOptions options)
     : store_(&store), database_(&store.database()), options_(std::move(options)) {
-  check_options(options_);
+  check_matcher_options(options_);
   options_.hop_seconds = store.format().hop_seconds();
   if (!options_.calibration) {
     options_.calibration = store.calibration();
@@ -42,7 +42,7 @@ Matcher::Matcher(const IndexStore& store, MatcherOptions options)
 
 Matcher::Matcher(const Database& database, MatcherOptions options)
     : database_(&database), options_(std::move(options)) {
-  check_options(options_);
+  check_matcher_options(options_);
   if (options_.method == Method::lsh && database.rows() > 0) {
     lsh_ = placed(LshIndex::build(database, options_.lsh), database);
   }

@@ -17,7 +17,6 @@ namespace {
 constexpr double kVoteWindowSeconds = 0.1;
 constexpr double kLeadWeight = 0.5;
 constexpr int kClimbs = 4;  // hops that the refined place may be away from the proposed one
-constexpr float kUnscored = -std::numeric_limits<float>::infinity();
 
 /// Position of the vertex of the parabola through (-1, before), (0, at), (1, after), within half a step.
 double parabola_peak(double before, double at, double after) {

@@ -33,7 +33,7 @@ std::string json_text(const std::string& bytes) {
   }
 }
 
-Json to_json(const Match& match, double length_s) {
+Json match_json(const Match& match, double length_s) {
   return {{"track", json_text(match.track)},
           {"track_id", match.track_id},
           {"start_s", rounded(match.start_s, 1e-3)},
@@ -43,7 +43,7 @@ Json to_json(const Match& match, double length_s) {
           {"matched", match.matched}};
 }
 
-Json to_json(const Stretch& stretch) {
+Json stretch_json(const Stretch& stretch) {
   return {{"track", json_text(stretch.track)},
           {"track_id", stretch.track_id},
           {"query_begin_s", rounded(stretch.query_begin_s, 1e-3)},
@@ -64,10 +64,10 @@ void write_json(std::ostream& out, const Answer& answer) {
   }
   Json found = Json::array();
   for (const Match& match : answer.matches) {
-    found.push_back(to_json(match, answer.length_s));
+    found.push_back(match_json(match, answer.length_s));
   }
   for (const Stretch& stretch : answer.stretches) {
-    found.push_back(to_json(stretch));
+    found.push_back(stretch_json(stretch));
   }
   json[answer.whole ? "matches" : "stretches"] = std::move(found);
   out << json.dump() << '\n';
@@ -146,7 +146,7 @@ void write_answer(std::ostream& out, Form form, const Answer& answer) {
 void write_stretch(std::ostream& out, Form form, const Stretch& stretch, bool has_ended) {
   if (form == Form::json) {
     Json json = {{"event", has_ended ? "end" : "begin"}};
-    json.update(to_json(stretch));
+    json.update(stretch_json(stretch));
     out << json.dump() << '\n';
   } else if (form == Form::tsv) {
     write_tsv_row(out, {}, stretch, true);

@@ -15,13 +15,13 @@
 namespace earmark::search {
 namespace {
 
-constexpr std::array<char, 8> kMagic = {'E', 'A', 'R', 'M', 'S', 'E', 'G', '\n'};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::array<char, 8> kSegmentMagic = {'E', 'A', 'R', 'M', 'S', 'E', 'G', '\n'};
+constexpr std::uint32_t kSegmentVersion = 1;
 constexpr std::size_t kHeaderBytes = 4096;  // a page, so that rows are aligned to whole cache lines
 
-struct Header {
-  std::array<char, 8> magic = kMagic;
-  std::uint32_t version = kVersion;
+struct SegmentHeader {
+  std::array<char, 8> magic = kSegmentMagic;
+  std::uint32_t version = kSegmentVersion;
   std::uint32_t dtype = 0;
   std::int64_t rows = 0;
   std::int64_t dimension = 0;
@@ -30,9 +30,11 @@ struct Header {
   std::uint64_t header_hash = 0;  // of all fields above
 };
 
-std::uint64_t header_hash(const Header& header) { return XXH3_64bits(&header, offsetof(Header, header_hash)); }
+std::uint64_t header_hash(const SegmentHeader& header) {
+  return XXH3_64bits(&header, offsetof(SegmentHeader, header_hash));
+}
 
-std::span<const std::byte> bytes_of(const Tensor& tensor) {
+std::span<const std::byte> tensor_bytes(const Tensor& tensor) {
   return tensor ? std::span<const std::byte>(tensor.raw(), tensor.bytes()) : std::span<const std::byte>();
 }
 
@@ -40,12 +42,13 @@ std::uint64_t hash_of(std::span<const std::byte> rows, std::span<const std::byte
   return XXH3_64bits_withSeed(scales.data(), scales.size(), XXH3_64bits(rows.data(), rows.size()));
 }
 
-Header read_header(std::span<const std::byte> bytes) {
-  Header header;
+SegmentHeader read_header(std::span<const std::byte> bytes) {
+  SegmentHeader header;
   check(bytes.size() >= kHeaderBytes, "cut short: ", bytes.size(), " bytes");
   std::memcpy(&header, bytes.data(), sizeof header);
-  check(header.magic == kMagic, "not a segment file");
-  check(header.version == kVersion, "version ", header.version, ", this program reads version ", kVersion);
+  check(header.magic == kSegmentMagic, "not a segment file");
+  check(header.version == kSegmentVersion, "version ", header.version, ", this program reads version ",
+        kSegmentVersion);
   check(header.header_hash == header_hash(header), "the header is damaged (checksum)");
   return header;
 }
@@ -54,20 +57,20 @@ Header read_header(std::span<const std::byte> bytes) {
 
 SegmentInfo write_segment(const std::filesystem::path& file, const kernels::StoredRows& stored) {
   check_rows(stored);
-  Header header;
+  SegmentHeader header;
   header.dtype = static_cast<std::uint32_t>(stored.rows.dtype());
   header.rows = stored.rows.dim(0);
   header.dimension = stored.rows.dim(1);
   header.scales = stored.scales ? stored.scales.numel() : 0;
-  header.data_hash = hash_of(bytes_of(stored.rows), bytes_of(stored.scales));
+  header.data_hash = hash_of(tensor_bytes(stored.rows), tensor_bytes(stored.scales));
   header.header_hash = header_hash(header);
   std::vector<std::byte> page(kHeaderBytes);
   std::memcpy(page.data(), &header, sizeof header);
   SegmentInfo info{header.rows, 0, header.data_hash};
   write_file_atomically(file, [&](AtomicFile& out) {
     out.write(page);
-    out.write(bytes_of(stored.rows));
-    out.write(bytes_of(stored.scales));
+    out.write(tensor_bytes(stored.rows));
+    out.write(tensor_bytes(stored.scales));
     info.bytes = out.size();
   });
   return info;
@@ -77,7 +80,7 @@ kernels::StoredRows map_segment(const std::filesystem::path& file, const Segment
   const auto mapped = MappedFile::open(file);
   try {
     const std::span<const std::byte> bytes = mapped->bytes();
-    const Header header = read_header(bytes);
+    const SegmentHeader header = read_header(bytes);
     check(bytes.size() == expected.bytes, bytes.size(), " bytes, the catalogue says ", expected.bytes);
     check(header.rows == expected.rows && header.data_hash == expected.hash, "not the segment the catalogue describes");
     check(header.dtype <= static_cast<std::uint32_t>(DType::i64), "unknown element type ", header.dtype);

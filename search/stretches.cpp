@@ -13,7 +13,7 @@ namespace earmark::search {
 namespace {
 
 constexpr std::int64_t kWindowsKept = 3;
-constexpr double kAsGood = 0.05;  // a continued alignment may score this much less than the best one
+constexpr double kScoreSlack = 0.05;  // a continued alignment may score this much less than the best one
 
 double mean(const std::vector<double>& values) {
   return values.empty() ? 0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
@@ -126,7 +126,7 @@ bool StretchFinder::still_fits(const Match& best, std::int64_t begin, std::int64
     return true;
   }
   const auto similarity = [&](std::int64_t track, double at) { return mean(similarities(track, at, begin, end)); };
-  return similarity(open_->track_id, alignment_s_) >= similarity(best.track_id, alignment) - kAsGood;
+  return similarity(open_->track_id, alignment_s_) >= similarity(best.track_id, alignment) - kScoreSlack;
 }
 
 /// Opens a stretch, unless what is alike is shorter than one fingerprint.

@@ -17,7 +17,7 @@ std::string join(const std::string& path, const std::string& key) { return path.
 
 std::string leaf_of(const std::string& path) { return path.substr(path.rfind('.') + 1); }
 
-std::vector<std::string> split(const std::string& path) {
+std::vector<std::string> split_path(const std::string& path) {
   std::vector<std::string> keys;
   std::size_t begin = 0;
   for (std::size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', begin)) {
@@ -116,7 +116,7 @@ void ConfigTree::apply_override(const std::string& assignment) {
   check(equals != std::string::npos && equals > 0, "--set ", assignment, ": expected key=value");
   const std::string path = assignment.substr(0, equals);
   const YAML::Node value = load_yaml(assignment.substr(equals + 1), "--set " + assignment);
-  const std::vector<std::string> keys = split(path);
+  const std::vector<std::string> keys = split_path(path);
   YAML::Node node = root_;
   for (std::size_t i = 0; i + 1 < keys.size(); ++i) {
     YAML::Node next = node[keys[i]];
@@ -145,7 +145,7 @@ void ConfigTree::declare(ConfigEntry entry) {
   entries_.push_back(std::move(entry));
 }
 
-YAML::Node ConfigTree::find(const std::string& path) const { return follow(root_, split(path)); }
+YAML::Node ConfigTree::find(const std::string& path) const { return follow(root_, split_path(path)); }
 
 const std::string* ConfigTree::override_of(const std::string& path) const {
   for (std::string part = path; !part.empty();

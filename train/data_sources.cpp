@@ -98,7 +98,7 @@ struct Parts {
 
 /// Holds out the tracks whose names hash lowest, among those of at least `validation.seconds`: new files do not move
 /// old ones between the parts. A quarter of all at most.
-Parts split(const data::PcmStore& store, const ValidationOptions& validation, std::uint64_t seed) {
+Parts hold_out(const data::PcmStore& store, const ValidationOptions& validation, std::uint64_t seed) {
   const auto shortest = static_cast<std::size_t>(validation.seconds * store.sample_rate());
   std::vector<std::pair<std::uint64_t, std::int64_t>> ranks;
   for (std::int64_t i = 0; i < store.size(); ++i) {
@@ -200,7 +200,7 @@ TrainingData open_training_data(const TrainOptions& options, const Report& repor
     const data::PcmStore other = prepare_and_report(options, data::list_audio_files(validation.music), complaints);
     held = beginnings(other, validation.seconds, validation.tracks);
   } else if (validates) {
-    const Parts parts = split(*store, validation, options.seed);
+    const Parts parts = hold_out(*store, validation, options.seed);
     held = beginnings(prepare(options, parts.held_out, false), validation.seconds, validation.tracks);
     *store = prepare(options, parts.training, false);
   }

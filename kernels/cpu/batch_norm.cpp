@@ -16,7 +16,7 @@ namespace {
 
 /// Per block and channel: mean and sum of squared differences from it.
 template <class T>
-void block_moments(const T* x, std::int64_t rows, std::int64_t channels, double* mean, double* squares) {
+void channel_moments(const T* x, std::int64_t rows, std::int64_t channels, double* mean, double* squares) {
   for_channel_vectors<T>(
       rows, channels, [&](std::int64_t block, std::int64_t first, std::int64_t count, std::int64_t c, int n) {
         const T* at = x + first * channels + c;
@@ -46,7 +46,7 @@ void statistics_as(const BatchNormStatistics& a) {
   const std::int64_t blocks = row_blocks(rows, channels);
   std::vector<double> mean(static_cast<std::size_t>(blocks * channels));
   std::vector<double> squares(mean.size());
-  block_moments(a.x.data<T>(), rows, channels, mean.data(), squares.data());
+  channel_moments(a.x.data<T>(), rows, channels, mean.data(), squares.data());
   const std::int64_t per_block = rows_per_block(channels);
   for (std::int64_t c = 0; c < channels; ++c) {
     Moments m;
@@ -79,7 +79,7 @@ struct Affine {
 };
 
 template <class T>
-void forward_as(const BatchNormForward& a) {
+void batch_norm_forward_as(const BatchNormForward& a) {
   const std::int64_t channels = a.x.dim(-1);
   const T* x = a.x.data<T>();
   T* out = a.out.mutable_data<T>();
@@ -212,7 +212,7 @@ void batch_norm_forward(const BatchNormForward& a) {
     BatchNormForward wide = a;
     return in_float({&wide.x}, {&wide.out}, [&] { cpu::batch_norm_forward(wide); });
   }
-  dispatch_float(a.x.dtype(), [&]<class T>() { forward_as<T>(a); });
+  dispatch_float(a.x.dtype(), [&]<class T>() { batch_norm_forward_as<T>(a); });
 }
 
 void batch_norm_affine(const BatchNormForward& a, const Tensor& slope, const Tensor& offset) {

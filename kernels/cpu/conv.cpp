@@ -72,7 +72,7 @@ void forward_with(const Prepared<T>& p, const ConvExtents& e, const ConvForward&
 }
 
 template <class T>
-void forward_as(const ConvForward& a) {
+void conv_forward_as(const ConvForward& a) {
   const ConvExtents e(a.x.shape(), a.weight.shape(), a.options);
   if (a.prepared) {
     forward_with(dynamic_cast<const Prepared<T>&>(*a.prepared), e, a);
@@ -82,7 +82,7 @@ void forward_as(const ConvForward& a) {
 }
 
 template <class T>
-void backward_as(const ConvBackward& a) {
+void conv_backward_as(const ConvBackward& a) {
   const ConvExtents e(a.x.shape(), a.weight.shape(), a.options);
   const T* dout = a.dout.data<T>();
   const bool winograd = winograd_pays(e);
@@ -118,7 +118,7 @@ void conv_forward(const ConvForward& a) {
     ConvForward wide = a;
     return in_float({&wide.x, &wide.weight, &wide.bias, &wide.add}, {&wide.out}, [&] { cpu::conv_forward(wide); });
   }
-  dispatch_float(a.x.dtype(), [&]<class T>() { forward_as<T>(a); });
+  dispatch_float(a.x.dtype(), [&]<class T>() { conv_forward_as<T>(a); });
 }
 
 void conv_backward(const ConvBackward& a) {
@@ -127,7 +127,7 @@ void conv_backward(const ConvBackward& a) {
     return in_float({&wide.x, &wide.weight, &wide.dout}, {&wide.dx, &wide.dweight, &wide.dbias},
                     [&] { cpu::conv_backward(wide); });
   }
-  dispatch_float(a.x.dtype(), [&]<class T>() { backward_as<T>(a); });
+  dispatch_float(a.x.dtype(), [&]<class T>() { conv_backward_as<T>(a); });
 }
 
 }  // namespace earmark::kernels::cpu

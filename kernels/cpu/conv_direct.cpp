@@ -3,8 +3,8 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kDepthChunk = 128;   // 9 taps * 128 * 64 columns * 4 bytes = 288 KiB: a panel stays in L2
-constexpr std::int64_t kRowsPerTask = 768;  // amortises one read of a panel
+constexpr std::int64_t kDepthChunk = 128;     // 9 taps * 128 * 64 columns * 4 bytes = 288 KiB: a panel stays in L2
+constexpr std::int64_t kPixelsPerTask = 768;  // amortises one read of a panel
 
 /// Depth [k0, k0 + depth) of every tap. Taps that are neighbours in the source and in the panel are joined: a row of
 /// three taps of few channels makes one long inner loop.
@@ -114,7 +114,7 @@ void run_walk(const Walk<T>& w, const std::vector<PixelClass>& classes, const Pa
     pixels += static_cast<std::int64_t>(c.source.size());
   }
   const std::int64_t blocks = panels.blocks();
-  const std::int64_t group = std::clamp<std::int64_t>(kRowsPerTask / std::max<std::int64_t>(pixels, 1), 1, w.samples);
+  const std::int64_t group = std::clamp<std::int64_t>(kPixelsPerTask / std::max<std::int64_t>(pixels, 1), 1, w.samples);
   const std::int64_t groups = (w.samples + group - 1) / group;
   parallel_for(groups * blocks, [&](std::int64_t task) {
     const std::int64_t n0 = task / blocks * group;

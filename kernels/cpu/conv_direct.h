@@ -40,6 +40,10 @@ void accumulate_outer(const T* a, const T* b, const std::vector<PixelPair>& pixe
 template <class T>
 void sum_partials(const T* partials, std::int64_t count, std::int64_t size, T* out);
 
+/// Groups of samples, at most, whose gradients of the weights are partials: fixed, so that any number of threads gives
+/// the same bits.
+inline constexpr std::int64_t kGradientPartials = 16;
+
 /// dweight (O, Kf, Kt, I), overwritten.
 template <class T>
 void weight_gradient(const ConvExtents& e, const T* x, const T* dout, T* dweight);

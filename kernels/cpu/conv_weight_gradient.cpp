@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::int64_t kPixelsAtOnce = 128;        // their operands stay in L1 and L2 while all tiles pass over them
 constexpr std::int64_t kPartialElements = 100000;  // above it, tasks split the output channels instead of the samples
-constexpr std::int64_t kPartials = 16;
 constexpr int kOuterRows = kVectorRegisters == 32 ? 8 : 4;
 constexpr int kOuterVectors = kVectorRegisters == 32 ? 3 : 2;
 
@@ -138,7 +137,7 @@ void weight_gradient(const ConvExtents& e, const T* x, const T* dout, T* dweight
     parallel_ranges(e.out, kChannels, [&](std::int64_t o0, std::int64_t o1) { g.add(0, e.n, o0, o1, dweight); });
     return;
   }
-  const std::int64_t group = (e.n + kPartials - 1) / kPartials;
+  const std::int64_t group = (e.n + kGradientPartials - 1) / kGradientPartials;
   const std::int64_t count = group == 0 ? 1 : std::max<std::int64_t>((e.n + group - 1) / group, 1);
   const Tensor partials({count, size}, dtype_of<T>);
   parallel_for(count, [&](std::int64_t i) {

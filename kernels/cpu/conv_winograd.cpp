@@ -13,8 +13,7 @@ constexpr std::int64_t kLeastGradientChannels = 32;  // the same for the gradien
 constexpr std::int64_t kScratchBytes = 256 << 10U;   // V and M of a chunk: part of L2
 constexpr std::int64_t kLeastTiles = 64;             // per chunk: amortises one read of U
 constexpr std::int64_t kPartialChannels = 64 * 64;   // I * O up to which weight gradients are summed from partials
-constexpr std::int64_t kPartials = 16;
-constexpr std::int64_t kGroupBytes = 8 << 20U;  // V and dM of a group of samples: in L3
+constexpr std::int64_t kGroupBytes = 8 << 20U;       // V and dM of a group of samples: in L3
 
 std::int64_t tiles_per_chunk(std::int64_t bytes_per_tile) {
   return std::max(kLeastTiles, kScratchBytes / bytes_per_tile);
@@ -194,7 +193,7 @@ template <class T>
 void gradient_by_samples(const ConvExtents& e, const T* x, const T* dout, const T* zeros, T* dweight) {
   const TileGrid grid(e.f, e.t);
   const std::int64_t size = kWinogradPoints * e.out * e.in;
-  const std::int64_t group = (e.n + kPartials - 1) / kPartials;
+  const std::int64_t group = (e.n + kGradientPartials - 1) / kGradientPartials;
   const std::int64_t count = (e.n + group - 1) / group;
   const Tensor partials({count, size}, dtype_of<T>);
   const std::int64_t chunk = tiles_per_chunk(kWinogradPoints * (e.in + e.out) * static_cast<std::int64_t>(sizeof(T)));

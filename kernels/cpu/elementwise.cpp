@@ -11,14 +11,14 @@ namespace earmark::kernels::cpu {
 namespace {
 
 // Elements per task: small enough to balance, large enough that handing out tasks costs nothing beside the work.
-constexpr std::int64_t kGrain = std::int64_t{1} << 15U;
+constexpr std::int64_t kElementGrain = std::int64_t{1} << 15U;
 
 /// out[i] = f(x[i]); the loop vectorises because f is inlined.
 template <class T, class F>
 void map(const Tensor& x, const Tensor& out, F f) {
   const T* from = x.data<T>();
   T* to = out.mutable_data<T>();
-  parallel_ranges(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(x.numel(), kElementGrain, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       to[i] = f(from[i]);
     }
@@ -31,7 +31,7 @@ void map2(const Tensor& a, const Tensor& b, const Tensor& out, F f) {
   const T* left = a.data<T>();
   const T* right = b.data<T>();
   T* to = out.mutable_data<T>();
-  parallel_ranges(a.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(a.numel(), kElementGrain, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       to[i] = f(left[i], right[i]);
     }
@@ -42,7 +42,7 @@ template <class From, class To>
 void cast_as(const Tensor& x, const Tensor& out) {
   const From* from = x.data<From>();
   To* to = out.mutable_data<To>();
-  parallel_ranges(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(x.numel(), kElementGrain, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       to[i] = convert<To>(from[i]);
     }

@@ -5,11 +5,11 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-struct State {
+struct FilterState {
   double s1 = 0, s2 = 0;
 };
 
-double step(const FilterSection& f, State& state, double x) {
+double step(const FilterSection& f, FilterState& state, double x) {
   const double y = f.b0 * x + state.s1;
   state.s1 = f.b1 * x - f.a1 * y + state.s2;
   state.s2 = f.b2 * x - f.a2 * y;
@@ -25,7 +25,7 @@ void equalize_row(const Equalizer& row, std::span<float> x) {
   if (!row.filters) {
     return;
   }
-  std::array<State, 4> states{};
+  std::array<FilterState, 4> states{};
   for (float& v : x) {
     auto y = static_cast<double>(v);
     for (std::size_t i = 0; i < states.size(); ++i) {

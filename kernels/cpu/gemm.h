@@ -23,12 +23,12 @@ struct MatrixView {
 namespace gemm {
 
 // A tile's sums, one panel row and a broadcast fill the vector registers.
-constexpr std::int64_t kTileRows = kVectorRegisters >= 32 ? 8 : 6;
+constexpr std::int64_t kTileHeight = kVectorRegisters >= 32 ? 8 : 6;
 constexpr std::int64_t kDepthBlock = 256;
-constexpr std::int64_t kRowBlock = 8 * kTileRows;
+constexpr std::int64_t kRowBlock = 8 * kTileHeight;
 constexpr std::int64_t kColumnBlock = 256;
 template <class T>
-constexpr std::int64_t kTileColumns = 2 * kLanes<T>;
+constexpr std::int64_t kTileWidth = 2 * kLanes<T>;
 
 /// Copies `count` of a matrix's rows (seen through strides) into panels of `width`: panel[k * width + i], zero-padded.
 template <class T>
@@ -50,17 +50,17 @@ void pack(const T* from, std::int64_t stride, std::int64_t depth_stride, std::in
 template <class T>
 void multiply_tile(const T* a, const T* b, std::int64_t depth, T* out, std::int64_t out_stride, std::int64_t rows,
                    std::int64_t columns, bool accumulate) {
-  Vec<T> sums[kTileRows][2] = {};
+  Vec<T> sums[kTileHeight][2] = {};
   for (std::int64_t k = 0; k < depth; ++k) {
-    const auto left = load(b + k * kTileColumns<T>);
-    const auto right = load(b + k * kTileColumns<T> + kLanes<T>);
-    for (int i = 0; i < kTileRows; ++i) {
-      sums[i][0] += a[k * kTileRows + i] * left;
-      sums[i][1] += a[k * kTileRows + i] * right;
+    const auto left = load(b + k * kTileWidth<T>);
+    const auto right = load(b + k * kTileWidth<T> + kLanes<T>);
+    for (int i = 0; i < kTileHeight; ++i) {
+      sums[i][0] += a[k * kTileHeight + i] * left;
+      sums[i][1] += a[k * kTileHeight + i] * right;
     }
   }
   for (std::int64_t i = 0; i < rows; ++i) {
-    T row[kTileColumns<T>];
+    T row[kTileWidth<T>];
     std::memcpy(row, sums[i], sizeof row);
     T* to = out + i * out_stride;
     for (std::int64_t j = 0; j < columns; ++j) {
@@ -76,7 +76,7 @@ template <class T>
 void multiply(MatrixView<T> a, MatrixView<T> b, T* out, std::int64_t out_stride, std::int64_t rows,
               std::int64_t columns, std::int64_t depth, bool accumulate = false) {
   using namespace gemm;
-  constexpr std::int64_t kWidth = kTileColumns<T>;
+  constexpr std::int64_t kWidth = kTileWidth<T>;
   thread_local std::vector<T> panel_a(kRowBlock * kDepthBlock);
   thread_local std::vector<T> panel_b(kColumnBlock * kDepthBlock);
   if (depth == 0 && !accumulate) {
@@ -92,12 +92,12 @@ void multiply(MatrixView<T> a, MatrixView<T> b, T* out, std::int64_t out_stride,
            panel_b.data());
       for (std::int64_t i = 0; i < rows; i += kRowBlock) {
         const std::int64_t high = std::min(kRowBlock, rows - i);
-        pack(a.data + i * a.row_stride + k * a.column_stride, a.row_stride, a.column_stride, high, deep, kTileRows,
+        pack(a.data + i * a.row_stride + k * a.column_stride, a.row_stride, a.column_stride, high, deep, kTileHeight,
              panel_a.data());
         for (std::int64_t jj = 0; jj < wide; jj += kWidth) {
-          for (std::int64_t ii = 0; ii < high; ii += kTileRows) {
+          for (std::int64_t ii = 0; ii < high; ii += kTileHeight) {
             multiply_tile(panel_a.data() + ii * deep, panel_b.data() + jj * deep, deep,
-                          out + (i + ii) * out_stride + j + jj, out_stride, std::min(kTileRows, high - ii),
+                          out + (i + ii) * out_stride + j + jj, out_stride, std::min(kTileHeight, high - ii),
                           std::min(kWidth, wide - jj), accumulate || k > 0);
           }
         }

@@ -1,6 +1,6 @@
 // The scan is a matrix product that is never stored. Queries are packed element by element into panels of up to
 // kPanelVectors vectors, so that one element of a stored row is multiplied with a whole panel at once; a tile of
-// kTileRows rows keeps its sums in registers. Sums are compared with each query's present k-th best as vectors; hardly
+// kScanRows rows keeps its sums in registers. Sums are compared with each query's present k-th best as vectors; hardly
 // any row passes, so that keeping the k best costs next to nothing.
 #include "kernels/inner_product.h"
 
@@ -20,8 +20,8 @@ namespace {
 using V = Vec<float>;
 constexpr int kLane = kLanes<float>;
 constexpr int kPanelVectors = 3;
-constexpr int kTileRows = kVectorRegisters == 32 ? 8 : 4;  // 8 × 3 sums of 32 registers, 4 × 3 of 16
-constexpr std::int64_t kRowsPerTask = 8192;                // fixed: results do not depend on the thread count
+constexpr int kScanRows = kVectorRegisters == 32 ? 8 : 4;  // 8 × 3 sums of 32 registers, 4 × 3 of 16
+constexpr std::int64_t kRowsPerScan = 8192;                // fixed: results do not depend on the thread count
 
 /// Up to kPanelVectors * kLane queries, transposed: element j of all of them side by side.
 struct Panel {
@@ -31,7 +31,7 @@ struct Panel {
   std::vector<V> elements;  // (d, vectors)
 };
 
-std::vector<Panel> pack(const Tensor& queries) {
+std::vector<Panel> pack_queries(const Tensor& queries) {
   const std::int64_t m = queries.dim(0);
   const std::int64_t d = queries.dim(1);
   std::vector<Panel> panels;
@@ -102,7 +102,7 @@ class Best {
 
 /// sums[r][v] = inner products of `Rows` rows, `d` floats each and side by side, with the panel's queries.
 template <int Rows, int Vectors>
-inline void multiply(const float* rows, std::int64_t d, const V* panel, V (&sums)[Rows][Vectors]) {
+inline void multiply_panel(const float* rows, std::int64_t d, const V* panel, V (&sums)[Rows][Vectors]) {
   for (int r = 0; r < Rows; ++r) {
     for (int v = 0; v < Vectors; ++v) {
       sums[r][v] = V{};
@@ -122,7 +122,7 @@ template <int Rows, int Vectors>
 void scan_tile(const float* rows, std::int64_t d, const float* scales, const Panel& panel, std::int64_t row,
                Best& best) {
   V sums[Rows][Vectors];
-  multiply<Rows, Vectors>(rows, d, panel.elements.data(), sums);
+  multiply_panel<Rows, Vectors>(rows, d, panel.elements.data(), sums);
   for (int r = 0; r < Rows; ++r) {
     for (int v = 0; v < Vectors; ++v) {
       best.offer(v, scales != nullptr ? sums[r][v] * scales[r] : sums[r][v], row + r);
@@ -133,8 +133,8 @@ void scan_tile(const float* rows, std::int64_t d, const float* scales, const Pan
 template <int Vectors>
 void scan_rows(const float* rows, int count, std::int64_t d, const float* scales, const Panel& panel, std::int64_t row,
                Best& best) {
-  if (count == kTileRows) {
-    return scan_tile<kTileRows, Vectors>(rows, d, scales, panel, row, best);
+  if (count == kScanRows) {
+    return scan_tile<kScanRows, Vectors>(rows, d, scales, panel, row, best);
   }
   for (int r = 0; r < count; ++r) {
     scan_tile<1, Vectors>(rows + r * d, d, scales != nullptr ? scales + r : nullptr, panel, row + r, best);
@@ -159,9 +159,9 @@ template <class T>
 class Tile {
  public:
   Tile(const StoredRows& stored, std::int64_t d)
-      : rows_(stored.rows.data<T>()), stored_(stored), d_(d), wide_(static_cast<std::size_t>(kTileRows * d)) {}
+      : rows_(stored.rows.data<T>()), stored_(stored), d_(d), wide_(static_cast<std::size_t>(kScanRows * d)) {}
   void read(std::int64_t row, int count) {
-    prefetch(row + kTilesAhead * kTileRows);
+    prefetch(row + kTilesAhead * kScanRows);
     if constexpr (std::is_same_v<T, float>) {
       rows = rows_ + row * d_;
     } else {
@@ -184,7 +184,7 @@ class Tile {
   void prefetch(std::int64_t row) const {
     const auto* from = reinterpret_cast<const char*>(rows_ + row * d_);
     const std::int64_t bytes =
-        std::min<std::int64_t>(kTileRows, stored_.rows.dim(0) - row) * d_ * std::int64_t{sizeof(T)};
+        std::min<std::int64_t>(kScanRows, stored_.rows.dim(0) - row) * d_ * std::int64_t{sizeof(T)};
     for (std::int64_t byte = 0; byte < bytes; byte += 64) {
       __builtin_prefetch(from + byte);
     }
@@ -194,7 +194,7 @@ class Tile {
   const StoredRows& stored_;
   std::int64_t d_;
   std::vector<float> wide_;
-  float scale_buffer_[kTileRows] = {};
+  float scale_buffer_[kScanRows] = {};
 };
 
 /// The k best of all queries among rows [begin, end).
@@ -208,8 +208,8 @@ std::vector<Best> scan(const StoredRows& stored, const std::vector<Panel>& panel
     best.emplace_back(panel, k);
   }
   Tile<T> tile(stored, d);
-  for (std::int64_t row = begin; row < end; row += kTileRows) {
-    const int count = static_cast<int>(std::min<std::int64_t>(kTileRows, end - row));
+  for (std::int64_t row = begin; row < end; row += kScanRows) {
+    const int count = static_cast<int>(std::min<std::int64_t>(kScanRows, end - row));
     tile.read(row, count);
     for (std::size_t p = 0; p < panels.size(); ++p) {
       scan_panel(tile.rows, count, d, tile.scales, panels[p], row, best[p]);
@@ -242,10 +242,10 @@ void merge(const InnerProductTopK& args, const Panel& panel, const Best& found) 
 template <class T>
 void topk(const InnerProductTopK& args) {
   const std::int64_t n = args.stored.rows.dim(0);
-  const std::vector<Panel> panels = pack(args.queries);
-  std::vector<std::vector<Best>> found(static_cast<std::size_t>((n + kRowsPerTask - 1) / kRowsPerTask));
-  parallel_ranges(n, kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
-    found[static_cast<std::size_t>(begin / kRowsPerTask)] =
+  const std::vector<Panel> panels = pack_queries(args.queries);
+  std::vector<std::vector<Best>> found(static_cast<std::size_t>((n + kRowsPerScan - 1) / kRowsPerScan));
+  parallel_ranges(n, kRowsPerScan, [&](std::int64_t begin, std::int64_t end) {
+    found[static_cast<std::size_t>(begin / kRowsPerScan)] =
         scan<T>(args.stored, panels, args.scores.dim(1), begin, end);
   });
   for (const std::vector<Best>& task : found) {

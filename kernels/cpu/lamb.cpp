@@ -13,7 +13,7 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = 1024;  // elements whose update is in L1
+constexpr std::int64_t kUpdateBlock = 1024;  // elements whose update is in L1
 
 /// Sums of squares of a piece.
 struct Squares {
@@ -34,9 +34,9 @@ void updates(const T* value, const T* moment1, const T* moment2, std::int64_t co
 template <class T>
 Squares move_moments(const AdamParameter& p, const Chunk& chunk, const LambCoefficients<T>& c) {
   Squares squares;
-  std::array<T, kBlock> u;
-  for (std::int64_t begin = chunk.begin; begin < chunk.end; begin += kBlock) {
-    const std::int64_t count = std::min(kBlock, chunk.end - begin);
+  std::array<T, kUpdateBlock> u;
+  for (std::int64_t begin = chunk.begin; begin < chunk.end; begin += kUpdateBlock) {
+    const std::int64_t count = std::min(kUpdateBlock, chunk.end - begin);
     const T* __restrict grad = p.grad.data<T>() + begin;
     const T* value = p.value.data<T>() + begin;
     T* __restrict moment1 = p.moment1.mutable_data<T>() + begin;
@@ -56,9 +56,9 @@ Squares move_moments(const AdamParameter& p, const Chunk& chunk, const LambCoeff
 template <class T>
 void move_values(const AdamParameter& p, const Chunk& chunk, const LambCoefficients<T>& c, double ratio) {
   const auto step = static_cast<T>(c.learning_rate * ratio);
-  std::array<T, kBlock> u;
-  for (std::int64_t begin = chunk.begin; begin < chunk.end; begin += kBlock) {
-    const std::int64_t count = std::min(kBlock, chunk.end - begin);
+  std::array<T, kUpdateBlock> u;
+  for (std::int64_t begin = chunk.begin; begin < chunk.end; begin += kUpdateBlock) {
+    const std::int64_t count = std::min(kUpdateBlock, chunk.end - begin);
     T* value = p.value.mutable_data<T>() + begin;
     updates(value, p.moment1.data<T>() + begin, p.moment2.data<T>() + begin, count, c, u.data());
     for (std::int64_t i = 0; i < count; ++i) {

@@ -19,8 +19,6 @@ using Flags = cpu::Vec<std::int64_t>;
 
 constexpr int kLaneCount = cpu::kLanes<double>;
 constexpr int kBins = Options::kBins;
-constexpr std::size_t kRow = kBins + 1;
-constexpr std::size_t kStride = cpu::LandmarkLogs::kStride;
 constexpr double kPole = 0.98;    // of the high-pass along time
 constexpr double kFloor = 1e6;    // magnitudes below the largest over this are raised to it
 constexpr int kFirstFrames = 10;  // the first mask is that of their maxima
@@ -109,12 +107,12 @@ double mean_above(const cpu::LandmarkLogs& logs, double floor) {
     if (logs.lowest[t] >= floor) {
       sum += logs.sums[t];
     } else {
-      for (const double value : values.subspan(t * kStride, kRow)) {
+      for (const double value : values.subspan(t * cpu::LandmarkLogs::kStride, cpu::LandmarkLogs::kRow)) {
         sum += std::max(value, floor);
       }
     }
   }
-  return sum / static_cast<double>(logs.sums.size() * kRow);
+  return sum / static_cast<double>(logs.sums.size() * cpu::LandmarkLogs::kRow);
 }
 
 /// The spectrogram with its floor, without its mean, through the high-pass: frame by frame.
@@ -131,7 +129,7 @@ class Onsets {
   /// The next frame. y[t] = x[t] + z[t-1], z[t] = 0.98 y[t] - x[t], with z before the first frame 0.
   void next(Frame& frame) {
     const double* log = logs_;
-    logs_ += kStride;
+    logs_ += cpu::LandmarkLogs::kStride;
     for (int i = 0; i < kBins; i += kLaneCount) {
       const Lane raw = cpu::load(log + i);
       const Lane x = (raw > floor_ ? raw : cpu::broadcast(floor_)) - mean_;
@@ -193,7 +191,7 @@ struct Peaks {
   Frame last;
 };
 
-Peaks forward(Onsets& onsets, std::int64_t frames, Mask mask, int most) {
+Peaks forward_pass(Onsets& onsets, std::int64_t frames, Mask mask, int most) {
   Peaks out;
   std::vector<Candidate> found;
   mask.begin(first_maxima(onsets, frames));
@@ -212,7 +210,7 @@ Peaks forward(Onsets& onsets, std::int64_t frames, Mask mask, int most) {
 }
 
 /// From the end: drops peaks that a later one masks, and of two in one bin in a row the later.
-void backward(Peaks& all, std::int64_t frames, Mask mask) {
+void backward_pass(Peaks& all, std::int64_t frames, Mask mask) {
   mask.begin(all.last);
   for (std::int64_t t = frames - 1; t >= 0; --t) {
     const std::size_t begin = all.begins[static_cast<std::size_t>(t)];
@@ -256,8 +254,8 @@ std::vector<LandmarkPeak> landmark_peaks(std::span<const float> pcm, const Landm
     return out;
   }
   const std::int64_t frames = landmark_frames(static_cast<std::int64_t>(pcm.size()));
-  Peaks found = forward(onsets, frames, mask, options.peaks_per_frame);
-  backward(found, frames, mask);
+  Peaks found = forward_pass(onsets, frames, mask, options.peaks_per_frame);
+  backward_pass(found, frames, mask);
   for (std::int64_t t = 0; t < frames; ++t) {
     const std::size_t first = out.size();
     for (std::size_t i = found.begins[static_cast<std::size_t>(t)]; i < found.begins[static_cast<std::size_t>(t) + 1];

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/cpu/lanes.h"
+#include "kernels/cpu/reflection.h"
 #include "kernels/cpu/transpose_lanes.h"
 #include "kernels/landmark_peaks.h"
 #include "kernels/parallel.h"
@@ -17,18 +18,15 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-using Options = LandmarkPeakOptions;
-using Lane = Vec<double>;
+using Frames = Vec<double>;  // a number of as many frames
 
-constexpr int kLaneCount = kLanes<double>;
-constexpr int kPoints = Options::kTransform / 2;  // of the complex transform
-constexpr std::size_t kRow = Options::kBins + 1;
-constexpr std::size_t kStride = LandmarkLogs::kStride;
-constexpr std::int64_t kFramesPerTask = 64 * kLaneCount;
+constexpr int kFramesAtOnce = kLanes<double>;
+constexpr int kPoints = LandmarkPeakOptions::kTransform / 2;  // of the complex transform
+constexpr std::int64_t kFramesPerTask = 64 * kFramesAtOnce;
 
 struct Complex {
-  Lane re;
-  Lane im;
+  Frames re;
+  Frames im;
 };
 
 struct Twiddle {
@@ -47,14 +45,16 @@ Twiddle root(double k, double n) {
 }
 
 struct Tables {
-  std::array<double, Options::kTransform> window{};  // Hann, periodic over kTransform + 1 samples without the zeros
-  std::array<Twiddle, kPoints> roots{};              // exp(-2 pi i k / 256)
-  std::array<Twiddle, kPoints / 2 + 1> halves{};     // exp(-2 pi i k / 512)
-  std::array<int, kPoints> place{};                  // of bin k
+  // Hann, periodic over kTransform + 1 samples without the zeros
+  std::array<double, LandmarkPeakOptions::kTransform> window{};
+  std::array<Twiddle, kPoints> roots{};           // exp(-2 pi i k / 256)
+  std::array<Twiddle, kPoints / 2 + 1> halves{};  // exp(-2 pi i k / 512)
+  std::array<int, kPoints> place{};               // of bin k
 
   Tables() {
     for (std::size_t i = 0; i < window.size(); ++i) {
-      window[i] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * static_cast<double>(i + 1) / (Options::kTransform + 1));
+      window[i] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * static_cast<double>(i + 1) /
+                                       (LandmarkPeakOptions::kTransform + 1));
     }
     for (std::size_t k = 0; k < roots.size(); ++k) {
       roots[k] = root(static_cast<double>(k), kPoints);
@@ -62,7 +62,7 @@ struct Tables {
       place[k] = static_cast<int>(reversed);
     }
     for (std::size_t k = 0; k < halves.size(); ++k) {
-      halves[k] = root(static_cast<double>(k), Options::kTransform);
+      halves[k] = root(static_cast<double>(k), LandmarkPeakOptions::kTransform);
     }
   }
 };
@@ -99,38 +99,38 @@ void transform(std::array<Complex, kPoints>& z, const std::array<Twiddle, kPoint
 
 /// log x to about one unit in the last place for normal x; -infinity for anything smaller.
 /// x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)).
-[[gnu::always_inline]] inline Lane log_of(Lane x) {
+[[gnu::always_inline]] inline Frames log_of(Frames x) {
   using Ints = Vec<std::int64_t>;
   constexpr std::int64_t kMantissa = 0x000FFFFFFFFFFFFF;
   constexpr std::int64_t kHalf = 0x3FE0000000000000;  // exponent of [0.5, 1)
   constexpr double kLn2High = 6.93147180369123816490e-01;
   constexpr double kLn2Low = 1.90821492927058770002e-10;
   const Ints bits = reinterpret_cast<Ints>(x);
-  Lane m = reinterpret_cast<Lane>((bits & kMantissa) | kHalf);
+  Frames m = reinterpret_cast<Frames>((bits & kMantissa) | kHalf);
   Ints exponent = (bits >> 52) - 1022;
   const Ints low = m < std::numbers::sqrt2 / 2;  // all ones where true
   m = low ? m + m : m;
   exponent += low;
-  const Lane s = (m - 1) / (m + 1);
-  const Lane z = s * s;
-  Lane p = broadcast(2.0 / 23);
+  const Frames s = (m - 1) / (m + 1);
+  const Frames z = s * s;
+  Frames p = broadcast(2.0 / 23);
   for (const double c :
        {2.0 / 21, 2.0 / 19, 2.0 / 17, 2.0 / 15, 2.0 / 13, 2.0 / 11, 2.0 / 9, 2.0 / 7, 2.0 / 5, 2.0 / 3}) {
     p = p * z + c;
   }
-  const Lane e = __builtin_convertvector(exponent, Lane);
-  const Lane log = e * kLn2High + (2 * s + (s * z * p + e * kLn2Low));
+  const Frames e = __builtin_convertvector(exponent, Frames);
+  const Frames log = e * kLn2High + (2 * s + (s * z * p + e * kLn2Low));
   return x < std::numeric_limits<double>::min() ? broadcast(-std::numeric_limits<double>::infinity()) : log;
 }
 
-Lane log_magnitude(Lane re, Lane im) { return 0.5 * log_of(re * re + im * im); }
+Frames log_magnitude(Frames re, Frames im) { return 0.5 * log_of(re * re + im * im); }
 
-using Logs = std::array<Lane, kRow>;
+using Logs = std::array<Frames, LandmarkLogs::kRow>;
 
 /// With E and O the transforms of even and odd samples: X[k] = E + w^k O, X[256 - k] = conj(E - w^k O).
 void take_apart(const std::array<Complex, kPoints>& z, const Tables& t, Logs& logs) {
-  logs[0] = log_magnitude(z[0].re + z[0].im, Lane{});
-  logs[kPoints] = log_magnitude(z[0].re - z[0].im, Lane{});
+  logs[0] = log_magnitude(z[0].re + z[0].im, Frames{});
+  logs[kPoints] = log_magnitude(z[0].re - z[0].im, Frames{});
   for (std::size_t k = 1; k <= kPoints / 2; ++k) {
     // By reference: a copy of the whole goes through memory, in pieces that are not forwarded to its parts.
     const Complex& a = z[static_cast<std::size_t>(t.place[k])];
@@ -146,30 +146,31 @@ void take_apart(const std::array<Complex, kPoints>& z, const Tables& t, Logs& lo
 /// The rows of `frames` frames, one after the other.
 void put(const Logs& logs, int frames, double* out) {
   Square<double> square;
-  for (std::size_t bin = 0; bin + kLaneCount < kRow; bin += kLaneCount) {
+  for (std::size_t bin = 0; bin + kFramesAtOnce < LandmarkLogs::kRow; bin += kFramesAtOnce) {
     for (std::size_t i = 0; i < square.size(); ++i) {
       square[i] = load(reinterpret_cast<const double*>(&logs[bin + i]));  // as a whole: a copy would be made in halves
     }
     transpose_lanes<double>(square);
     for (std::size_t frame = 0; frame < static_cast<std::size_t>(frames); ++frame) {
-      store(out + frame * kStride + bin, square[frame]);
+      store(out + frame * LandmarkLogs::kStride + bin, square[frame]);
     }
   }
   for (int frame = 0; frame < frames; ++frame) {
-    out[static_cast<std::size_t>(frame) * kStride + kRow - 1] = logs[kRow - 1][frame];
+    out[static_cast<std::size_t>(frame) * LandmarkLogs::kStride + LandmarkLogs::kRow - 1] =
+        logs[LandmarkLogs::kRow - 1][frame];
   }
 }
 
 /// What is known of each frame's logarithms.
 struct Summary {
-  Lane sum{};
-  Lane lowest = broadcast(std::numeric_limits<double>::infinity());
-  Lane largest = broadcast(-std::numeric_limits<double>::infinity());
+  Frames sum{};
+  Frames lowest = broadcast(std::numeric_limits<double>::infinity());
+  Frames largest = broadcast(-std::numeric_limits<double>::infinity());
 };
 
 Summary summary_of(const Logs& logs) {
   Summary out;
-  for (const Lane& log : logs) {
+  for (const Frames& log : logs) {
     out.sum += log;
     out.lowest = log < out.lowest ? log : out.lowest;
     out.largest = log > out.largest ? log : out.largest;
@@ -189,21 +190,12 @@ Samples rounded_to_16_bits(Samples x) {
   return (x + kRound - kRound) / kFull;
 }
 
-/// Where sample i of a sound continued by reflection at both ends lies, however short it is.
-std::int64_t reflected(std::int64_t i, std::int64_t n) {
-  if (n == 1) {
-    return 0;
-  }
-  const std::int64_t period = 2 * (n - 1);
-  const std::int64_t within = (i % period + period) % period;
-  return within < n ? within : period - within;
-}
-
 /// The samples of a frame, and where it leaves the sound their reflections.
-const float* samples_of(std::span<const float> pcm, std::int64_t frame, std::array<float, Options::kTransform>& copy) {
+const float* samples_of(std::span<const float> pcm, std::int64_t frame,
+                        std::array<float, LandmarkPeakOptions::kTransform>& copy) {
   const auto n = static_cast<std::int64_t>(pcm.size());
-  const std::int64_t begin = frame * Options::kHop - Options::kTransform / 2;
-  if (begin >= 0 && begin + Options::kTransform <= n) {
+  const std::int64_t begin = frame * LandmarkPeakOptions::kHop - LandmarkPeakOptions::kTransform / 2;
+  if (begin >= 0 && begin + LandmarkPeakOptions::kTransform <= n) {
     return pcm.data() + begin;
   }
   for (std::size_t i = 0; i < copy.size(); ++i) {
@@ -215,23 +207,23 @@ const float* samples_of(std::span<const float> pcm, std::int64_t frame, std::arr
 /// Windowed samples of frames [first, first + frames), one frame per lane; lanes behind them repeat the last one.
 void gather(std::span<const float> pcm, std::int64_t first, int frames, const Tables& t, bool in_16_bits,
             std::array<Complex, kPoints>& z) {
-  std::array<std::array<float, Options::kTransform>, kLaneCount> copies;
-  std::array<const float*, kLaneCount> from;
-  for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+  std::array<std::array<float, LandmarkPeakOptions::kTransform>, kFramesAtOnce> copies;
+  std::array<const float*, kFramesAtOnce> from;
+  for (std::size_t lane = 0; lane < kFramesAtOnce; ++lane) {
     const std::int64_t frame = first + std::min<std::int64_t>(static_cast<std::int64_t>(lane), frames - 1);
     from[lane] = samples_of(pcm, frame, copies[lane]);
   }
   auto* to = reinterpret_cast<double*>(z.data());
   Square<double> square;
-  for (std::size_t i = 0; i < Options::kTransform; i += kLaneCount) {
-    const Lane window = load(t.window.data() + i);
-    for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+  for (std::size_t i = 0; i < LandmarkPeakOptions::kTransform; i += kFramesAtOnce) {
+    const Frames window = load(t.window.data() + i);
+    for (std::size_t lane = 0; lane < kFramesAtOnce; ++lane) {
       const auto raw = load_as<Samples>(from[lane] + i);
-      square[lane] = window * __builtin_convertvector(in_16_bits ? rounded_to_16_bits(raw) : raw, Lane);
+      square[lane] = window * __builtin_convertvector(in_16_bits ? rounded_to_16_bits(raw) : raw, Frames);
     }
     transpose_lanes<double>(square);
-    for (std::size_t j = 0; j < kLaneCount; ++j) {
-      store(to + (i + j) * kLaneCount, square[j]);
+    for (std::size_t j = 0; j < kFramesAtOnce; ++j) {
+      store(to + (i + j) * kFramesAtOnce, square[j]);
     }
   }
 }
@@ -250,12 +242,12 @@ LandmarkLogs landmark_log_magnitudes(std::span<const float> pcm, bool in_16_bits
   parallel_ranges(frames, kFramesPerTask, [&](std::int64_t begin, std::int64_t end) {
     std::array<Complex, kPoints> z;
     Logs logs;
-    for (std::int64_t first = begin; first < end; first += kLaneCount) {
-      const int count = static_cast<int>(std::min<std::int64_t>(kLaneCount, end - first));
+    for (std::int64_t first = begin; first < end; first += kFramesAtOnce) {
+      const int count = static_cast<int>(std::min<std::int64_t>(kFramesAtOnce, end - first));
       gather(pcm, first, count, t, in_16_bits, z);
       transform(z, t.roots);
       take_apart(z, t, logs);
-      put(logs, count, rows + static_cast<std::size_t>(first) * kStride);
+      put(logs, count, rows + static_cast<std::size_t>(first) * LandmarkLogs::kStride);
       const Summary summary = summary_of(logs);
       store_first(out.sums.data() + first, summary.sum, count);
       store_first(out.lowest.data() + first, summary.lowest, count);

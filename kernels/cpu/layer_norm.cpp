@@ -17,7 +17,7 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = 2048;  // elements of a sample that are summed as one
+constexpr std::int64_t kSampleBlock = 2048;  // elements of a sample that are summed as one
 
 /// The operands as the loops use them.
 template <class T>
@@ -37,7 +37,7 @@ struct Layer {
         elu(a.elu),
         samples(a.x.dim(0)),
         size(a.gamma.numel()),
-        blocks((size + kBlock - 1) / kBlock) {}
+        blocks((size + kSampleBlock - 1) / kSampleBlock) {}
 };
 
 /// Elements [begin, begin + count) of a sample.
@@ -51,14 +51,14 @@ struct Block {
 template <class T, class F>
 void for_each_block(const Layer<T>& layer, const F& f) {
   parallel_for(layer.samples * layer.blocks, [&](std::int64_t task) {
-    const std::int64_t begin = task % layer.blocks * kBlock;
-    f(task, Block{task / layer.blocks, begin, std::min(kBlock, layer.size - begin)});
+    const std::int64_t begin = task % layer.blocks * kSampleBlock;
+    f(task, Block{task / layer.blocks, begin, std::min(kSampleBlock, layer.size - begin)});
   });
 }
 
-/// z of up to kBlock elements: x itself, or ELU of it in `buffer`.
+/// z of up to kSampleBlock elements: x itself, or ELU of it in `buffer`.
 template <class T>
-const T* activated(const T* x, std::int64_t count, bool elu, std::array<T, kBlock>& buffer) {
+const T* activated(const T* x, std::int64_t count, bool elu, std::array<T, kSampleBlock>& buffer) {
   if (!elu) {
     return x;
   }
@@ -110,7 +110,7 @@ template <class T>
 void statistics(const Layer<T>& layer, const LayerNormForward& a) {
   std::vector<Moments> parts(static_cast<std::size_t>(layer.samples * layer.blocks));
   for_each_block(layer, [&](std::int64_t task, const Block& b) {
-    std::array<T, kBlock> buffer;
+    std::array<T, kSampleBlock> buffer;
     const T* z = activated(layer.x + b.sample * layer.size + b.begin, b.count, layer.elu, buffer);
     parts[static_cast<std::size_t>(task)] = block_moments(z, b.count);
   });
@@ -126,11 +126,11 @@ void statistics(const Layer<T>& layer, const LayerNormForward& a) {
 }
 
 template <class T>
-void forward_as(const LayerNormForward& a) {
+void layer_norm_forward_as(const LayerNormForward& a) {
   const Layer<T> layer(a);
   statistics(layer, a);
   for_each_block(layer, [&](std::int64_t /*task*/, const Block& b) {
-    std::array<T, kBlock> buffer;
+    std::array<T, kSampleBlock> buffer;
     const std::int64_t first = b.sample * layer.size + b.begin;
     const T* z = activated(layer.x + first, b.count, layer.elu, buffer);
     const T* gamma = layer.gamma + b.begin;
@@ -154,7 +154,7 @@ template <class T>
 std::vector<GradientMeans> gradient_means(const Layer<T>& layer, const LayerNormBackward& a) {
   std::vector<GradientMeans> parts(static_cast<std::size_t>(layer.samples * layer.blocks));
   for_each_block(layer, [&](std::int64_t task, const Block& b) {
-    std::array<T, kBlock> buffer;
+    std::array<T, kSampleBlock> buffer;
     const std::int64_t first = b.sample * layer.size + b.begin;
     const T* z = activated(layer.x + first, b.count, layer.elu, buffer);
     const T* dout = a.dout.data<T>() + first;
@@ -185,8 +185,8 @@ struct SampleTerms {
 
 /// `count` elements of one sample: adds to dgamma and dbeta, writes dx.
 template <class T, bool elu>
-void backward_elements(const T* z, const T* gamma, const SampleTerms<T>& s, std::int64_t count, const T* dout, T* dx,
-                       T* __restrict dgamma, T* __restrict dbeta) {
+void sample_backward(const T* z, const T* gamma, const SampleTerms<T>& s, std::int64_t count, const T* dout, T* dx,
+                     T* __restrict dgamma, T* __restrict dbeta) {
 #pragma GCC ivdep  // dx may be dout: the same element, so that vectors are as good
   for (std::int64_t i = 0; i < count; ++i) {
     const T n = (z[i] - s.mean) * s.inverse;
@@ -201,15 +201,15 @@ void backward_elements(const T* z, const T* gamma, const SampleTerms<T>& s, std:
 /// Elements of a sample per task: sixteen tasks where a sample is small.
 std::int64_t elements_per_task(std::int64_t size) {
   constexpr std::int64_t kLeast = 64;
-  return std::clamp((size + 15) / 16, kLeast, kBlock);
+  return std::clamp((size + 15) / 16, kLeast, kSampleBlock);
 }
 
 template <class T>
-void backward_as(const LayerNormBackward& a) {
+void layer_norm_backward_as(const LayerNormBackward& a) {
   const Layer<T> layer(a.forward);
   const std::vector<GradientMeans> means = gradient_means(layer, a);
   parallel_ranges(layer.size, elements_per_task(layer.size), [&](std::int64_t begin, std::int64_t end) {
-    std::array<T, kBlock> buffer;
+    std::array<T, kSampleBlock> buffer;
     const std::int64_t count = end - begin;
     T* dgamma = a.dgamma.mutable_data<T>() + begin;
     T* dbeta = a.dbeta.mutable_data<T>() + begin;
@@ -223,7 +223,7 @@ void backward_as(const LayerNormBackward& a) {
       const T* z = activated(layer.x + first, count, layer.elu, buffer);
       const T* dout = a.dout.data<T>() + first;
       T* dx = a.dx.mutable_data<T>() + first;
-      const auto run = layer.elu ? backward_elements<T, true> : backward_elements<T, false>;
+      const auto run = layer.elu ? sample_backward<T, true> : sample_backward<T, false>;
       run(z, layer.gamma + begin, terms, count, dout, dx, dgamma, dbeta);
     }
   });
@@ -236,7 +236,7 @@ void layer_norm_forward(const LayerNormForward& a) {
     LayerNormForward wide = a;
     return in_float({&wide.x}, {&wide.out}, [&] { cpu::layer_norm_forward(wide); });
   }
-  dispatch_float(a.x.dtype(), [&]<class T>() { forward_as<T>(a); });
+  dispatch_float(a.x.dtype(), [&]<class T>() { layer_norm_forward_as<T>(a); });
 }
 
 void layer_norm_backward(const LayerNormBackward& a) {
@@ -244,7 +244,7 @@ void layer_norm_backward(const LayerNormBackward& a) {
     LayerNormBackward wide = a;
     return in_float({&wide.forward.x, &wide.dout}, {&wide.dx}, [&] { cpu::layer_norm_backward(wide); });
   }
-  dispatch_float(a.forward.x.dtype(), [&]<class T>() { backward_as<T>(a); });
+  dispatch_float(a.forward.x.dtype(), [&]<class T>() { layer_norm_backward_as<T>(a); });
 }
 
 }  // namespace earmark::kernels::cpu

@@ -10,8 +10,8 @@ namespace earmark::kernels::cpu {
 namespace {
 
 // One task's share of the result.
-constexpr std::int64_t kRows = 128;
-constexpr std::int64_t kColumns = 256;
+constexpr std::int64_t kTaskRows = 128;
+constexpr std::int64_t kTaskColumns = 256;
 
 template <class T>
 MatrixView<T> view(const Tensor& t, bool transpose) {
@@ -27,13 +27,13 @@ void matmul_as(const Matmul& m) {
   const std::int64_t columns = m.out.dim(1);
   const std::int64_t depth = m.a.dim(m.transpose_a ? 0 : 1);
   T* out = m.out.mutable_data<T>();
-  const std::int64_t across = (columns + kColumns - 1) / kColumns;
-  parallel_for((rows + kRows - 1) / kRows * across, [&](std::int64_t task) {
-    const std::int64_t i = task / across * kRows;
-    const std::int64_t j = task % across * kColumns;
+  const std::int64_t across = (columns + kTaskColumns - 1) / kTaskColumns;
+  parallel_for((rows + kTaskRows - 1) / kTaskRows * across, [&](std::int64_t task) {
+    const std::int64_t i = task / across * kTaskRows;
+    const std::int64_t j = task % across * kTaskColumns;
     multiply<T>({a.data + i * a.row_stride, a.row_stride, a.column_stride},
                 {b.data + j * b.column_stride, b.row_stride, b.column_stride}, out + i * columns + j, columns,
-                std::min(kRows, rows - i), std::min(kColumns, columns - j), depth, m.accumulate);
+                std::min(kTaskRows, rows - i), std::min(kTaskColumns, columns - j), depth, m.accumulate);
   });
 }
 

@@ -10,11 +10,11 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = std::int64_t{1} << 14U;  // elements per task
+constexpr std::int64_t kNormalizeBlock = std::int64_t{1} << 14U;  // elements per task
 
 template <class F>
 void for_each_row(std::int64_t rows, std::int64_t columns, F f) {
-  parallel_ranges(rows, std::max<std::int64_t>(1, kBlock / std::max<std::int64_t>(1, columns)),
+  parallel_ranges(rows, std::max<std::int64_t>(1, kNormalizeBlock / std::max<std::int64_t>(1, columns)),
                   [&](std::int64_t begin, std::int64_t end) {
                     for (std::int64_t r = begin; r < end; ++r) {
                       f(r);
@@ -23,7 +23,7 @@ void for_each_row(std::int64_t rows, std::int64_t columns, F f) {
 }
 
 template <class T>
-void forward(const L2Normalize& a) {
+void l2_normalize_as(const L2Normalize& a) {
   const std::int64_t d = a.x.dim(1);
   for_each_row(a.x.dim(0), d, [&](std::int64_t r) {
     const T* x = a.x.data<T>() + r * d;
@@ -38,7 +38,7 @@ void forward(const L2Normalize& a) {
 }
 
 template <class T>
-void backward(const L2NormalizeBackward& a) {
+void l2_normalize_backward_as(const L2NormalizeBackward& a) {
   const std::int64_t d = a.out.dim(1);
   for_each_row(a.out.dim(0), d, [&](std::int64_t r) {
     const T* out = a.out.data<T>() + r * d;
@@ -56,11 +56,11 @@ void backward(const L2NormalizeBackward& a) {
 }  // namespace
 
 void l2_normalize(const L2Normalize& a) {
-  dispatch_float(a.x.dtype(), [&]<class T>() { forward<T>(a); });
+  dispatch_float(a.x.dtype(), [&]<class T>() { l2_normalize_as<T>(a); });
 }
 
 void l2_normalize_backward(const L2NormalizeBackward& a) {
-  dispatch_float(a.out.dtype(), [&]<class T>() { backward<T>(a); });
+  dispatch_float(a.out.dtype(), [&]<class T>() { l2_normalize_backward_as<T>(a); });
 }
 
 }  // namespace earmark::kernels::cpu

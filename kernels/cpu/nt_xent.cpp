@@ -18,7 +18,7 @@ constexpr std::int64_t kKeyTile = 256;
 
 /// One tile of similarities over tau, (rows, keys), and who is who in it.
 template <class T>
-struct Tile {
+struct SimilarityTile {
   const NtXent& a;
   std::int64_t first_anchor;
   std::int64_t rows;
@@ -48,7 +48,7 @@ struct Tile {
 
 /// Running statistics of one anchor over the tiles of keys.
 template <class T>
-struct Row {
+struct AnchorRow {
   T highest = -std::numeric_limits<T>::infinity();  // over every key but itself
   T nearest_other = -std::numeric_limits<T>::infinity();
   T positive = 0;
@@ -97,9 +97,9 @@ struct Sums {
 template <class T>
 Sums forward_tile(const NtXent& a, std::int64_t begin, std::int64_t end) {
   thread_local std::vector<T> scratch;
-  std::vector<Row<T>> rows(static_cast<std::size_t>(end - begin));
+  std::vector<AnchorRow<T>> rows(static_cast<std::size_t>(end - begin));
   for (std::int64_t key = 0; key < a.keys.dim(0); key += kKeyTile) {
-    const Tile<T> tile{a, begin, end - begin, key, std::min(kKeyTile, a.keys.dim(0) - key), scratch};
+    const SimilarityTile<T> tile{a, begin, end - begin, key, std::min(kKeyTile, a.keys.dim(0) - key), scratch};
     tile.compute();
     for (std::int64_t r = 0; r < tile.rows; ++r) {
       rows[static_cast<std::size_t>(r)].take(tile.row(r), tile.keys, tile.self(r), tile.positive(r));
@@ -107,7 +107,7 @@ Sums forward_tile(const NtXent& a, std::int64_t begin, std::int64_t end) {
   }
   Sums sums;
   for (std::int64_t r = 0; r < end - begin; ++r) {
-    const Row<T>& row = rows[static_cast<std::size_t>(r)];
+    const AnchorRow<T>& row = rows[static_cast<std::size_t>(r)];
     const double logsumexp = static_cast<double>(row.highest) + std::log(row.sum);
     a.logsumexp.mutable_data<T>()[begin + r] = static_cast<T>(logsumexp);
     sums.loss += logsumexp - static_cast<double>(row.positive);
@@ -117,7 +117,7 @@ Sums forward_tile(const NtXent& a, std::int64_t begin, std::int64_t end) {
 }
 
 template <class T>
-void forward(const NtXent& a) {
+void nt_xent_as(const NtXent& a) {
   const std::int64_t anchors = a.anchors.dim(0);
   std::vector<Sums> parts(static_cast<std::size_t>((anchors + kAnchorTile - 1) / kAnchorTile));
   parallel_ranges(anchors, kAnchorTile, [&](std::int64_t begin, std::int64_t end) {
@@ -134,7 +134,7 @@ void forward(const NtXent& a) {
 
 /// Turns a tile of similarities into d loss / d (inner product): (softmax - one at the positive) * factor.
 template <class T>
-void to_gradient(const Tile<T>& tile, T factor) {
+void to_gradient(const SimilarityTile<T>& tile, T factor) {
   tile.compute();
   const T* logsumexp = tile.a.logsumexp.template data<T>() + tile.first_anchor;
   for (std::int64_t r = 0; r < tile.rows; ++r) {
@@ -152,7 +152,7 @@ void to_gradient(const Tile<T>& tile, T factor) {
 }
 
 template <class T>
-void backward(const NtXentBackward& b) {
+void nt_xent_backward_as(const NtXentBackward& b) {
   const NtXent& a = b.forward;
   const std::int64_t anchors = a.anchors.dim(0);
   const std::int64_t keys = a.keys.dim(0);
@@ -161,7 +161,7 @@ void backward(const NtXentBackward& b) {
   parallel_ranges(anchors, kAnchorTile, [&](std::int64_t begin, std::int64_t end) {
     thread_local std::vector<T> scratch;
     for (std::int64_t key = 0; key < keys; key += kKeyTile) {
-      const Tile<T> tile{a, begin, end - begin, key, std::min(kKeyTile, keys - key), scratch};
+      const SimilarityTile<T> tile{a, begin, end - begin, key, std::min(kKeyTile, keys - key), scratch};
       to_gradient(tile, factor);
       multiply<T>({scratch.data(), tile.keys, 1}, {a.keys.data<T>() + key * d, d, 1},
                   b.danchors.mutable_data<T>() + begin * d, d, tile.rows, d, tile.keys, key > 0);
@@ -170,7 +170,7 @@ void backward(const NtXentBackward& b) {
   parallel_ranges(keys, kAnchorTile, [&](std::int64_t begin, std::int64_t end) {
     thread_local std::vector<T> scratch;
     for (std::int64_t anchor = 0; anchor < anchors; anchor += kKeyTile) {
-      const Tile<T> tile{a, anchor, std::min(kKeyTile, anchors - anchor), begin, end - begin, scratch};
+      const SimilarityTile<T> tile{a, anchor, std::min(kKeyTile, anchors - anchor), begin, end - begin, scratch};
       to_gradient(tile, factor);
       multiply<T>({scratch.data(), 1, tile.keys}, {a.anchors.data<T>() + anchor * d, d, 1},
                   b.dkeys.mutable_data<T>() + begin * d, d, tile.keys, d, tile.rows, anchor > 0);
@@ -181,11 +181,11 @@ void backward(const NtXentBackward& b) {
 }  // namespace
 
 void nt_xent(const NtXent& a) {
-  dispatch_float(a.anchors.dtype(), [&]<class T>() { forward<T>(a); });
+  dispatch_float(a.anchors.dtype(), [&]<class T>() { nt_xent_as<T>(a); });
 }
 
 void nt_xent_backward(const NtXentBackward& a) {
-  dispatch_float(a.forward.anchors.dtype(), [&]<class T>() { backward<T>(a); });
+  dispatch_float(a.forward.anchors.dtype(), [&]<class T>() { nt_xent_backward_as<T>(a); });
 }
 
 }  // namespace earmark::kernels::cpu

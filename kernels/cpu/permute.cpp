@@ -10,7 +10,7 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = std::int64_t{1} << 15U;  // elements per task
+constexpr std::int64_t kPermuteBlock = std::int64_t{1} << 15U;  // elements per task
 
 /// Walks the axes of a plan other than its last one and `moved`: the offsets of one transposition or row.
 struct Outer {
@@ -54,12 +54,13 @@ template <class T>
 void copy_rows(const T* x, const PermutePlan& plan, T* out) {
   const Outer outer(plan, plan.rank);
   const std::int64_t row = plan.extent[plan.rank - 1];
-  parallel_ranges(outer.count(), std::max<std::int64_t>(1, kBlock / row), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      const auto o = outer.at(r);
-      std::copy_n(x + o.x, row, out + o.out);
-    }
-  });
+  parallel_ranges(outer.count(), std::max<std::int64_t>(1, kPermuteBlock / row),
+                  [&](std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t r = begin; r < end; ++r) {
+                      const auto o = outer.at(r);
+                      std::copy_n(x + o.x, row, out + o.out);
+                    }
+                  });
 }
 
 /// A batch of transpositions of x's and out's innermost axes.
@@ -71,7 +72,7 @@ void transpose_all(const T* x, const PermutePlan& plan, T* out) {
   const std::int64_t columns = plan.extent[plan.rank - 1];
   constexpr std::int64_t kStrip = 32;  // rows per task
   const std::int64_t strips = (rows + kStrip - 1) / kStrip;
-  const std::int64_t grain = std::max<std::int64_t>(1, kBlock / (std::min(kStrip, rows) * columns));
+  const std::int64_t grain = std::max<std::int64_t>(1, kPermuteBlock / (std::min(kStrip, rows) * columns));
   parallel_ranges(outer.count() * strips, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
       const auto o = outer.at(task / strips);

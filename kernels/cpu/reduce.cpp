@@ -9,16 +9,16 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = std::int64_t{1} << 15U;  // elements per task
-constexpr std::int64_t kMostTasks = 64;                  // bounds the memory of the partials
-constexpr std::int64_t kColumns = 64;                    // accumulators that stay in registers and first-level cache
+constexpr std::int64_t kReduceBlock = std::int64_t{1} << 15U;  // elements per task
+constexpr std::int64_t kMostTasks = 64;                        // bounds the memory of the partials
+constexpr std::int64_t kAccumulators = 64;  // accumulators that stay in registers and first-level cache
 
 /// total[c] = sum of x[r * columns + c] over `rows` rows, in double.
 template <class T>
-void sum_rows(const T* x, std::int64_t rows, std::int64_t columns, double* total) {
-  for (std::int64_t first = 0; first < columns; first += kColumns) {
-    const std::int64_t width = std::min(kColumns, columns - first);
-    double part[kColumns] = {};
+void column_sums(const T* x, std::int64_t rows, std::int64_t columns, double* total) {
+  for (std::int64_t first = 0; first < columns; first += kAccumulators) {
+    const std::int64_t width = std::min(kAccumulators, columns - first);
+    double part[kAccumulators] = {};
     for (std::int64_t r = 0; r < rows; ++r) {
       const T* row = x + r * columns + first;
       for (std::int64_t c = 0; c < width; ++c) {
@@ -29,17 +29,17 @@ void sum_rows(const T* x, std::int64_t rows, std::int64_t columns, double* total
   }
 }
 
-/// A long run of numbers as rows of kColumns, so that the additions vectorise; the rest is added at the end.
+/// A long run of numbers as rows of kAccumulators, so that the additions vectorise; the rest is added at the end.
 template <class T>
 double sum_all(const T* x, std::int64_t count) {
-  double lanes[kColumns];
-  const std::int64_t rows = count / kColumns;
-  sum_rows(x, rows, kColumns, lanes);
+  double lanes[kAccumulators];
+  const std::int64_t rows = count / kAccumulators;
+  column_sums(x, rows, kAccumulators, lanes);
   double total = 0;
   for (const double lane : lanes) {
     total += lane;
   }
-  for (std::int64_t i = rows * kColumns; i < count; ++i) {
+  for (std::int64_t i = rows * kAccumulators; i < count; ++i) {
     total += static_cast<double>(x[i]);
   }
   return total;
@@ -53,7 +53,7 @@ void sum_as(const Tensor& x, double factor, const Tensor& out) {
   }
   const std::int64_t rows = x.numel() / columns;
   const std::int64_t grain =
-      std::max((rows + kMostTasks - 1) / kMostTasks, std::max<std::int64_t>(1, kBlock / columns));
+      std::max((rows + kMostTasks - 1) / kMostTasks, std::max<std::int64_t>(1, kReduceBlock / columns));
   const std::int64_t tasks = (rows + grain - 1) / grain;
   std::vector<double> partials(static_cast<std::size_t>(tasks * columns));
   const T* from = x.data<T>();
@@ -62,7 +62,7 @@ void sum_as(const Tensor& x, double factor, const Tensor& out) {
     if (columns == 1) {
       *total = sum_all(from + begin, end - begin);
     } else {
-      sum_rows(from + begin * columns, end - begin, columns, total);
+      column_sums(from + begin * columns, end - begin, columns, total);
     }
   });
   for (std::int64_t task = 1; task < tasks; ++task) {
@@ -86,10 +86,10 @@ void repeat_as(const Tensor& x, double factor, const Tensor& out) {
   T* to = out.mutable_data<T>();
   const auto f = static_cast<T>(factor);
   if (columns == 1) {
-    return parallel_ranges(out.numel(), kBlock,
+    return parallel_ranges(out.numel(), kReduceBlock,
                            [=](std::int64_t begin, std::int64_t end) { std::fill(to + begin, to + end, f * *from); });
   }
-  const std::int64_t grain = std::max<std::int64_t>(1, kBlock / columns);
+  const std::int64_t grain = std::max<std::int64_t>(1, kReduceBlock / columns);
   parallel_ranges(out.numel() / columns, grain, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       std::transform(from, from + columns, to + r * columns, [f](T v) { return f * v; });

@@ -9,7 +9,7 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-void multiply(float* x, const float* h, std::int64_t bins) {
+void multiply_spectrum(float* x, const float* h, std::int64_t bins) {
   for (std::int64_t k = 0; k < bins; ++k) {
     const float re = x[2 * k] * h[2 * k] - x[2 * k + 1] * h[2 * k + 1];
     x[2 * k + 1] = x[2 * k] * h[2 * k + 1] + x[2 * k + 1] * h[2 * k];
@@ -41,7 +41,7 @@ void reverb_row(const Reverb& args, const RoomResponse& room, const float* x, fl
     const std::int64_t first = args.skip + room.delay + done - (room.length - 1);
     copy_padded(x, samples, first, n, time.mutable_data<float>());
     fft.forward(time.mutable_data<float>(), spectrum);
-    multiply(frequency.mutable_data<float>(), room.spectrum.data<float>(), bins);
+    multiply_spectrum(frequency.mutable_data<float>(), room.spectrum.data<float>(), bins);
     fft.inverse(spectrum, time.mutable_data<float>());
     const float* result = time.data<float>() + room.length - 1;
     std::copy(result, result + std::min(good, kept - done), out + done);

@@ -134,7 +134,7 @@ void for_each_vector_of(const Extents& e, const F& f) {
 }
 
 template <class T>
-void forward_as(const AttentionForward& a) {
+void attention_forward_as(const AttentionForward& a) {
   const Extents e(a.x);
   const Weights<T> weights(a);
   parallel_for(e.n, [&](std::int64_t n) {
@@ -186,7 +186,7 @@ struct Sink {
 /// dX = dout * gates + dl_s * w_t + dl_t * w_f, and the slab's share of both weight gradients. By value and through
 /// plain pointers, as in apply_gates.
 template <class T, class X, class D, class S>
-void backward_elements(const X x, const D dout, const Extents e, T scale, BackwardVectors<T>& v, S& sink) {
+void slab_backward(const X x, const D dout, const Extents e, T scale, BackwardVectors<T>& v, S& sink) {
   const Vec<T>* gate = v.gate.temporal.data();
   const Vec<T>* weight_t = v.weight.temporal.data();
   const Vec<T>* gradient = v.gradient.temporal.data();
@@ -227,7 +227,7 @@ void backward_from(const AttentionForward& a, const X& x, const D& dout, const E
   }
   softmax_backward<T>(v.gate.spectral, v.gradient.spectral, a.tanh_logits ? &v.logits.spectral : nullptr);
   softmax_backward<T>(v.gate.temporal, v.gradient.temporal, a.tanh_logits ? &v.logits.temporal : nullptr);
-  backward_elements<T>(x, dout, e, scale, v, sink);
+  slab_backward<T>(x, dout, e, scale, v, sink);
 }
 
 template <class T, LaneCount L, bool Prologue>
@@ -255,7 +255,7 @@ void backward_slab(const AttentionBackward& b, const Weights<T>& w, const Extent
 }
 
 template <class T>
-void backward_as(const AttentionBackward& b) {
+void attention_backward_as(const AttentionBackward& b) {
   constexpr std::int64_t kSamplesPerTask = 4;
   const Extents e(b.forward.x);
   const Weights<T> weights(b.forward);
@@ -298,7 +298,7 @@ void spectral_temporal_attention_forward(const AttentionForward& a) {
     return in_float({&wide.x, &wide.prologue.residual}, {&wide.out},
                     [&] { cpu::spectral_temporal_attention_forward(wide); });
   }
-  dispatch_float(a.x.dtype(), [&]<class T>() { forward_as<T>(a); });
+  dispatch_float(a.x.dtype(), [&]<class T>() { attention_forward_as<T>(a); });
 }
 
 void spectral_temporal_attention_backward(const AttentionBackward& a) {
@@ -307,7 +307,7 @@ void spectral_temporal_attention_backward(const AttentionBackward& a) {
     return in_float({&wide.forward.x, &wide.forward.prologue.residual, &wide.dout}, {&wide.dx},
                     [&] { cpu::spectral_temporal_attention_backward(wide); });
   }
-  dispatch_float(a.forward.x.dtype(), [&]<class T>() { backward_as<T>(a); });
+  dispatch_float(a.forward.x.dtype(), [&]<class T>() { attention_backward_as<T>(a); });
 }
 
 }  // namespace earmark::kernels::cpu

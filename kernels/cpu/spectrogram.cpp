@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 
+#include "kernels/cpu/reflection.h"
 #include "kernels/cpu/transpose.h"
 #include "kernels/fft.h"
 #include "kernels/parallel.h"
@@ -15,7 +16,7 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kLanes = 16;  // frames that share one pass over the mel filters
+constexpr std::int64_t kFrameLanes = 16;  // frames that share one pass over the mel filters
 
 // The last used weights are kept: a program has one set of options, rarely two.
 std::shared_ptr<const SpectrogramWeights> weights_for(const FeatureOptions& options) {
@@ -44,16 +45,6 @@ class Scratch {
   std::vector<Line> lines_;
 };
 
-// Index of sample i of a signal of n samples continued by reflection: (… 2 1 | 0 1 2 … n-1 | n-2 …).
-std::int64_t reflected(std::int64_t i, std::int64_t n) {
-  if (n == 1) {
-    return 0;
-  }
-  const std::int64_t period = 2 * (n - 1);
-  i = ((i % period) + period) % period;
-  return i < n ? i : period - i;
-}
-
 // Windowed samples around `centre`, every second float of `out`.
 void window_frame(std::span<const float> pcm, std::int64_t centre, const std::vector<float>& window, float* out) {
   const auto n = static_cast<std::int64_t>(window.size());
@@ -72,7 +63,7 @@ void window_frame(std::span<const float> pcm, std::int64_t centre, const std::ve
 }
 
 // Power of the two real frames a + i·b from their joint transform z: A[k] = (Z[k] + conj Z[n-k]) / 2, B[k] = (Z[k] -
-// conj Z[n-k]) / 2i. power (bins, kLanes): frame a goes to column 0, b to column 1.
+// conj Z[n-k]) / 2i. power (bins, kFrameLanes): frame a goes to column 0, b to column 1.
 void split_power(const float* z, std::int64_t n, float* power) {
   power[0] = z[0] * z[0];
   power[1] = z[1] * z[1];
@@ -81,8 +72,8 @@ void split_power(const float* z, std::int64_t n, float* power) {
     const float sum_im = z[2 * k + 1] + z[2 * (n - k) + 1];
     const float difference_re = z[2 * k] - z[2 * (n - k)];
     const float difference_im = z[2 * k + 1] - z[2 * (n - k) + 1];
-    power[k * kLanes] = 0.25F * (sum_re * sum_re + difference_im * difference_im);
-    power[k * kLanes + 1] = 0.25F * (sum_im * sum_im + difference_re * difference_re);
+    power[k * kFrameLanes] = 0.25F * (sum_re * sum_re + difference_im * difference_im);
+    power[k * kFrameLanes + 1] = 0.25F * (sum_im * sum_im + difference_re * difference_re);
   }
 }
 
@@ -108,34 +99,34 @@ inline float decibels(float x) {
 void mel_logarithms(const SpectrogramWeights& filters, const float* spectrum, float* mel) {
   const bool magnitude = filters.options.compression == FeatureOptions::Compression::log_magnitude;
   for (std::size_t m = 0; m < filters.first_bins.size(); ++m) {
-    std::array<float, kLanes> sum{};
-    const float* p = spectrum + filters.first_bins[m] * kLanes;
+    std::array<float, kFrameLanes> sum{};
+    const float* p = spectrum + filters.first_bins[m] * kFrameLanes;
     for (std::int32_t i = filters.begins[m]; i < filters.begins[m + 1]; ++i) {
       const float weight = filters.weights[static_cast<std::size_t>(i)];
-      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      for (std::size_t lane = 0; lane < kFrameLanes; ++lane) {
         sum[lane] += weight * p[lane];
       }
-      p += kLanes;
+      p += kFrameLanes;
     }
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      mel[m * kLanes + lane] =
+    for (std::size_t lane = 0; lane < kFrameLanes; ++lane) {
+      mel[m * kFrameLanes + lane] =
           magnitude ? 0.1F * decibels(sum[lane] + kMagnitudeOffset) : decibels(std::max(sum[lane], 1e-10F));
     }
   }
 }
 
-// Up to kLanes frames, `centre` the first one's, to out (count, mel_bands).
+// Up to kFrameLanes frames, `centre` the first one's, to out (count, mel_bands).
 void log_mel_tile(const SpectrogramWeights& weights, std::span<const float> pcm, std::int64_t centre,
                   std::int64_t count, float* out) {
   const std::int64_t n = weights.options.n_fft;
   const std::int64_t bands = weights.options.mel_bands;
   thread_local Scratch scratch;
-  float* in = scratch.get(4 * n + (n / 2 + 1 + bands) * kLanes);
+  float* in = scratch.get(4 * n + (n / 2 + 1 + bands) * kFrameLanes);
   float* z = in + 2 * n;
   float* power = z + 2 * n;
-  float* mel = power + (n / 2 + 1) * kLanes;
+  float* mel = power + (n / 2 + 1) * kFrameLanes;
   const Fft& fft = thread_fft(n);
-  for (std::int64_t frame = 0; frame < kLanes; frame += 2) {
+  for (std::int64_t frame = 0; frame < kFrameLanes; frame += 2) {
     // Lanes past the end repeat the last frame: finite, and thrown away.
     for (std::int64_t half = 0; half < 2; ++half) {
       const std::int64_t mine = std::min(frame + half, count - 1);
@@ -153,7 +144,7 @@ void log_mel_tile(const SpectrogramWeights& weights, std::span<const float> pcm,
   mel_logarithms(weights, power, mel);
   for (std::int64_t frame = 0; frame < count; ++frame) {
     for (std::int64_t m = 0; m < bands; ++m) {
-      out[frame * bands + m] = mel[m * kLanes + frame];
+      out[frame * bands + m] = mel[m * kFrameLanes + frame];
     }
   }
 }
@@ -173,10 +164,10 @@ void subtract_mean(std::span<float> x) {
 }
 
 void scale_below_maximum(std::span<float> x, float floor_db) {
-  std::array<float, kLanes> top{};
+  std::array<float, kFrameLanes> top{};
   top.fill(-std::numeric_limits<float>::infinity());
   for (std::size_t i = 0; i < x.size(); ++i) {
-    top[i % kLanes] = std::max(top[i % kLanes], x[i]);
+    top[i % kFrameLanes] = std::max(top[i % kFrameLanes], x[i]);
   }
   const float maximum = *std::max_element(top.begin(), top.end());
   for (float& v : x) {
@@ -190,16 +181,16 @@ void log_mel(const FeatureOptions& options, const LogMel& args) {
   const auto weights = weights_for(options);
   const std::int64_t samples = args.pcm.dim(1);
   const std::int64_t frames = args.out.dim(1);
-  const std::int64_t tiles = (frames + kLanes - 1) / kLanes;
+  const std::int64_t tiles = (frames + kFrameLanes - 1) / kFrameLanes;
   constexpr std::int64_t kTilesPerTask = 8;
   parallel_ranges(args.pcm.dim(0) * tiles, kTilesPerTask, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t row = i / tiles;
-      const std::int64_t frame = i % tiles * kLanes;
+      const std::int64_t frame = i % tiles * kFrameLanes;
       log_mel_tile(
           *weights,
           args.pcm.values<float>().subspan(static_cast<std::size_t>(row * samples), static_cast<std::size_t>(samples)),
-          args.first_centre + frame * options.hop, std::min(kLanes, frames - frame),
+          args.first_centre + frame * options.hop, std::min(kFrameLanes, frames - frame),
           args.out.mutable_data<float>() + (row * frames + frame) * options.mel_bands);
     }
   });
