@@ -14,8 +14,9 @@
 
 namespace earmark::experiments {
 
-/// How a cell's hits are ranked: the vote on a place, the vote on a track, the sequence score.
-enum CellRanking : std::size_t { kVote, kVoteTrack, kScored, kRankings };
+/// How a cell's hits are ranked: the vote on a place, the vote on a track, the sequence score, and NAFP's sequence
+/// search (no answers where it was not asked for).
+enum CellRanking : std::size_t { kVote, kVoteTrack, kScored, kSequence, kRankings };
 
 struct AnswerCell {
   /// [ranking][length][query]

@@ -144,13 +144,14 @@ search::IndexReport index_landmarks(const fs::path& folder, const std::string& s
 }
 
 search::IndexReport index_model(const fs::path& folder, const fs::path& model_file,
-                                const nn::Fingerprinter& fingerprinter, const search::IndexStore& store,
+                                const nn::Fingerprinter& fingerprinter, int hop_frames, const search::IndexStore& store,
                                 bool progress) {
   fs::create_directories(folder.parent_path());
   search::IndexWriter writer = search::IndexWriter::create(
-      folder, model_file, search::format_of(fingerprinter.model(), 0, search::Precision::fp32, search::ScaleMode::row));
+      folder, model_file,
+      search::format_of(fingerprinter.model(), hop_frames, search::Precision::fp32, search::ScaleMode::row));
   return index_tracks(
-      writer, store, [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm); }, progress);
+      writer, store, [&](std::span<const float> pcm) { return fingerprinter.fingerprints(pcm, hop_frames); }, progress);
 }
 
 SystemAnswers answers_of_baseline(const std::string& name, const search::IndexStore& store, const QuerySet& set,
@@ -190,18 +191,28 @@ SystemAnswers answers_of_baseline(const std::string& name, const search::IndexSt
   return out;
 }
 
-SystemAnswers answers_of_model(const std::string& name, const search::IndexStore& store,
-                               const nn::Fingerprinter& fingerprinter, const QuerySet& set, EvaluationOptions options,
-                               BaselineCells& cells) {
+std::vector<SystemAnswers> answers_of_model(const std::string& name, const search::IndexStore& store,
+                                            const nn::Fingerprinter& fingerprinter, const QuerySet& set,
+                                            EvaluationOptions options, BaselineCells& cells) {
   options.lsh = false;
   options.query_hop_s = 0;
-  const Evaluation evaluation = evaluate(set, fingerprinter, {&store}, options).front();
+  options.sequence = has_sequence_search(fingerprinter.model());
+  Evaluation evaluation = evaluate(set, fingerprinter, {&store}, options).front();
   cells = {evaluation.cells, evaluation.searched};
-  SystemAnswers out = evaluation.systems.front();
-  out.name = name;
-  out.method.clear();
-  out.ranking.clear();
+  std::vector<SystemAnswers> out;
+  for (SystemAnswers& system : evaluation.systems) {
+    if (system.ranking != "vote") {
+      system.name = system.ranking == "sequence" ? by_sequence(name) : name;
+      system.method.clear();
+      system.ranking.clear();
+      out.push_back(std::move(system));
+    }
+  }
   return out;
 }
+
+bool has_sequence_search(const nn::Model& model) { return model.options.type == "nafp"; }
+
+std::string by_sequence(const std::string& name) { return name + ", sequence search"; }
 
 }  // namespace earmark::experiments

@@ -1,6 +1,6 @@
 // Systems beside ours: another index over the same tracks answers the same queries. One of landmarks through what
-// `search` uses (search/recognizer.h), one of another model as ours does (evaluate.h), at its own hop. What is done is
-// kept, condition by condition, as ours is.
+// `search` uses (search/recognizer.h), one of another model as ours does (evaluate.h). What is done is kept, condition
+// by condition, as ours is.
 #pragma once
 
 #include <filesystem>
@@ -31,18 +31,24 @@ struct BaselineCells {
 search::IndexReport index_landmarks(const std::filesystem::path& folder, const std::string& setting,
                                     const search::IndexStore& store, bool progress);
 
-/// The same of fingerprints by another model, which `model_file` holds, at that model's hop.
+/// The same of fingerprints by another model, which `model_file` holds, `hop_frames` of its own apart.
 search::IndexReport index_model(const std::filesystem::path& folder, const std::filesystem::path& model_file,
-                                const nn::Fingerprinter& fingerprinter, const search::IndexStore& store, bool progress);
+                                const nn::Fingerprinter& fingerprinter, int hop_frames, const search::IndexStore& store,
+                                bool progress);
 
 /// The landmarks' answers at every length, each query's beginnings being the shorter ones. Throws Error where a query
 /// cannot be read.
 SystemAnswers answers_of_baseline(const std::string& name, const search::IndexStore& store, const QuerySet& set,
                                   const BaselineOptions& options, BaselineCells& cells);
 
-/// Another model's, by exact search and the sequence score, as ours are. `options` are those of our evaluation.
-SystemAnswers answers_of_model(const std::string& name, const search::IndexStore& store,
-                               const nn::Fingerprinter& fingerprinter, const QuerySet& set, EvaluationOptions options,
-                               BaselineCells& cells);
+/// Another model's, by exact search and the sequence score, as ours are; of NAFP's encoders after them those by its
+/// authors' sequence search. `options` are those of our evaluation.
+std::vector<SystemAnswers> answers_of_model(const std::string& name, const search::IndexStore& store,
+                                            const nn::Fingerprinter& fingerprinter, const QuerySet& set,
+                                            EvaluationOptions options, BaselineCells& cells);
+
+/// Whether answers_of_model() has answers by sequence search too, and what it calls them.
+bool has_sequence_search(const nn::Model& model);
+std::string by_sequence(const std::string& name);
 
 }  // namespace earmark::experiments

@@ -40,13 +40,13 @@ class StoreSearch {
   std::string key(Method method, const std::string& queries) const {
     const search::LshOptions& lsh = matching_.lsh;
     const auto& calibration = store_.calibration();
-    std::string out = str("version 2; model ", store_.format().model_hash, "; database ", database_, "; matches by ",
+    std::string out = str("version 3; model ", store_.format().model_hash, "; database ", database_, "; matches by ",
                           calibration ? search::to_json(*calibration) : "default", "; query ratio ",
                           matching_.query_ratio, "; ", matching_.neighbours, " neighbours; lengths");
     for (const double length_s : options_.lengths_s) {
       out += str(' ', length_s);
     }
-    out += method == Method::exact ? "; exact"
+    out += method == Method::exact ? std::string(options_.sequence ? "; exact; sequence" : "; exact")
                                    : str("; LSH ", lsh.tables, ' ', lsh.bits, ' ', lsh.rotations, ' ', lsh.probes, ' ',
                                          lsh.seed, ' ', lsh.max_candidates, ' ', lsh.max_entries);
     return out + "; queries " + queries;
@@ -60,7 +60,7 @@ class StoreSearch {
       const double begun = now_s();
       const Neighbours near = (method == Method::lsh ? *lsh_ : rankers_.front()).neighbours(batch.rows);
       const double searched = now_s();
-      rank(batch, near, cell);
+      rank(batch, near, method, cell);
       cell.search_s += searched - begun;
       cell.rank_s += now_s() - searched;
       progress.add(static_cast<std::int64_t>(batch.ranges.size()));
@@ -73,10 +73,16 @@ class StoreSearch {
   void prepare(Method method) {
     // Rankings do not depend on how neighbours were found: these serve both methods, in the order of CellRanking.
     for (const Ranking ranking : {Ranking::vote, Ranking::vote_track, Ranking::scored}) {
-      if (rankers_.size() < kRankings) {
+      if (rankers_.size() < kSequence) {
         matching_.ranking = ranking;
         rankers_.emplace_back(store_, matching_);
       }
+    }
+    if (options_.sequence && rankers_.size() == kSequence) {  // as its authors have it, with neighbours of its own
+      MatcherOptions sequence = matching_;
+      sequence.ranking = Ranking::sequence;
+      sequence.neighbours = search::default_neighbours(Ranking::sequence);
+      rankers_.emplace_back(store_, sequence);
     }
     if (method == Method::lsh && !lsh_) {
       MatcherOptions hashed = matching_;
@@ -85,7 +91,7 @@ class StoreSearch {
     }
   }
 
-  void rank(const QueryBatch& batch, const Neighbours& near, AnswerCell& cell) const {
+  void rank(const QueryBatch& batch, const Neighbours& near, Method method, AnswerCell& cell) const {
     std::vector<search::QueryRange> queries;
     std::vector<std::pair<std::size_t, std::size_t>> places;  // of their answers: length and query
     for (std::size_t q = 0; q < batch.ranges.size(); ++q) {
@@ -96,8 +102,13 @@ class StoreSearch {
         }
       }
     }
-    for (std::size_t ranking = 0; ranking < kRankings; ++ranking) {
-      const std::vector<std::vector<Match>> matches = rankers_[ranking].rank(batch.rows, near, queries);
+    for (std::size_t ranking = 0; ranking < rankers_.size(); ++ranking) {
+      if (ranking == kSequence && method != Method::exact) {
+        continue;
+      }
+      const Matcher& ranker = rankers_[ranking];
+      const std::vector<std::vector<Match>> matches =
+          ranker.rank(batch.rows, ranking == kSequence ? ranker.neighbours(batch.rows) : near, queries);
       for (std::size_t i = 0; i < places.size(); ++i) {
         cell.answers.at(ranking)[places[i].first][places[i].second] = answer_of(matches[i]);
       }
@@ -112,7 +123,7 @@ class StoreSearch {
   std::optional<Matcher> lsh_;
 };
 
-// Of all methods: scored first, which is what `search` does by itself.
+// Of all methods: scored first, which is what `search` does by itself; NAFP's sequence search last.
 Evaluation empty_evaluation(const EvaluationOptions& options, std::size_t queries) {
   Evaluation out;
   out.lengths_s = options.lengths_s;
@@ -122,6 +133,9 @@ Evaluation empty_evaluation(const EvaluationOptions& options, std::size_t querie
       out.systems.push_back({method + ", scored", method, "scored", empty, {}});
       out.systems.push_back({method + ", vote", method, "vote", empty, empty});
     }
+  }
+  if (options.sequence) {
+    out.systems.push_back({"exact, sequence", "exact", "sequence", empty, {}});
   }
   return out;
 }
@@ -137,6 +151,9 @@ void add_cell(const AnswerCell& cell, Method method, const QueryGroup& group, Ev
       scored.places[length][q] = cell.answers[kScored][length][i];
       vote.places[length][q] = cell.answers[kVote][length][i];
       vote.files[length][q] = cell.answers[kVoteTrack][length][i];
+      if (method == Method::exact && evaluation.systems.back().ranking == "sequence") {
+        evaluation.systems.back().places[length][q] = cell.answers[kSequence][length][i];
+      }
     }
   }
   SecondsPerQuery& seconds = evaluation.seconds;
@@ -175,7 +192,8 @@ class Evaluator {
       seconds.fingerprint /= n;
       seconds.exact /= n;
       seconds.lsh /= n;
-      seconds.rank /= n * static_cast<double>(kRankings * options_.lengths_s.size() * methods_.size());
+      const std::size_t rankings = kSequence * methods_.size() + (options_.sequence ? 1 : 0);
+      seconds.rank /= n * static_cast<double>(rankings * options_.lengths_s.size());
       for (SystemAnswers& system : evaluation.systems) {
         system.seconds = seconds.fingerprint + (system.method == "LSH" ? seconds.lsh : seconds.exact) + seconds.rank;
         system.bytes_per_hour = bytes_per_hour(searches_[s].store());

@@ -21,7 +21,7 @@ Answer answer_of(const std::vector<search::Match>& matches);
 struct SystemAnswers {
   std::string name;     ///< "exact, scored"
   std::string method;   ///< "exact", "LSH"; empty: a system from elsewhere.
-  std::string ranking;  ///< "scored", "vote"
+  std::string ranking;  ///< "scored", "vote", "sequence"
   /// [length][query]: for the segment level, and for the audio level where that is another ranking.
   std::vector<std::vector<Answer>> places;
   std::vector<std::vector<Answer>> files = {};  ///< Empty: the same as `places`.
@@ -48,6 +48,7 @@ struct Evaluation {
 struct EvaluationOptions {
   std::vector<double> lengths_s = {0.96, 2, 3, 5};
   bool lsh = true;         ///< Search by LSH as well.
+  bool sequence = false;   ///< Rank what exact search finds by NAFP's sequence search as well: a system more.
   double query_hop_s = 0;  ///< Between query fingerprints; 0: as in the database.
   int neighbours = 5;
   search::LshOptions lsh_options;

@@ -1,7 +1,10 @@
 #include "experiments/other_systems.h"
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 #include <set>
+#include <utility>
 
 #include "experiments/baseline.h"
 #include "kernels/error.h"
@@ -39,15 +42,25 @@ void add_landmarks(const std::string& setting, const fs::path& out, const search
   say_what_was_done("landmarks, " + setting, report, cells, say);
 }
 
-void add_model(const train::NamedPath& model, const fs::path& out, const search::IndexStore& store, Device device,
-               const QuerySet& set, const EvaluationOptions& options, Evaluation& evaluation, const Say& say) {
+// Whole frames of the model, at least one.
+int frames_of(double hop_s, const FeatureOptions& features) {
+  const double frame_s = static_cast<double>(features.hop) / features.sample_rate;
+  return std::max(1, static_cast<int>(std::lround(hop_s / frame_s)));
+}
+
+void add_model(const train::NamedPath& model, double hop_s, const fs::path& out, const search::IndexStore& store,
+               Device device, const QuerySet& set, const EvaluationOptions& options, Evaluation& evaluation,
+               const Say& say) {
   const nn::Fingerprinter fingerprinter(nn::load_model(model.path), device);
+  const int hop_frames = frames_of(hop_s > 0 ? hop_s : store.format().hop_seconds(), fingerprinter.model().features);
   const std::string hash = nn::model_hash(fingerprinter.model()).substr(0, 8);
-  const fs::path folder = out / ("index-" + plain(model.name) + '-' + hash);
-  const search::IndexReport report = index_model(folder, model.path, fingerprinter, store, options.progress);
+  const fs::path folder = out / str("index-", plain(model.name), '-', hash, "-every-", hop_frames);
+  const search::IndexReport report =
+      index_model(folder, model.path, fingerprinter, hop_frames, store, options.progress);
   BaselineCells cells;
-  evaluation.systems.push_back(answers_of_model(model.name, search::IndexStore::open(folder, {.device = device}),
-                                                fingerprinter, set, options, cells));
+  std::vector<SystemAnswers> answers = answers_of_model(
+      model.name, search::IndexStore::open(folder, {.device = device}), fingerprinter, set, options, cells);
+  std::move(answers.begin(), answers.end(), std::back_inserter(evaluation.systems));
   say_what_was_done(model.name, report, cells, say);
 }
 
@@ -63,7 +76,9 @@ void check_other_systems(const OtherSystems& others) {
   }
   for (const train::NamedPath& model : others.models) {
     take(model.name);
-    nn::load_model(model.path);
+    if (has_sequence_search(nn::load_model(model.path))) {
+      take(by_sequence(model.name));
+    }
   }
   if (!others.peer.empty()) {
     take(others.peer.stem().string());
@@ -73,7 +88,7 @@ void check_other_systems(const OtherSystems& others) {
 void add_other_systems(const OtherSystems& others, const fs::path& out, const search::IndexStore& store, Device device,
                        const QuerySet& set, const EvaluationOptions& options, Evaluation& evaluation, const Say& say) {
   for (const train::NamedPath& model : others.models) {
-    add_model(model, out, store, device, set, options, evaluation, say);
+    add_model(model, others.models_hop_s, out, store, device, set, options, evaluation, say);
   }
   for (const std::string& setting : others.landmarks) {
     add_landmarks(setting, out, store, set, options, evaluation, say);

@@ -17,6 +17,8 @@ struct OtherSystems {
   std::vector<std::string> landmarks;    ///< Settings (search/landmarks.h).
   std::vector<train::NamedPath> models;  ///< Model files and what their rows are called.
   std::filesystem::path peer;            ///< Answers of a program from elsewhere, TSV; empty: none.
+  /// s between the models' fingerprints, as near as their frames allow; 0: as in our index.
+  double models_hop_s = 0;
 };
 
 /// Before the long work: throws Error where two rows would have one name, a name is ours, or a model cannot be read.

@@ -20,22 +20,6 @@ std::uint8_t step_of(double value, double low, double high) {
   return static_cast<std::uint8_t>(std::lround(255 * std::clamp(share, 0.0, 1.0)));
 }
 
-// A spectrogram (frames, bands) in dB.
-Picture spectrogram_picture(const Tensor& log_mel) {
-  const std::span<const float> values = log_mel.values<float>();
-  Picture out;
-  out.rows = log_mel.dim(1);
-  out.columns = log_mel.dim(0);
-  out.high = *std::max_element(values.begin(), values.end());
-  out.low = out.high - kDepthDb;
-  for (std::int64_t band = 0; band < out.rows; ++band) {
-    for (std::int64_t frame = 0; frame < out.columns; ++frame) {
-      out.values.push_back(step_of(values[static_cast<std::size_t>(frame * out.rows + band)], out.low, out.high));
-    }
-  }
-  return out;
-}
-
 // Seconds [start, start + length) of a file, or what there is of them.
 std::vector<float> excerpt(const std::filesystem::path& file, double start_s, double length_s, int sample_rate) {
   data::AudioStream stream(file, {.sample_rate = sample_rate});
@@ -145,7 +129,8 @@ class ExampleMaker {
   Heard heard(const std::string& title, const std::vector<float>& pcm) const {
     const nn::Model& model = sources_.fingerprinter.model();
     const Tensor spectrogram = log_mel(pcm, model.features, sources_.fingerprinter.device());
-    return {title, sound_uri(pcm, rate()), spectrogram_picture(spectrogram.to(Device{})), attention_of(spectrogram)};
+    return {title, sound_uri(pcm, rate()), spectrogram_picture(spectrogram.to(Device{}), model.features.compression),
+            attention_of(spectrogram)};
   }
 
   void add_excerpt(Example& out, const std::string& title, const std::string& track, double start_s) const {
@@ -251,6 +236,24 @@ AttentionPicture attention_picture(const nn::AttentionMaps& maps, std::int64_t f
   picture.high = *std::max_element(gains.begin(), gains.end());
   std::transform(gains.begin(), gains.end(), std::back_inserter(picture.values),
                  [&](double gain) { return step_of(gain, picture.low, picture.high); });
+  return out;
+}
+
+Picture spectrogram_picture(const Tensor& log_mel, FeatureOptions::Compression compression) {
+  const std::span<const float> values = log_mel.values<float>();
+  const double db = compression == FeatureOptions::Compression::log_magnitude ? 20 : 1;  // a magnitude's log10
+  const auto [lowest, highest] = std::minmax_element(values.begin(), values.end());
+  Picture out;
+  out.rows = log_mel.dim(1);
+  out.columns = log_mel.dim(0);
+  out.high = db * *highest;
+  out.low = std::max(db * *lowest, out.high - kDepthDb);
+  for (std::int64_t band = 0; band < out.rows; ++band) {
+    for (std::int64_t frame = 0; frame < out.columns; ++frame) {
+      const double value = db * values[static_cast<std::size_t>(frame * out.rows + band)];
+      out.values.push_back(step_of(value, out.low, out.high));
+    }
+  }
   return out;
 }
 

@@ -73,6 +73,9 @@ struct ExampleSources {
 std::vector<Example> make_examples(const Results& results, const std::vector<std::size_t>& queries,
                                    const ExampleSources& sources);
 
+/// A spectrogram (frames, bands) as `compression` has it, in dB: the highest 80 of them, or as many as there are.
+Picture spectrogram_picture(const Tensor& log_mel, FeatureOptions::Compression compression);
+
 /// The mean over channels of what a module lets through, segments (N, ...) side by side.
 AttentionPicture attention_picture(const nn::AttentionMaps& maps, std::int64_t frames);
 

@@ -25,7 +25,7 @@ fs::path own_index(const ReproduceOptions& options, const ReproduceRequest& requ
 
 // Those of the configuration, and those of the command line.
 OtherSystems others_of(const ReproduceOptions& options, const ReproduceRequest& request) {
-  OtherSystems out{options.landmarks, options.models, request.peer};
+  OtherSystems out{options.landmarks, options.models, request.peer, options.models_hop_s};
   out.models.insert(out.models.end(), request.compared.begin(), request.compared.end());
   return out;
 }

@@ -43,6 +43,7 @@ struct ReproduceOptions {
   std::vector<search::Precision> precisions;
   std::vector<std::string> landmarks;    ///< Settings of landmarks that answer the queries too (other_systems.h).
   std::vector<train::NamedPath> models;  ///< Other models that do.
+  double models_hop_s = 0;               ///< s between those models' fingerprints; 0: as in our index.
   int report_examples = 9;               ///< Queries to look at and listen to in the report.
   AblationOptions ablations;             ///< Not asked for: the tables of one model.
 };

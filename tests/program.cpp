@@ -16,7 +16,6 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
-#include <iterator>
 #include <thread>
 
 #include "kernels/error.h"
@@ -59,11 +58,6 @@ std::string problem_of(const std::function<std::string()>& work) {
 }
 
 }  // namespace
-
-std::string bytes_of(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 std::int64_t lines_of(const std::filesystem::path& file) {
   const std::string text = bytes_of(file);

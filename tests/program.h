@@ -15,7 +15,6 @@
 
 namespace earmark::testing {
 
-std::string bytes_of(const std::filesystem::path& file);
 std::int64_t lines_of(const std::filesystem::path& file);
 
 /// What the program is given beside its arguments.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 namespace earmark::testing {
@@ -19,5 +20,11 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+/// What the file holds; empty where it cannot be read.
+std::string bytes_of(const std::filesystem::path& file);
+
+/// The sentence of the Error that `work` throws; "no error" where it throws none.
+std::string error_of(const std::function<void()>& work);
 
 }  // namespace earmark::testing

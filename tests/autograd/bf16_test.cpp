@@ -3,23 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "autograd/functions.h"
 #include "kernels/error.h"
+#include "tests/compare_tensors.h"
 #include "tests/op_cases.h"
 
 namespace earmark::testing {
 namespace {
-
-double norm(const Tensor& t) {
-  double square = 0;
-  for (const double v : t.values<double>()) {
-    square += v * v;
-  }
-  return std::sqrt(square);
-}
 
 double distance(const Tensor& a, const Tensor& b) {
   const Tensor difference = a.clone();

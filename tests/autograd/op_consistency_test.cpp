@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/parallel.h"
+#include "tests/compare_tensors.h"
 #include "tests/op_cases.h"
 
 namespace earmark::testing {
@@ -21,14 +22,6 @@ std::vector<Tensor> results(const OpCase& c, const std::vector<Shape>& shapes, D
     all.push_back(input.grad());
   }
   return all;
-}
-
-double norm(const Tensor& t) {
-  double square = 0;
-  for (const double v : t.values<double>()) {
-    square += v * v;
-  }
-  return std::sqrt(square);
 }
 
 class Operation : public ::testing::TestWithParam<OpCase> {};

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
@@ -14,6 +12,8 @@
 
 namespace earmark::data {
 namespace {
+
+using testing::bytes_of;
 
 double correlation(const float* a, const float* b, std::size_t count) {
   double ab = 0;
@@ -25,11 +25,6 @@ double correlation(const float* a, const float* b, std::size_t count) {
     bb += static_cast<double>(b[i]) * static_cast<double>(b[i]);
   }
   return ab / std::sqrt(aa * bb + 1e-30);
-}
-
-std::vector<char> bytes_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
 TEST(Composer, IsAFunctionOfItsSeed) {
@@ -81,7 +76,7 @@ TEST(Composer, FillsAFolderWhateverTheThreads) {
   EXPECT_EQ(compose_folder(folder / "three", options), 3);
   set_num_threads(before);
   for (const char* name : {"track-0000.wav", "track-0001.wav", "track-0002.wav"}) {
-    const std::vector<char> bytes = bytes_of(folder / "one" / name);
+    const std::string bytes = bytes_of(folder / "one" / name);
     EXPECT_EQ(bytes.size(), 44U + 32000U);
     EXPECT_EQ(bytes, bytes_of(folder / "three" / name));
   }

@@ -29,7 +29,7 @@ AblationMeasured measured_by_hand(std::uint64_t seed, std::int64_t hits) {
   return {seed, str("runs/", seed), {rates, all}, {all, rates}, 3 + static_cast<double>(seed), 4e6};
 }
 
-AblationResults results_by_hand() {
+AblationResults ablations_by_hand() {
   AblationResults results{{1, 5}, {1}, 5, "Database: of a test.", 3, {}};
   results.row("training", "nothing").by_seed = {measured_by_hand(1, 10), measured_by_hand(2, 6)};
   results.row("search", "int8").by_seed = {measured_by_hand(1, 0)};
@@ -38,7 +38,7 @@ AblationResults results_by_hand() {
 }
 
 TEST(Ablations, TableHasMeansAndDeviationsOverSeeds) {
-  const Table table = ablation_table(results_by_hand());
+  const Table table = ablation_table(ablations_by_hand());
   EXPECT_THAT(table.title, AllOf(HasSubstr("over 2 of 3 seeds"), HasSubstr("n = 40 queries")));
   EXPECT_THAT(table.heads, ElementsAre("1 s", "track, 5 s", "ms per 5 s query", "MB per hour"));
   ASSERT_EQ(table.rows.size(), 2U) << "what has no value has no row";
@@ -50,7 +50,7 @@ TEST(Ablations, TableHasMeansAndDeviationsOverSeeds) {
   EXPECT_EQ(first[3].text, "4.00");
   EXPECT_EQ(table.rows[1].cells[0].text, "50.0");
   EXPECT_EQ(table.rows[1].cells[0].small, "") << "one seed has no deviation";
-  const nlohmann::json json = nlohmann::json::parse(ablations_json(results_by_hand()));
+  const nlohmann::json json = nlohmann::json::parse(ablations_json(ablations_by_hand()));
   EXPECT_EQ(json["rows"][0]["changed"], "nothing");
   EXPECT_EQ(json["rows"][0]["seeds"][1]["segment"][0]["hits"], 6);
   EXPECT_EQ(json["rows"][0]["seeds"][1]["segment"][4]["length_s"], 5.0);

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <iterator>
 #include <set>
 
 #include "data/composer.h"
@@ -20,12 +19,8 @@
 namespace earmark::experiments {
 namespace {
 
+using earmark::testing::bytes_of;
 using earmark::testing::TemporaryFolder;
-
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 double mean_square(const std::vector<float>& samples) {
   double energy = 0;
@@ -65,9 +60,9 @@ TEST_F(QueryMaker, IsTheSameForAnyNumberOfThreads) {
   set_num_threads(3);
   make_queries(out_ / "three", tracks_, options_);
   set_num_threads(before);
-  EXPECT_EQ(text_of(out_ / "one" / "queries.csv"), text_of(out_ / "three" / "queries.csv"));
+  EXPECT_EQ(bytes_of(out_ / "one" / "queries.csv"), bytes_of(out_ / "three" / "queries.csv"));
   for (const Query& query : one.queries) {
-    ASSERT_EQ(text_of(out_ / "one" / query.path.string()), text_of(out_ / "three" / query.path.string())) << query.id;
+    ASSERT_EQ(bytes_of(out_ / "one" / query.path.string()), bytes_of(out_ / "three" / query.path.string())) << query.id;
   }
 }
 
@@ -153,9 +148,9 @@ TEST_F(QueryMaker, GoesOnWhereItWasCutOff) {
   int kept = -1;
   const QuerySet completed = make_queries(cut, tracks_, options_, &kept);
   EXPECT_EQ(kept, 2);
-  EXPECT_EQ(text_of(cut / "queries.csv"), text_of(out_ / "whole" / "queries.csv"));
-  EXPECT_EQ(text_of(cut / whole.queries[0].path), text_of(out_ / "whole" / whole.queries[0].path.string()));
-  EXPECT_EQ(text_of(cut / whole.queries[14].path), "not made again");
+  EXPECT_EQ(bytes_of(cut / "queries.csv"), bytes_of(out_ / "whole" / "queries.csv"));
+  EXPECT_EQ(bytes_of(cut / whole.queries[0].path), bytes_of(out_ / "whole" / whole.queries[0].path.string()));
+  EXPECT_EQ(bytes_of(cut / whole.queries[14].path), "not made again");
   EXPECT_FALSE(std::filesystem::exists(cut / "excerpts"));
 }
 

@@ -5,7 +5,6 @@
 
 #include <fstream>
 
-#include "kernels/error.h"
 #include "tests/test_support.h"
 
 namespace earmark::experiments {
@@ -13,13 +12,8 @@ namespace {
 
 using earmark::testing::TemporaryFolder;
 
-std::string error_of(const std::filesystem::path& folder) {
-  try {
-    read_query_set(folder);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+std::string query_set_error(const std::filesystem::path& folder) {
+  return testing::error_of([&] { read_query_set(folder); });
 }
 
 TEST(QuerySet, ComesBackAsItWasWritten) {
@@ -67,11 +61,12 @@ TEST(QuerySet, ReadsSetsFromElsewhere) {
 
 TEST(QuerySet, NamesWhatIsWrong) {
   const TemporaryFolder folder;
-  EXPECT_THAT(error_of(folder.path()), ::testing::HasSubstr("queries.csv: cannot be opened"));
+  EXPECT_THAT(query_set_error(folder.path()), ::testing::HasSubstr("queries.csv: cannot be opened"));
   std::ofstream(folder / "queries.csv") << "query_id,path,start_s\nq1,q1.wav,1\n";
-  EXPECT_THAT(error_of(folder.path()), ::testing::HasSubstr("expected a column track"));
+  EXPECT_THAT(query_set_error(folder.path()), ::testing::HasSubstr("expected a column track"));
   std::ofstream(folder / "queries.csv") << "query_id,path,track,start_s\nq1,q1.wav,x,soon\n";
-  EXPECT_THAT(error_of(folder.path()), ::testing::HasSubstr("queries.csv:2: start_s: expected a number, got \"soon\""));
+  EXPECT_THAT(query_set_error(folder.path()),
+              ::testing::HasSubstr("queries.csv:2: start_s: expected a number, got \"soon\""));
 }
 
 TEST(Answers, FirstRowOfAQueryCounts) {

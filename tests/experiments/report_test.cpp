@@ -252,6 +252,21 @@ TEST(Report, AttentionIsTheMeanGainOverChannels) {
   EXPECT_THAT(picture.gain.values, ElementsAre(207, 0, 48, 255));
 }
 
+TEST(Report, SpectrogramsAreInDecibelsWhateverTheEncoderSees) {
+  using Compression = FeatureOptions::Compression;
+  // Two frames, two bands; rows of a picture are bands.
+  const Picture decibels =
+      spectrogram_picture(Tensor::from<float>({2, 2}, std::vector<float>{20, -40, 0, -90}), Compression::decibels);
+  EXPECT_DOUBLE_EQ(decibels.high, 20);
+  EXPECT_DOUBLE_EQ(decibels.low, -60) << "80 dB and no more";
+  EXPECT_THAT(decibels.values, ElementsAre(255, 191, 64, 0));
+  const Picture magnitudes =
+      spectrogram_picture(Tensor::from<float>({2, 2}, std::vector<float>{1, 0, 0.5F, -1}), Compression::log_magnitude);
+  EXPECT_DOUBLE_EQ(magnitudes.high, 20) << "10 times as large";
+  EXPECT_DOUBLE_EQ(magnitudes.low, -20) << "as deep as it goes";
+  EXPECT_THAT(magnitudes.values, ElementsAre(255, 191, 128, 0));
+}
+
 TEST(Report, JsonCannotEndItsScript) {
   EXPECT_EQ(script_safe("[\"</script>\"]"), "[\"\\u003c/script>\"]");
   EXPECT_EQ(nlohmann::json::parse(script_safe("[\"</script>\"]"))[0], "</script>");

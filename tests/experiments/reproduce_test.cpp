@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -21,6 +22,7 @@ namespace {
 
 using earmark::testing::bytes_of;
 using ::testing::Contains;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -37,6 +39,8 @@ std::vector<std::string> columns_of(const std::string& tables, const std::string
   }
   return out;
 }
+
+MATCHER_P(IsMultipleOf, step, "") { return std::abs(arg / step - std::round(arg / step)) < 1e-4; }
 
 class WholeReproduce : public ::testing::Test {
  protected:
@@ -72,6 +76,24 @@ class WholeReproduce : public ::testing::Test {
   std::string run(const ReproduceOptions& options) {
     said_.clear();
     return reproduce(options, request_, [&](const std::string& line) { said_.push_back(line); });
+  }
+
+  /// Where a system's answers say that the queries begin, s.
+  std::vector<double> places_of(const std::string& system) const {
+    std::ifstream in(request_.out / "answers.tsv");
+    std::vector<double> out;
+    for (std::string line; std::getline(in, line);) {
+      std::istringstream row(line);
+      std::vector<std::string> fields;
+      for (std::string field; std::getline(row, field, '\t');) {
+        fields.push_back(field);
+      }
+      if (fields.at(0) == system) {
+        out.push_back(std::stod(fields.at(4)));
+      }
+    }
+    EXPECT_GT(out.size(), 100U);
+    return out;
   }
 
   earmark::testing::TemporaryFolder folder_;
@@ -289,7 +311,7 @@ nn::Model other_model() {
   return nn::make_model(features, encoder, 7);
 }
 
-TEST_F(WholeReproduce, OtherModelsAnswerTheSameQueriesAtTheirOwnHop) {
+TEST_F(WholeReproduce, OtherModelsAnswerTheSameQueries) {
   nn::save_model(folder_ / "other.safetensors", other_model());
   const std::vector<std::string> more = {"reproduce.models=[again=" + request_.model.string() + "]",
                                          "reproduce.lsh=false"};
@@ -317,6 +339,47 @@ TEST_F(WholeReproduce, OtherModelsAnswerTheSameQueriesAtTheirOwnHop) {
                               "there"));
 }
 
+TEST_F(WholeReproduce, NafpIsRankedAsOursAndAsItsAuthorsDo) {
+  FeatureOptions features;
+  features.sample_rate = 8000;
+  features.n_fft = 512;
+  features.hop = 256;
+  features.frames = 32;
+  features.hop_frames = 16;
+  features.mel_bands = 32;
+  features.f_max = 4000;
+  features.compression = FeatureOptions::Compression::log_magnitude;
+  features.normalization = FeatureOptions::Normalization::batch_maximum;
+  nn::EncoderOptions encoder = nn::default_encoder_options("nafp");
+  encoder.width = 16;
+  nn::save_model(folder_ / "nafp.safetensors", nn::make_model(features, encoder, 3));
+  request_.compared = {{"NAFP", folder_ / "nafp.safetensors"}};
+  const std::vector<std::string> more = {"reproduce.lsh=false"};
+  const std::string tables = run(options(more));
+  EXPECT_THAT(columns_of(tables, "Table 1 in full"),
+              ElementsAre("length", "SNR", "exact, scored", "exact, vote", "NAFP", "NAFP, sequence search", "paper"));
+  EXPECT_THAT(said_, Contains("NAFP: 4 tracks added, 0 were there, 0 skipped; 14 cells searched, 0 were there"));
+  const nlohmann::json json = nlohmann::json::parse(bytes_of(request_.out / "results.json"));
+  std::map<std::string, int> hits;  // of clean queries of 2 s, which any encoder finds
+  std::map<std::string, int> cells;
+  for (const nlohmann::json& cell : json["cells"]) {
+    ++cells[cell["search"]];
+    if (cell["condition"] == "clean" && cell["length_s"] == 2.0) {
+      hits[cell["search"]] = cell["audio"]["hits"];
+    }
+  }
+  EXPECT_GE(hits.at("NAFP"), 3);
+  EXPECT_GE(hits.at("NAFP, sequence search"), 3);
+  EXPECT_EQ(cells.at("NAFP, sequence search"), 28) << "14 conditions, two lengths";
+  EXPECT_EQ(run(options(more)), tables);
+  // The sequence search refines nothing: its places are whole hops, of 96 ms as ours has 100, or of its own 512 ms.
+  EXPECT_THAT(places_of("NAFP, sequence search"), Each(IsMultipleOf(0.096)));
+  run(options({"reproduce.lsh=false", "reproduce.models_hop_s=0.5"}));
+  EXPECT_THAT(said_, Contains("NAFP: 4 tracks added, 0 were there, 0 skipped; 14 cells searched, 0 were there"));
+  EXPECT_THAT(places_of("NAFP, sequence search"), Each(IsMultipleOf(0.512)));
+  EXPECT_THAT(places_of("NAFP"), Not(Each(IsMultipleOf(0.512)))) << "ours is refined";
+}
+
 TEST_F(WholeReproduce, AModelThatIsTrainedAnewIsSearchedAnew) {
   const std::vector<std::string> more = {"reproduce.lsh=false"};
   nn::save_model(folder_ / "other.safetensors", other_model());
@@ -332,11 +395,8 @@ TEST_F(WholeReproduce, AModelThatIsTrainedAnewIsSearchedAnew) {
   std::filesystem::remove_all(request_.out / ("index-" + nn::model_hash(nn::load_model(request_.model)).substr(0, 8)));
   run(options(more));
   EXPECT_THAT(said_, Contains("other: 0 tracks added, 3 were there, 0 skipped; 14 cells searched, 0 were there"));
-  for (const auto& entry : std::filesystem::directory_iterator(request_.out)) {
-    if (entry.path().filename().string() == "index-other-" + nn::model_hash(trained).substr(0, 8)) {
-      EXPECT_EQ(search::IndexStore::open(entry.path()).tracks().size(), 3U);
-    }
-  }
+  const std::string index = "index-other-" + nn::model_hash(trained).substr(0, 8) + "-every-10";
+  EXPECT_EQ(search::IndexStore::open(request_.out / index).tracks().size(), 3U);
 }
 
 TEST_F(WholeReproduce, TwoRowsOfOneNameAreRefused) {
@@ -347,25 +407,23 @@ TEST_F(WholeReproduce, TwoRowsOfOneNameAreRefused) {
   EXPECT_FALSE(std::filesystem::exists(request_.out));
 }
 
-std::string error_of(const std::string& text) {
-  try {
+std::string options_error(const std::string& text) {
+  return testing::error_of([&] {
     train::Config config = train::Config::parse(text, "wrong.yaml");
     read_reproduce_options(config);
     config.finish();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  });
 }
 
 TEST_F(WholeReproduce, SaysWhatIsMissing) {
   train::Config config = train::Config::parse("", "empty.yaml");
   const ReproduceOptions nothing = read_reproduce_options(config);
   EXPECT_THROW(run(nothing), Error);
-  EXPECT_THAT(error_of("reproduce: {exerpts: 3}"), HasSubstr("excerpts"));
-  EXPECT_THAT(error_of("reproduce: {query_hop_s: 0.05}"), HasSubstr("query_hops_s"));
-  EXPECT_THAT(error_of("reproduce: {precisions: [fp32, int4]}"), HasSubstr("expected fp32, fp16 or int8"));
-  EXPECT_THAT(error_of("reproduce: {landmarks: [worst]}"), HasSubstr("expected default, dense or best, got 'worst'"));
+  EXPECT_THAT(options_error("reproduce: {exerpts: 3}"), HasSubstr("excerpts"));
+  EXPECT_THAT(options_error("reproduce: {query_hop_s: 0.05}"), HasSubstr("query_hops_s"));
+  EXPECT_THAT(options_error("reproduce: {precisions: [fp32, int4]}"), HasSubstr("expected fp32, fp16 or int8"));
+  EXPECT_THAT(options_error("reproduce: {landmarks: [worst]}"),
+              HasSubstr("expected default, dense or best, got 'worst'"));
   try {
     run(options({"reproduce.query_hops_s=[0.1, 0.07]"}));
     FAIL() << "0.07 does not divide 0.1";

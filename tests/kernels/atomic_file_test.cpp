@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <fstream>
 #include <iterator>
 #include <stdexcept>
 #include <string>
@@ -16,10 +15,7 @@
 namespace earmark {
 namespace {
 
-std::string contents(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
+using testing::bytes_of;
 
 std::ptrdiff_t files_in(const std::filesystem::path& folder) {
   const std::filesystem::directory_iterator entries(folder);
@@ -30,9 +26,9 @@ TEST(AtomicFile, WritesAndReplaces) {
   const testing::TemporaryFolder folder;
   const auto path = folder / "name with 'quotes'\nand lines";
   write_file_atomically(path, "first");
-  EXPECT_EQ(contents(path), "first");
+  EXPECT_EQ(bytes_of(path), "first");
   write_file_atomically(path, std::string_view("second, longer"));
-  EXPECT_EQ(contents(path), "second, longer");
+  EXPECT_EQ(bytes_of(path), "second, longer");
   EXPECT_EQ(files_in(folder.path()), 1);
 }
 
@@ -43,7 +39,7 @@ TEST(AtomicFile, HeadersCanBeFilledInLast) {
     EXPECT_EQ(file.size(), 8U);
     file.write_at(0, std::as_bytes(std::span("head", 4)));
   });
-  EXPECT_EQ(contents(folder / "file"), "headbody");
+  EXPECT_EQ(bytes_of(folder / "file"), "headbody");
 }
 
 TEST(AtomicFile, AFailureLeavesTheOldFileAndNoTemporary) {
@@ -54,7 +50,7 @@ TEST(AtomicFile, AFailureLeavesTheOldFileAndNoTemporary) {
     throw std::runtime_error("stop");
   };
   EXPECT_THROW(write_file_atomically(folder / "file", broken), std::runtime_error);
-  EXPECT_EQ(contents(folder / "file"), "old");
+  EXPECT_EQ(bytes_of(folder / "file"), "old");
   EXPECT_EQ(files_in(folder.path()), 1);
 }
 
@@ -92,7 +88,7 @@ TEST(AtomicFile, AFullDiskLeavesTheOldFileAndNoTemporary) {
   EXPECT_THROW(write_file_atomically(folder / "file", std::string(10000, 'x')), Error);
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
-  EXPECT_EQ(contents(folder / "file"), "old");
+  EXPECT_EQ(bytes_of(folder / "file"), "old");
   EXPECT_EQ(files_in(folder.path()), 1);
 }
 

@@ -3,25 +3,20 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
 #include "kernels/conv.h"
 #include "kernels/parallel.h"
-#include "kernels/random.h"
+#include "tests/compare_tensors.h"
+#include "tests/normal_numbers.h"
 
 namespace earmark {
 namespace {
 
-Tensor normal(const Shape& shape, std::uint64_t seed, DType dtype = DType::f64, double mean = 0) {
-  const Tensor t(shape, DType::f64);
-  RandomStream random(seed, 1);
-  for (std::int64_t i = 0; i < t.numel(); ++i) {
-    t.mutable_data<double>()[i] = mean + random.normal();
-  }
-  return t.to(dtype);
-}
+using testing::largest_difference;
+using testing::normal;
+using testing::same_bits;
 
 struct Statistics {
   Tensor mean, inverse_deviation;
@@ -68,13 +63,14 @@ TEST(BatchNorm, FloatStatisticsSurviveALargeMean) {
   EXPECT_NEAR(s.inverse_deviation.data<float>()[0], 1, 0.02);
 }
 
-struct Everything {
+struct BatchNormResults {
   Tensor out, dx, dgamma, dbeta;
 };
 
-Everything run(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& dout, bool relu) {
+BatchNormResults run_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& dout,
+                                bool relu) {
   const Statistics s = statistics_of(x);
-  const Everything e{empty_like(x), empty_like(x), empty_like(gamma), empty_like(beta)};
+  const BatchNormResults e{empty_like(x), empty_like(x), empty_like(gamma), empty_like(beta)};
   const kernels::BatchNormForward f{.x = x,
                                     .mean = s.mean,
                                     .inverse_deviation = s.inverse_deviation,
@@ -87,17 +83,6 @@ Everything run(const Tensor& x, const Tensor& gamma, const Tensor& beta, const T
   return e;
 }
 
-double largest_difference(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.to(DType::f64);
-  const Tensor y = b.to(DType::f64);
-  double worst = 0;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    const double d = std::abs(x.data<double>()[i] - y.data<double>()[i]);
-    worst = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(worst, d);
-  }
-  return worst;
-}
-
 TEST(BatchNorm, FloatAgreesWithDouble) {
   for (const std::int64_t channels : {1, 3, 16, 17, 33, 64}) {
     const Tensor x = normal({700, channels}, 1);
@@ -105,8 +90,8 @@ TEST(BatchNorm, FloatAgreesWithDouble) {
     const Tensor beta = normal({channels}, 3);
     const Tensor dout = normal({700, channels}, 4);
     const auto f = [](const Tensor& t) { return t.to(DType::f32); };
-    const Everything want = run(x, gamma, beta, dout, true);
-    const Everything got = run(f(x), f(gamma), f(beta), f(dout), true);
+    const BatchNormResults want = run_batch_norm(x, gamma, beta, dout, true);
+    const BatchNormResults got = run_batch_norm(f(x), f(gamma), f(beta), f(dout), true);
     EXPECT_LT(largest_difference(got.out, want.out), 2e-5) << channels;
     EXPECT_LT(largest_difference(got.dx, want.dx), 2e-5) << channels;
     EXPECT_LT(largest_difference(got.dgamma, want.dgamma), 5e-4) << channels;
@@ -118,17 +103,16 @@ TEST(BatchNorm, GivesTheSameBitsOnAnyNumberOfThreads) {
   const Tensor x = normal({9000, 33}, 1, DType::f32);
   const Tensor gamma = normal({33}, 2, DType::f32);
   const Tensor dout = normal({9000, 33}, 4, DType::f32);
-  std::vector<Everything> results;
+  std::vector<BatchNormResults> results;
   const int before = num_threads();
   for (const int threads : {1, 2, 3}) {
     set_num_threads(threads);
-    results.push_back(run(x, gamma, gamma, dout, true));
+    results.push_back(run_batch_norm(x, gamma, gamma, dout, true));
   }
   set_num_threads(before);
-  const auto same = [](const Tensor& a, const Tensor& b) { return std::memcmp(a.raw(), b.raw(), a.bytes()) == 0; };
-  for (const Everything& r : results) {
-    EXPECT_TRUE(same(r.out, results[0].out) && same(r.dx, results[0].dx) && same(r.dgamma, results[0].dgamma) &&
-                same(r.dbeta, results[0].dbeta));
+  for (const BatchNormResults& r : results) {
+    EXPECT_TRUE(same_bits(r.out, results[0].out) && same_bits(r.dx, results[0].dx) &&
+                same_bits(r.dgamma, results[0].dgamma) && same_bits(r.dbeta, results[0].dbeta));
   }
 }
 
@@ -136,7 +120,7 @@ TEST(BatchNorm, LetsNaNThrough) {
   const Tensor x = normal({8, 3}, 1, DType::f32);
   x.mutable_data<float>()[4] = std::numeric_limits<float>::quiet_NaN();
   const Tensor ones = Tensor::full({3}, 1);
-  const Everything e = run(x, ones, ones, x, true);
+  const BatchNormResults e = run_batch_norm(x, ones, ones, x, true);
   EXPECT_TRUE(std::isnan(e.out.data<float>()[1])) << "its channel";
   EXPECT_FALSE(std::isnan(e.out.data<float>()[0])) << "another channel";
   EXPECT_TRUE(std::isnan(e.dgamma.data<float>()[1]));
@@ -200,7 +184,7 @@ TEST(BatchNorm, RefusesWhatDoesNotFit) {
   const Tensor x({4, 3});
   EXPECT_THROW(statistics_of(Tensor({0, 3})), Error);
   EXPECT_THROW(statistics_of(x, Tensor({3}), {}), Error) << "a running mean without its variance";
-  EXPECT_THROW(run(x, Tensor({2}), Tensor({3}), x, false), Error);
+  EXPECT_THROW(run_batch_norm(x, Tensor({2}), Tensor({3}), x, false), Error);
 }
 
 }  // namespace

@@ -3,30 +3,24 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
 #include "kernels/parallel.h"
-#include "kernels/random.h"
+#include "tests/compare_tensors.h"
+#include "tests/normal_numbers.h"
 
 namespace earmark {
 namespace {
+
+using testing::normal;
+using testing::same_bits;
 
 struct Layer {
   Shape x;
   Shape weight;
   ConvOptions options;
 };
-
-Tensor random_tensor(const Shape& shape, std::uint64_t seed) {
-  const Tensor t(shape, DType::f64);
-  RandomStream random(seed, 1);
-  for (std::int64_t i = 0; i < t.numel(); ++i) {
-    t.mutable_data<double>()[i] = random.normal();
-  }
-  return t;
-}
 
 /// Calls f(output index, input index or -1, weight index) for every product of the definition.
 template <class F>
@@ -52,14 +46,14 @@ void for_each_product(const Layer& l, const F& f) {
   }
 }
 
-struct Results {
+struct ConvResults {
   Tensor out, dx, dweight, dbias;
 };
 
 /// The definition, in double.
-Results reference(const Layer& l, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dout) {
-  const Results r{Tensor::zeros(dout.shape(), DType::f64), Tensor::zeros(l.x, DType::f64),
-                  Tensor::zeros(l.weight, DType::f64), Tensor::zeros({l.weight[0]}, DType::f64)};
+ConvResults reference_conv(const Layer& l, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dout) {
+  const ConvResults r{Tensor::zeros(dout.shape(), DType::f64), Tensor::zeros(l.x, DType::f64),
+                      Tensor::zeros(l.weight, DType::f64), Tensor::zeros({l.weight[0]}, DType::f64)};
   for_each_product(l, [&](std::int64_t o, std::int64_t i, std::int64_t k) {
     r.out.mutable_data<double>()[o] += x.data<double>()[i] * w.data<double>()[k];
     r.dx.mutable_data<double>()[i] += dout.data<double>()[o] * w.data<double>()[k];
@@ -72,8 +66,8 @@ Results reference(const Layer& l, const Tensor& x, const Tensor& w, const Tensor
   return r;
 }
 
-Results compute(const Layer& l, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dout) {
-  const Results r{empty_like(dout), empty_like(x), empty_like(w), empty_like(bias)};
+ConvResults compute(const Layer& l, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dout) {
+  const ConvResults r{empty_like(dout), empty_like(x), empty_like(w), empty_like(bias)};
   kernels::conv_forward({.x = x, .weight = w, .bias = bias, .options = l.options, .add = {}, .out = r.out});
   kernels::conv_backward(
       {.x = x, .weight = w, .options = l.options, .dout = dout, .dx = r.dx, .dweight = r.dweight, .dbias = r.dbias});
@@ -125,13 +119,13 @@ class ConvLayers : public ::testing::TestWithParam<Layer> {};
 TEST_P(ConvLayers, MatchTheDefinitionInDoubleAndInFloat) {
   const Layer& l = GetParam();
   const Shape out = conv_output_shape(l.x, l.weight, l.options);
-  const Tensor x = random_tensor(l.x, 1);
-  const Tensor w = random_tensor(l.weight, 2);
-  const Tensor bias = random_tensor({l.weight[0]}, 3);
-  const Tensor dout = random_tensor(out, 4);
-  const Results want = reference(l, x, w, bias, dout);
+  const Tensor x = normal(l.x, 1);
+  const Tensor w = normal(l.weight, 2);
+  const Tensor bias = normal({l.weight[0]}, 3);
+  const Tensor dout = normal(out, 4);
+  const ConvResults want = reference_conv(l, x, w, bias, dout);
   for (const auto& [dtype, limit] : {std::pair(DType::f64, 1e-13), std::pair(DType::f32, 3e-6)}) {
-    const Results got = compute(l, x.to(dtype), w.to(dtype), bias.to(dtype), dout.to(dtype));
+    const ConvResults got = compute(l, x.to(dtype), w.to(dtype), bias.to(dtype), dout.to(dtype));
     EXPECT_LT(error_of(got.out, want.out), limit) << name_of(dtype);
     EXPECT_LT(error_of(got.dx, want.dx), limit) << name_of(dtype);
     EXPECT_LT(error_of(got.dweight, want.dweight), limit) << name_of(dtype);
@@ -141,21 +135,20 @@ TEST_P(ConvLayers, MatchTheDefinitionInDoubleAndInFloat) {
 
 TEST_P(ConvLayers, GiveTheSameBitsOnAnyNumberOfThreads) {
   const Layer& l = GetParam();
-  const Tensor x = random_tensor(l.x, 1).to(DType::f32);
-  const Tensor w = random_tensor(l.weight, 2).to(DType::f32);
-  const Tensor bias = random_tensor({l.weight[0]}, 3).to(DType::f32);
-  const Tensor dout = random_tensor(conv_output_shape(l.x, l.weight, l.options), 4).to(DType::f32);
-  std::vector<Results> results;
+  const Tensor x = normal(l.x, 1).to(DType::f32);
+  const Tensor w = normal(l.weight, 2).to(DType::f32);
+  const Tensor bias = normal({l.weight[0]}, 3).to(DType::f32);
+  const Tensor dout = normal(conv_output_shape(l.x, l.weight, l.options), 4).to(DType::f32);
+  std::vector<ConvResults> results;
   const int before = num_threads();
   for (const int threads : {1, 2, 3}) {
     set_num_threads(threads);
     results.push_back(compute(l, x, w, bias, dout));
   }
   set_num_threads(before);
-  const auto same = [](const Tensor& a, const Tensor& b) { return std::memcmp(a.raw(), b.raw(), a.bytes()) == 0; };
-  for (const Results& r : results) {
-    EXPECT_TRUE(same(r.out, results[0].out) && same(r.dx, results[0].dx) && same(r.dweight, results[0].dweight) &&
-                same(r.dbias, results[0].dbias));
+  for (const ConvResults& r : results) {
+    EXPECT_TRUE(same_bits(r.out, results[0].out) && same_bits(r.dx, results[0].dx) &&
+                same_bits(r.dweight, results[0].dweight) && same_bits(r.dbias, results[0].dbias));
   }
 }
 
@@ -166,9 +159,9 @@ class ConvChannels : public ::testing::TestWithParam<int> {};
 TEST_P(ConvChannels, AddTheResidualThenRectify) {
   const int channels = GetParam();
   const Layer l{{2, 4, 6, channels}, {channels, 3, 3, channels}, kSame1};
-  const Tensor x = random_tensor(l.x, 1);
-  const Tensor w = random_tensor(l.weight, 2);
-  const Tensor residual = random_tensor(l.x, 3);
+  const Tensor x = normal(l.x, 1);
+  const Tensor w = normal(l.weight, 2);
+  const Tensor residual = normal(l.x, 3);
   const Tensor plain = empty_like(x);
   const Tensor fused = empty_like(x);
   kernels::conv_forward({.x = x, .weight = w, .bias = {}, .options = l.options, .add = {}, .out = plain});
@@ -183,8 +176,8 @@ INSTANTIATE_TEST_SUITE_P(PairsAndWholeVectors, ConvChannels, ::testing::Values(2
 
 TEST(Conv, LetsNaNThroughAndOnlyWhereItReaches) {
   const Layer l{{2, 8, 8, 16}, {16, 3, 3, 16}, kSame1};
-  const Tensor x = random_tensor(l.x, 1).to(DType::f32);
-  const Tensor w = random_tensor(l.weight, 2).to(DType::f32);
+  const Tensor x = normal(l.x, 1).to(DType::f32);
+  const Tensor w = normal(l.weight, 2).to(DType::f32);
   const Tensor out = empty_like(x);
   x.mutable_data<float>()[(3 * 8 + 4) * 16] = std::numeric_limits<float>::quiet_NaN();
   kernels::conv_forward({.x = x, .weight = w, .bias = {}, .options = l.options, .add = {}, .relu = true, .out = out});

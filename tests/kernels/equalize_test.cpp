@@ -8,22 +8,16 @@
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
-#include "kernels/random.h"
+#include "tests/op_cases.h"
 
 namespace earmark::kernels {
 namespace {
 
-Tensor noise(std::int64_t rows, std::int64_t samples) {
-  RandomStream random(3);
-  const Tensor x({rows, samples});
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    x.mutable_data<float>()[i] = static_cast<float>(random.normal());
-  }
-  return x;
-}
+using testing::Domain;
+using testing::draw;
 
 /// The difference equation itself, in double.
-std::vector<double> naive(const FilterSection& f, const std::vector<double>& x) {
+std::vector<double> filtered_in_double(const FilterSection& f, const std::vector<double>& x) {
   std::vector<double> y(x.size());
   for (std::size_t t = 0; t < x.size(); ++t) {
     y[t] = f.b0 * x[t];
@@ -42,7 +36,7 @@ std::vector<Equalizer> some_equalizers() {
 
 TEST(Equalize, FollowsTheDifferenceEquation) {
   const std::vector<Equalizer> rows = some_equalizers();
-  const Tensor x = noise(3, 700);
+  const Tensor x = draw({3, 700}, Domain::normal, DType::f32, 3);
   const Tensor y = x.clone();
   equalize({y, rows});
   for (std::int64_t row = 0; row < 3; ++row) {
@@ -51,7 +45,7 @@ TEST(Equalize, FollowsTheDifferenceEquation) {
       wanted.push_back(static_cast<double>(rows[static_cast<std::size_t>(row)].gain * x.data<float>()[row * 700 + t]));
     }
     for (const FilterSection& section : rows[static_cast<std::size_t>(row)].sections) {
-      wanted = naive(section, wanted);
+      wanted = filtered_in_double(section, wanted);
     }
     for (std::int64_t t = 0; t < 700; ++t) {
       const double want = wanted[static_cast<std::size_t>(t)];
@@ -62,7 +56,7 @@ TEST(Equalize, FollowsTheDifferenceEquation) {
 
 TEST(Equalize, ThreadsDoNotChangeABit) {
   const std::vector<Equalizer> rows = some_equalizers();
-  const Tensor one = noise(3, 700);
+  const Tensor one = draw({3, 700}, Domain::normal, DType::f32, 3);
   const Tensor three = one.clone();
   const int before = num_threads();
   set_num_threads(1);

@@ -33,8 +33,8 @@ Lists gather(const RandomTables& t, const RandomProbes& p, std::int64_t max_entr
 }
 
 /// By the definition: count, sort by count and row, cut, sort by row.
-std::vector<std::int64_t> naive(const RandomTables& t, const RandomProbes& p, std::int64_t query,
-                                std::int64_t max_entries, std::int64_t max_candidates) {
+std::vector<std::int64_t> candidates_by_counting(const RandomTables& t, const RandomProbes& p, std::int64_t query,
+                                                 std::int64_t max_entries, std::int64_t max_candidates) {
   std::map<std::int64_t, int> counts;
   std::int64_t entries = 0;
   const std::int64_t probes = p.tables.dim(1);
@@ -73,7 +73,8 @@ TEST(Gather, ChoosesByTheDefinition) {
     for (const std::int64_t max_candidates : {0, 1, 17, 100, 5000}) {
       const Lists got = gather(tables, probes, max_entries, max_candidates);
       for (std::int64_t q = 0; q < 9; ++q) {
-        EXPECT_EQ(got[static_cast<std::size_t>(q)], naive(tables, probes, q, max_entries, max_candidates))
+        EXPECT_EQ(got[static_cast<std::size_t>(q)],
+                  candidates_by_counting(tables, probes, q, max_entries, max_candidates))
             << max_entries << ", " << max_candidates << ", query " << q;
       }
     }

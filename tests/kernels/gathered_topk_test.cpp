@@ -19,13 +19,13 @@ using testing::Domain;
 using testing::draw;
 using testing::RandomCandidates;
 
-struct Found {
+struct BestCandidates {
   Tensor scores, indices;
 };
 
 /// Among rows that are given in two blocks.
-Found best_of(const Tensor& queries, const Tensor& rows, const RandomCandidates& candidates, std::int64_t k,
-              std::int64_t split) {
+BestCandidates best_of(const Tensor& queries, const Tensor& rows, const RandomCandidates& candidates, std::int64_t k,
+                       std::int64_t split) {
   const Shape shape{queries.dim(0), k};
   GatheredTopK args{queries, {}, 0, candidates.rows, candidates.ranges, Tensor(shape), Tensor(shape, DType::i64)};
   topk_begin({queries, {}, 0, args.scores, args.indices});
@@ -43,7 +43,7 @@ TEST(GatheredTopK, IsTheSortedList) {
       const Tensor rows = draw({60, 5}, Domain::ties, DType::f32, 1);
       const Tensor queries = draw({6, 5}, Domain::ties, DType::f32, 2);
       const RandomCandidates candidates(6, 0, 60, split == 17, 3);
-      const Found got = best_of(queries, rows, candidates, k, split);
+      const BestCandidates got = best_of(queries, rows, candidates, k, split);
       for (std::int64_t q = 0; q < 6; ++q) {
         std::vector<std::pair<float, std::int64_t>> want;
         for (const std::int64_t row : candidates.lists[static_cast<std::size_t>(q)]) {
@@ -86,10 +86,10 @@ TEST(GatheredTopK, ThreadsDoNotChangeIt) {
   const RandomCandidates candidates(70, 0, 200, false, 3);
   const int before = num_threads();
   set_num_threads(1);
-  const Found one = best_of(queries, rows, candidates, 9, 50);
+  const BestCandidates one = best_of(queries, rows, candidates, 9, 50);
   for (const int threads : {2, 3}) {
     set_num_threads(threads);
-    const Found more = best_of(queries, rows, candidates, 9, 50);
+    const BestCandidates more = best_of(queries, rows, candidates, 9, 50);
     EXPECT_TRUE(std::ranges::equal(more.scores.values<float>(), one.scores.values<float>()));
     EXPECT_TRUE(std::ranges::equal(more.indices.values<std::int64_t>(), one.indices.values<std::int64_t>()));
   }

@@ -8,19 +8,13 @@
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
-#include "kernels/random.h"
+#include "tests/op_cases.h"
 
 namespace earmark::kernels {
 namespace {
 
-Tensor random_points(std::int64_t n, std::int64_t d, std::uint64_t seed) {
-  Tensor points({n, d});
-  RandomStream random(seed);
-  for (std::int64_t i = 0; i < n * d; ++i) {
-    points.mutable_data<float>()[i] = static_cast<float>(random.normal());
-  }
-  return points;
-}
+using testing::Domain;
+using testing::draw;
 
 Tensor hash(const Tensor& points, const HashFamily& family) {
   Tensor buckets({points.dim(0), family.tables}, DType::i32);
@@ -83,7 +77,7 @@ TEST(CrossPolytopeHashTest, AgreesWithDefinition) {
   for (const std::int64_t d : {1, 2, 6, 16, 100, 128, 200}) {
     for (const int rotations : {1, 2, 3}) {
       const HashFamily family = make_hash_family(d, 4, 10, rotations, 7);
-      const Tensor points = random_points(20, d, static_cast<std::uint64_t>(d));
+      const Tensor points = draw({20, d}, Domain::normal, DType::f32, static_cast<std::uint64_t>(d));
       const Tensor buckets = hash(points, family);
       int compared = 0;
       for (std::int64_t i = 0; i < points.dim(0); ++i) {
@@ -103,7 +97,7 @@ TEST(CrossPolytopeHashTest, AgreesWithDefinition) {
 
 TEST(CrossPolytopeHashTest, OneTableAtATimeIsTheSame) {
   const HashFamily family = make_hash_family(64, 5, 12, 2, 3);
-  const Tensor points = random_points(300, 64, 1);
+  const Tensor points = draw({300, 64}, Domain::normal, DType::f32, 1);
   const Tensor all = hash(points, family);
   for (int table = 0; table < family.tables; ++table) {
     Tensor one({points.dim(0), 1}, DType::i32);
@@ -116,7 +110,7 @@ TEST(CrossPolytopeHashTest, OneTableAtATimeIsTheSame) {
 
 TEST(CrossPolytopeHashTest, NearPointsCollideMoreThanFarOnes) {
   const HashFamily family = make_hash_family(128, 200, 8, 1, 5);
-  Tensor points = random_points(3, 128, 2);
+  Tensor points = draw({3, 128}, Domain::normal, DType::f32, 2);
   float* x = points.mutable_data<float>();
   for (std::int64_t j = 0; j < 128; ++j) {
     x[128 + j] = x[j] + 0.3F * x[128 + j];  // near the first
@@ -134,7 +128,7 @@ TEST(CrossPolytopeHashTest, NearPointsCollideMoreThanFarOnes) {
 
 TEST(PseudoRotateTest, KeepsLengths) {
   const HashFamily family = make_hash_family(100, 3, 16, 3, 9);
-  const Tensor point = random_points(1, 100, 4).reshape({100});
+  const Tensor point = draw({1, 100}, Domain::normal, DType::f32, 4).reshape({100});
   Tensor out({family.tables, family.functions, family.padded_dimension()});
   pseudo_rotate(point, family, out);
   const auto length = [](const float* x, std::int64_t n) {

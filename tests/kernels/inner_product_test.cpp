@@ -14,7 +14,7 @@
 namespace earmark::kernels {
 namespace {
 
-Tensor random_rows(std::int64_t n, std::int64_t d, std::uint64_t seed) {
+Tensor random_unit_rows(std::int64_t n, std::int64_t d, std::uint64_t seed) {
   Tensor rows({n, d});
   RandomStream random(seed);
   for (std::int64_t i = 0; i < n; ++i) {
@@ -40,12 +40,12 @@ StoredRows stored_as(const Tensor& rows, DType dtype, bool global_scale = false)
   return stored;
 }
 
-struct Found {
+struct Nearest {
   std::vector<std::int64_t> indices;
   std::vector<float> scores;
 };
 
-Found search(const Tensor& queries, const std::vector<StoredRows>& blocks, std::int64_t k) {
+Nearest search(const Tensor& queries, const std::vector<StoredRows>& blocks, std::int64_t k) {
   InnerProductTopK args{queries, {}, 0, Tensor({queries.dim(0), k}), Tensor({queries.dim(0), k}, DType::i64)};
   topk_begin(args);
   for (const StoredRows& block : blocks) {
@@ -59,7 +59,8 @@ Found search(const Tensor& queries, const std::vector<StoredRows>& blocks, std::
 }
 
 /// All products in double, sorted by (score, index).
-std::vector<std::pair<double, std::int64_t>> reference(const Tensor& queries, std::int64_t query, const Tensor& rows) {
+std::vector<std::pair<double, std::int64_t>> reference_products(const Tensor& queries, std::int64_t query,
+                                                                const Tensor& rows) {
   const std::int64_t d = rows.dim(1);
   std::vector<std::pair<double, std::int64_t>> all;
   for (std::int64_t i = 0; i < rows.dim(0); ++i) {
@@ -83,20 +84,20 @@ Tensor widened(const StoredRows& stored) {
   return out;
 }
 
-struct Case {
+struct TopKCase {
   std::int64_t queries, rows, dimension, k;
 };
 
-class TopK : public ::testing::TestWithParam<std::tuple<Case, DType>> {};
+class TopK : public ::testing::TestWithParam<std::tuple<TopKCase, DType>> {};
 
 TEST_P(TopK, AgreesWithDoubleReference) {
   const auto [c, dtype] = GetParam();
-  const Tensor queries = random_rows(c.queries, c.dimension, 1);
-  const StoredRows stored = stored_as(random_rows(c.rows, c.dimension, 2), dtype);
+  const Tensor queries = random_unit_rows(c.queries, c.dimension, 1);
+  const StoredRows stored = stored_as(random_unit_rows(c.rows, c.dimension, 2), dtype);
   const Tensor wide = widened(stored);
-  const Found found = search(queries, {stored}, c.k);
+  const Nearest found = search(queries, {stored}, c.k);
   for (std::int64_t q = 0; q < c.queries; ++q) {
-    const auto expected = reference(queries, q, wide);
+    const auto expected = reference_products(queries, q, wide);
     for (std::int64_t rank = 0; rank < c.k; ++rank) {
       const auto at = static_cast<std::size_t>(q * c.k + rank);
       if (rank >= c.rows) {
@@ -112,69 +113,70 @@ TEST_P(TopK, AgreesWithDoubleReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, TopK,
-                         ::testing::Combine(::testing::Values(Case{1, 1, 1, 1}, Case{1, 3, 5, 5}, Case{16, 100, 128, 5},
-                                                              Case{17, 9, 7, 4}, Case{41, 517, 128, 5},
-                                                              Case{49, 64, 33, 20}, Case{100, 8, 128, 3}),
+                         ::testing::Combine(::testing::Values(TopKCase{1, 1, 1, 1}, TopKCase{1, 3, 5, 5},
+                                                              TopKCase{16, 100, 128, 5}, TopKCase{17, 9, 7, 4},
+                                                              TopKCase{41, 517, 128, 5}, TopKCase{49, 64, 33, 20},
+                                                              TopKCase{100, 8, 128, 3}),
                                             ::testing::Values(DType::f32, DType::f16, DType::i8)));
 
 TEST(InnerProductTopKTest, EqualScoresGoToTheLowerIndex) {
-  const Tensor queries = random_rows(3, 16, 3);
+  const Tensor queries = random_unit_rows(3, 16, 3);
   Tensor rows({20000, 16});  // several tasks, all rows the same
   for (std::int64_t i = 0; i < rows.dim(0); ++i) {
     rows.slice(i, i + 1).copy_from(queries.slice(0, 1));
   }
-  const Found found = search(queries, {stored_as(rows, DType::f32)}, 4);
+  const Nearest found = search(queries, {stored_as(rows, DType::f32)}, 4);
   EXPECT_EQ(found.indices, (std::vector<std::int64_t>{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3}));
 }
 
 TEST(InnerProductTopKTest, BlocksAreTheSameAsOneDatabase) {
-  const Tensor queries = random_rows(5, 24, 4);
-  const Tensor rows = random_rows(300, 24, 5);
+  const Tensor queries = random_unit_rows(5, 24, 4);
+  const Tensor rows = random_unit_rows(300, 24, 5);
   const StoredRows whole = stored_as(rows, DType::f32);
-  const Found one = search(queries, {whole}, 7);
-  const Found parts = search(
+  const Nearest one = search(queries, {whole}, 7);
+  const Nearest parts = search(
       queries, {{whole.rows.slice(0, 1), {}}, {whole.rows.slice(1, 130), {}}, {whole.rows.slice(130, 300), {}}}, 7);
   EXPECT_EQ(one.indices, parts.indices);
   EXPECT_EQ(one.scores, parts.scores);
 }
 
 TEST(InnerProductTopKTest, ThreadsDoNotChangeTheResult) {
-  const Tensor queries = random_rows(50, 32, 6);
-  const StoredRows stored = stored_as(random_rows(30000, 32, 7), DType::f16);
+  const Tensor queries = random_unit_rows(50, 32, 6);
+  const StoredRows stored = stored_as(random_unit_rows(30000, 32, 7), DType::f16);
   const int before = num_threads();
   set_num_threads(1);
-  const Found one = search(queries, {stored}, 5);
+  const Nearest one = search(queries, {stored}, 5);
   set_num_threads(3);
-  const Found three = search(queries, {stored}, 5);
+  const Nearest three = search(queries, {stored}, 5);
   set_num_threads(before);
   EXPECT_EQ(one.indices, three.indices);
   EXPECT_EQ(one.scores, three.scores);
 }
 
 TEST(InnerProductTopKTest, NaNNeverWins) {
-  const Tensor queries = random_rows(1, 8, 8);
-  Tensor rows = random_rows(10, 8, 9);
+  const Tensor queries = random_unit_rows(1, 8, 8);
+  Tensor rows = random_unit_rows(10, 8, 9);
   rows.mutable_data<float>()[3] = std::numeric_limits<float>::quiet_NaN();
-  const Found found = search(queries, {stored_as(rows, DType::f32)}, 10);
+  const Nearest found = search(queries, {stored_as(rows, DType::f32)}, 10);
   EXPECT_EQ(std::count(found.indices.begin(), found.indices.end(), 0), 0);
   EXPECT_EQ(found.indices.back(), -1);
 }
 
 TEST(InnerProductTopKTest, RefusesAnotherDimension) {
-  EXPECT_THROW(search(random_rows(1, 8, 1), {stored_as(random_rows(3, 9, 2), DType::f32)}, 1), Error);
+  EXPECT_THROW(search(random_unit_rows(1, 8, 1), {stored_as(random_unit_rows(3, 9, 2), DType::f32)}, 1), Error);
 }
 
 TEST(GatheredInnerProductTest, AgreesWithReference) {
   for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
-    const Tensor queries = random_rows(3, 70, 1);
-    const StoredRows stored = stored_as(random_rows(50, 70, 2), dtype);
+    const Tensor queries = random_unit_rows(3, 70, 1);
+    const StoredRows stored = stored_as(random_unit_rows(50, 70, 2), dtype);
     const std::vector<std::int64_t> indices = {49, 0, 7, 7, 30, 1, 2, 3, 4, 5, 6};
     const std::vector<std::int64_t> owners = {0, 0, 0, 1, 2, 2, 2, 1, 0, 1, 2};
     const Tensor out({11});
     gathered_inner_product(
         {queries, stored, Tensor::from<std::int64_t>({11}, owners), Tensor::from<std::int64_t>({11}, indices), out});
     for (std::size_t i = 0; i < indices.size(); ++i) {
-      auto expected = reference(queries, owners[i], widened(stored));
+      auto expected = reference_products(queries, owners[i], widened(stored));
       std::sort(expected.begin(), expected.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
       EXPECT_NEAR(out.values<float>()[i], expected[static_cast<std::size_t>(indices[i])].first, 2e-6);
     }
@@ -182,9 +184,10 @@ TEST(GatheredInnerProductTest, AgreesWithReference) {
 }
 
 TEST(GatheredInnerProductTest, RefusesRowsAndQueriesOutside) {
-  const StoredRows stored = stored_as(random_rows(5, 8, 2), DType::f32);
+  const StoredRows stored = stored_as(random_unit_rows(5, 8, 2), DType::f32);
   const auto product = [&](std::int64_t owner, std::int64_t index) {
-    gathered_inner_product({random_rows(1, 8, 1), stored, Tensor::full({1}, static_cast<double>(owner), DType::i64),
+    gathered_inner_product({random_unit_rows(1, 8, 1), stored,
+                            Tensor::full({1}, static_cast<double>(owner), DType::i64),
                             Tensor::full({1}, static_cast<double>(index), DType::i64), Tensor(Shape{1})});
   };
   product(0, 4);
@@ -194,7 +197,7 @@ TEST(GatheredInnerProductTest, RefusesRowsAndQueriesOutside) {
 
 TEST(StoredRowsTest, SlicesAreRowsWithTheirScales) {
   for (const bool one_scale : {false, true}) {
-    const StoredRows stored = stored_as(random_rows(20, 9, 2), DType::i8, one_scale);
+    const StoredRows stored = stored_as(random_unit_rows(20, 9, 2), DType::i8, one_scale);
     const Tensor part({5, 9});
     widen_rows(stored.slice(7, 12), 0, 5, part);
     EXPECT_TRUE(std::ranges::equal(part.values<float>(), widened(stored).slice(7, 12).values<float>()));
@@ -203,7 +206,7 @@ TEST(StoredRowsTest, SlicesAreRowsWithTheirScales) {
 }
 
 TEST(NarrowRowsTest, KeepsRowsClose) {
-  const Tensor rows = random_rows(40, 128, 3);
+  const Tensor rows = random_unit_rows(40, 128, 3);
   const auto largest_error = [&](const StoredRows& stored) {
     double largest = 0;
     const Tensor wide = widened(stored);
@@ -221,7 +224,7 @@ TEST(NarrowRowsTest, KeepsRowsClose) {
 }
 
 TEST(NarrowRowsTest, NarrowingTwiceChangesNothing) {
-  const StoredRows once = stored_as(random_rows(30, 128, 4), DType::i8);
+  const StoredRows once = stored_as(random_unit_rows(30, 128, 4), DType::i8);
   const StoredRows twice = stored_as(widened(once), DType::i8);
   EXPECT_TRUE(std::ranges::equal(once.rows.values<std::int8_t>(), twice.rows.values<std::int8_t>()));
 }

@@ -24,9 +24,9 @@ AdamParameter layer(const Shape& shape, DType dtype, std::uint64_t seed) {
 }
 
 /// The algorithm as the header has it, on one layer, in double.
-class Plain {
+class PlainLamb {
  public:
-  explicit Plain(const Tensor& value)
+  explicit PlainLamb(const Tensor& value)
       : value_(value.values<double>().begin(), value.values<double>().end()), m_(value_.size()), v_(value_.size()) {}
 
   void step(const Tensor& grad, const AdamOptions& o) {
@@ -65,7 +65,7 @@ TEST(Lamb, MatchesTheAlgorithmOverSteps) {
   for (const Shape& shape : {Shape{1}, Shape{5}, Shape{33, 7}, Shape{40, 1000}}) {
     const AdamParameter twice = layer(shape, DType::f64, 1);
     const AdamParameter once{twice.value.to(DType::f32), {}, Tensor::zeros(shape), Tensor::zeros(shape)};
-    Plain plain(twice.value);
+    PlainLamb plain(twice.value);
     for (int step = 1; step <= 5; ++step) {
       const AdamOptions options{.step = step,
                                 .learning_rate = 0.1 / step,

@@ -13,8 +13,8 @@
 #include <string>
 
 #include "kernels/error.h"
-#include "kernels/random.h"
 #include "tests/landmark_reference.h"
+#include "tests/normal_numbers.h"
 
 namespace earmark::kernels {
 namespace {
@@ -22,6 +22,7 @@ namespace {
 using earmark::testing::as_pcm;
 using earmark::testing::kLandmarkRate;
 using earmark::testing::landmark_reference;
+using earmark::testing::noise;
 using earmark::testing::reference_sound;
 using earmark::testing::unpacked;
 using Row = std::vector<double>;
@@ -146,15 +147,6 @@ std::vector<LandmarkPeak> naive_peaks(std::span<const float> x, const LandmarkPe
     for (const std::size_t bin : peaks[t]) {
       out.push_back({static_cast<std::int32_t>(t), static_cast<std::int32_t>(bin)});
     }
-  }
-  return out;
-}
-
-std::vector<float> noise(std::int64_t samples, double level, std::uint64_t seed) {
-  RandomStream random(seed);
-  std::vector<float> out(static_cast<std::size_t>(samples));
-  for (float& x : out) {
-    x = static_cast<float>(level * random.normal());
   }
   return out;
 }

@@ -8,30 +8,27 @@
 #include <vector>
 
 #include "kernels/parallel.h"
-#include "kernels/random.h"
+#include "tests/compare_tensors.h"
+#include "tests/normal_numbers.h"
 
 namespace earmark {
 namespace {
 
-Tensor normal(const Shape& shape, std::uint64_t seed, DType dtype = DType::f64, double mean = 0) {
-  const Tensor t(shape, DType::f64);
-  RandomStream random(seed, 1);
-  for (std::int64_t i = 0; i < t.numel(); ++i) {
-    t.mutable_data<double>()[i] = mean + random.normal();
-  }
-  return t.to(dtype);
-}
+using testing::largest_difference;
+using testing::normal;
+using testing::same_bits;
 
 Shape sample_of(const Tensor& x) { return Shape(x.shape().dims().subspan(1)); }
 
-struct Everything {
+struct LayerNormResults {
   Tensor out, mean, inverse_deviation, dx, dgamma, dbeta;
 };
 
-Everything run(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& dout, bool elu) {
+LayerNormResults run_layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& dout,
+                                bool elu) {
   const DType beside = gamma.dtype();
-  const Everything e{empty_like(x), Tensor({x.dim(0)}, beside), Tensor({x.dim(0)}, beside),
-                     empty_like(x), empty_like(gamma),          empty_like(gamma)};
+  const LayerNormResults e{empty_like(x), Tensor({x.dim(0)}, beside), Tensor({x.dim(0)}, beside),
+                           empty_like(x), empty_like(gamma),          empty_like(gamma)};
   const kernels::LayerNormForward f{.x = x,
                                     .gamma = gamma,
                                     .beta = beta,
@@ -44,16 +41,18 @@ Everything run(const Tensor& x, const Tensor& gamma, const Tensor& beta, const T
   return e;
 }
 
-Everything run_normal(const Shape& shape, DType dtype, bool elu) {
+LayerNormResults layer_norm_of_normal(const Shape& shape, DType dtype, bool elu) {
   const Tensor x = normal(shape, 1, dtype);
-  return run(x, normal(sample_of(x), 2, dtype), normal(sample_of(x), 3, dtype), normal(shape, 4, dtype), elu);
+  return run_layer_norm(x, normal(sample_of(x), 2, dtype), normal(sample_of(x), 3, dtype), normal(shape, 4, dtype),
+                        elu);
 }
 
 /// The formulas of the header, as they stand there, in double.
-Everything plain(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& dout, bool elu) {
+LayerNormResults plain_layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& dout,
+                                  bool elu) {
   const std::int64_t size = gamma.numel();
   const auto per_sample = [&] { return Tensor({x.dim(0)}, DType::f64); };
-  Everything e{empty_like(x), per_sample(), per_sample(), empty_like(x), zeros_like(gamma), zeros_like(gamma)};
+  LayerNormResults e{empty_like(x), per_sample(), per_sample(), empty_like(x), zeros_like(gamma), zeros_like(gamma)};
   std::vector<double> z(static_cast<std::size_t>(size));
   for (std::int64_t n = 0; n < x.dim(0); ++n) {
     const double* from = x.data<double>() + n * size;
@@ -89,18 +88,7 @@ Everything plain(const Tensor& x, const Tensor& gamma, const Tensor& beta, const
   return e;
 }
 
-double largest_difference(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.to(DType::f64);
-  const Tensor y = b.to(DType::f64);
-  double worst = 0;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    const double d = std::abs(x.data<double>()[i] - y.data<double>()[i]);
-    worst = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(worst, d);
-  }
-  return worst;
-}
-
-void expect_close(const Everything& got, const Everything& want, double most, double most_of_sums,
+void expect_close(const LayerNormResults& got, const LayerNormResults& want, double most, double most_of_sums,
                   const std::string& what) {
   EXPECT_LT(largest_difference(got.out, want.out), most) << what;
   EXPECT_LT(largest_difference(got.mean, want.mean), most) << what;
@@ -115,9 +103,9 @@ TEST(LayerNorm, MatchesTheDefinition) {
     for (const Shape& shape : {Shape{1, 1, 2}, Shape{3, 5, 7, 3}, Shape{2, 4, 16}, Shape{40, 3, 11}, Shape{2, 4097}}) {
       const Tensor x = normal(shape, 1);
       const Shape sample = sample_of(x);
-      const Everything want = plain(x, normal(sample, 2), normal(sample, 3), normal(shape, 4), elu);
-      expect_close(run_normal(shape, DType::f64, elu), want, 1e-11, 1e-11, str(shape, elu));
-      expect_close(run_normal(shape, DType::f32, elu), want, 5e-5, 2e-4, str("float ", shape, elu));
+      const LayerNormResults want = plain_layer_norm(x, normal(sample, 2), normal(sample, 3), normal(shape, 4), elu);
+      expect_close(layer_norm_of_normal(shape, DType::f64, elu), want, 1e-11, 1e-11, str(shape, elu));
+      expect_close(layer_norm_of_normal(shape, DType::f32, elu), want, 5e-5, 2e-4, str("float ", shape, elu));
     }
   }
 }
@@ -126,23 +114,22 @@ TEST(LayerNorm, FloatSurvivesALargeMean) {
   // The mean of squares minus the square of the mean would keep no digit of a variance of 1 beside 1e8.
   const Tensor x = normal({2, 100001}, 2, DType::f32, 1e4);
   const Tensor ones = Tensor::full({100001}, 1);
-  const Everything e = run(x, ones, ones, x, false);
+  const LayerNormResults e = run_layer_norm(x, ones, ones, x, false);
   EXPECT_NEAR(e.mean.data<float>()[1], 1e4, 0.05);
   EXPECT_NEAR(e.inverse_deviation.data<float>()[1], 1, 0.02);
 }
 
 TEST(LayerNorm, GivesTheSameBitsOnAnyNumberOfThreads) {
-  std::vector<Everything> results;
+  std::vector<LayerNormResults> results;
   const int before = num_threads();
   for (const int threads : {1, 2, 3}) {
     set_num_threads(threads);
-    results.push_back(run_normal({7, 33, 301}, DType::f32, true));
+    results.push_back(layer_norm_of_normal({7, 33, 301}, DType::f32, true));
   }
   set_num_threads(before);
-  const auto same = [](const Tensor& a, const Tensor& b) { return std::memcmp(a.raw(), b.raw(), a.bytes()) == 0; };
-  for (const Everything& r : results) {
-    EXPECT_TRUE(same(r.out, results[0].out) && same(r.dx, results[0].dx) && same(r.dgamma, results[0].dgamma) &&
-                same(r.dbeta, results[0].dbeta));
+  for (const LayerNormResults& r : results) {
+    EXPECT_TRUE(same_bits(r.out, results[0].out) && same_bits(r.dx, results[0].dx) &&
+                same_bits(r.dgamma, results[0].dgamma) && same_bits(r.dbeta, results[0].dbeta));
   }
 }
 
@@ -150,7 +137,7 @@ TEST(LayerNorm, KeepsNaNInItsSample) {
   const Tensor x = normal({3, 4}, 1, DType::f32);
   x.mutable_data<float>()[5] = std::numeric_limits<float>::quiet_NaN();
   const Tensor ones = Tensor::full({4}, 1);
-  const Everything e = run(x, ones, ones, normal({3, 4}, 2, DType::f32), true);
+  const LayerNormResults e = run_layer_norm(x, ones, ones, normal({3, 4}, 2, DType::f32), true);
   EXPECT_TRUE(std::isnan(e.out.data<float>()[4])) << "its sample";
   EXPECT_TRUE(std::isnan(e.dx.data<float>()[7]));
   EXPECT_FALSE(std::isnan(e.out.data<float>()[0])) << "another sample";
@@ -162,12 +149,12 @@ TEST(LayerNorm, InfinityComesThroughAsNaN) {
   const Tensor x = normal({2, 5}, 1, DType::f32);
   x.mutable_data<float>()[3] = std::numeric_limits<float>::infinity();
   const Tensor ones = Tensor::full({5}, 1);
-  EXPECT_TRUE(std::isnan(run(x, ones, ones, x, false).out.data<float>()[0]));
+  EXPECT_TRUE(std::isnan(run_layer_norm(x, ones, ones, x, false).out.data<float>()[0]));
 }
 
 TEST(LayerNorm, TheGradientMayOverwriteWhatItIsGiven) {
   const Shape shape{3, 5, 7};
-  const Everything want = run_normal(shape, DType::f32, true);
+  const LayerNormResults want = layer_norm_of_normal(shape, DType::f32, true);
   const Tensor x = normal(shape, 1, DType::f32);
   const Tensor gamma = normal(sample_of(x), 2, DType::f32);
   const Tensor dout = normal(shape, 4, DType::f32);
@@ -184,7 +171,7 @@ TEST(LayerNorm, TheGradientMayOverwriteWhatItIsGiven) {
 }
 
 TEST(LayerNorm, NoSamplesHaveNoGradient) {
-  const Everything e = run_normal({0, 6}, DType::f32, true);
+  const LayerNormResults e = layer_norm_of_normal({0, 6}, DType::f32, true);
   EXPECT_EQ(e.out.shape(), (Shape{0, 6}));
   EXPECT_EQ(largest_difference(e.dgamma, Tensor::zeros({6})), 0);
   EXPECT_EQ(largest_difference(e.dbeta, Tensor::zeros({6})), 0);
@@ -193,11 +180,13 @@ TEST(LayerNorm, NoSamplesHaveNoGradient) {
 TEST(LayerNorm, RefusesWhatDoesNotFit) {
   const Tensor x({4, 3});
   const Tensor ones({3});
-  EXPECT_THROW(run(Tensor({4}), Tensor(Shape{}), Tensor(Shape{}), Tensor({4}), false), Error) << "no samples";
-  EXPECT_THROW(run(Tensor({4, 0}), Tensor({0}), Tensor({0}), Tensor({4, 0}), false), Error) << "nothing to normalise";
-  EXPECT_THROW(run(x, Tensor({2}), ones, x, false), Error);
-  EXPECT_THROW(run(x, Tensor({3}, DType::f64), ones, x, false), Error);
-  EXPECT_THROW(run(x, ones, ones, Tensor({3, 4}), false), Error);
+  EXPECT_THROW(run_layer_norm(Tensor({4}), Tensor(Shape{}), Tensor(Shape{}), Tensor({4}), false), Error)
+      << "no samples";
+  EXPECT_THROW(run_layer_norm(Tensor({4, 0}), Tensor({0}), Tensor({0}), Tensor({4, 0}), false), Error)
+      << "nothing to normalise";
+  EXPECT_THROW(run_layer_norm(x, Tensor({2}), ones, x, false), Error);
+  EXPECT_THROW(run_layer_norm(x, Tensor({3}, DType::f64), ones, x, false), Error);
+  EXPECT_THROW(run_layer_norm(x, ones, ones, Tensor({3, 4}), false), Error);
 }
 
 }  // namespace

@@ -23,8 +23,8 @@ Shape matrix(std::int64_t rows, std::int64_t columns, bool transpose) {
 }
 
 /// (M, N, K, transpose a, transpose b)
-using Case = std::tuple<int, int, int, bool, bool>;
-class Product : public ::testing::TestWithParam<Case> {};
+using ProductCase = std::tuple<int, int, int, bool, bool>;
+class Product : public ::testing::TestWithParam<ProductCase> {};
 
 TEST_P(Product, MatchesThePlainLoopInBothTypes) {
   const auto [m, n, k, ta, tb] = GetParam();
@@ -48,10 +48,10 @@ TEST_P(Product, MatchesThePlainLoopInBothTypes) {
 
 // Around the tile (8 x 32), the packed block (64 x 256 x 256) and the task (128 x 256).
 INSTANTIATE_TEST_SUITE_P(Sizes, Product,
-                         ::testing::Values(Case{1, 1, 1, false, false}, Case{7, 31, 5, false, true},
-                                           Case{8, 32, 256, true, false}, Case{9, 33, 257, true, true},
-                                           Case{65, 3, 300, false, true}, Case{129, 257, 3, false, false},
-                                           Case{1, 300, 2, true, false}, Case{300, 1, 2, false, true}));
+                         ::testing::Values(ProductCase{1, 1, 1, false, false}, ProductCase{7, 31, 5, false, true},
+                                           ProductCase{8, 32, 256, true, false}, ProductCase{9, 33, 257, true, true},
+                                           ProductCase{65, 3, 300, false, true}, ProductCase{129, 257, 3, false, false},
+                                           ProductCase{1, 300, 2, true, false}, ProductCase{300, 1, 2, false, true}));
 
 TEST(Matmul, AccumulatesWhereAsked) {
   const Tensor a = Tensor::full({2, 300}, 1);

@@ -11,7 +11,7 @@
 namespace earmark::kernels {
 namespace {
 
-Tensor noise(std::int64_t rows, std::int64_t samples, std::uint64_t seed, double amplitude = 1) {
+Tensor noisy_rows(std::int64_t rows, std::int64_t samples, std::uint64_t seed, double amplitude = 1) {
   RandomStream random(seed);
   const Tensor x({rows, samples});
   for (std::int64_t i = 0; i < rows * samples; ++i) {
@@ -29,8 +29,8 @@ double energy(const float* x, std::int64_t begin, std::int64_t end) {
 }
 
 TEST(Mix, MeetsTheRatioOverItsRange) {
-  const Tensor signal = noise(3, 1003, 1, 0.3);
-  const Tensor disturbance = noise(3, 1003, 2, 5);
+  const Tensor signal = noisy_rows(3, 1003, 1, 0.3);
+  const Tensor disturbance = noisy_rows(3, 1003, 2, 5);
   const Tensor out({3, 1003});
   const std::vector<float> wanted = {0, 7.5, -13};
   mix_at_snr({signal, disturbance, Tensor::from<float>({3}, wanted), 100, 905, out});
@@ -49,9 +49,9 @@ TEST(Mix, MeetsTheRatioOverItsRange) {
 }
 
 TEST(Mix, WorksInPlace) {
-  const Tensor signal = noise(1, 64, 1);
+  const Tensor signal = noisy_rows(1, 64, 1);
   const Tensor copy = signal.clone();
-  const Tensor disturbance = noise(1, 64, 2);
+  const Tensor disturbance = noisy_rows(1, 64, 2);
   const Tensor snr = Tensor::full({1}, 3);
   const Tensor out({1, 64});
   mix_at_snr({copy, disturbance, snr, 0, 64, out});
@@ -60,7 +60,7 @@ TEST(Mix, WorksInPlace) {
 }
 
 TEST(Mix, SilenceOnEitherSideLeavesTheSignal) {
-  const Tensor signal = noise(1, 64, 1);
+  const Tensor signal = noisy_rows(1, 64, 1);
   const Tensor zeros = Tensor::zeros({1, 64});
   const Tensor snr = Tensor::full({1}, 0);
   const Tensor out({1, 64});

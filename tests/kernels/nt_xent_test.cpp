@@ -15,7 +15,7 @@ namespace {
 using testing::Domain;
 using testing::draw;
 
-NtXent run(const Tensor& anchors, const Tensor& keys, std::int64_t offset, double temperature) {
+NtXent run_nt_xent(const Tensor& anchors, const Tensor& keys, std::int64_t offset, double temperature) {
   const DType dtype = anchors.dtype();
   const NtXent a{.anchors = anchors,
                  .keys = keys,
@@ -28,7 +28,7 @@ NtXent run(const Tensor& anchors, const Tensor& keys, std::int64_t offset, doubl
   return a;
 }
 
-NtXent run(const Tensor& views, double temperature) { return run(views, views, 0, temperature); }
+NtXent run_nt_xent(const Tensor& views, double temperature) { return run_nt_xent(views, views, 0, temperature); }
 
 /// Row i is the unit vector of axis which[i].
 Tensor axes(const std::vector<int>& which, std::int64_t d, DType dtype) {
@@ -40,16 +40,16 @@ Tensor axes(const std::vector<int>& which, std::int64_t d, DType dtype) {
 }
 
 /// Loss and gradient by the definition, with the whole matrix of similarities, in double.
-struct Plain {
+struct PlainNtXent {
   double loss = 0;
   std::vector<double> gradient;  // of every number of the views
 };
-Plain plain(const Tensor& views, double temperature) {
+PlainNtXent plain_nt_xent(const Tensor& views, double temperature) {
   const Tensor z = views.to(DType::f64);
   const std::int64_t n = z.dim(0);
   const std::int64_t d = z.dim(1);
   const auto row = [&](std::int64_t i) { return z.data<double>() + i * d; };
-  Plain out{0, std::vector<double>(static_cast<std::size_t>(n * d))};
+  PlainNtXent out{0, std::vector<double>(static_cast<std::size_t>(n * d))};
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t positive = (i + n / 2) % n;
     std::vector<double> similarity(static_cast<std::size_t>(n));
@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(Types, AnyType, ::testing::Values(DType::f32, DType::f6
 TEST_P(AnyType, IdenticalEmbeddingsLoseLogOfTheOthersAtAnyTemperature) {
   for (const int n : {2, 6, 40, 600}) {
     for (const double temperature : {0.01, 0.1, 1.0}) {
-      const NtXent a = run(axes(std::vector<int>(static_cast<std::size_t>(n), 1), 3, GetParam()), temperature);
+      const NtXent a = run_nt_xent(axes(std::vector<int>(static_cast<std::size_t>(n), 1), 3, GetParam()), temperature);
       EXPECT_NEAR(a.loss.item(), std::log(n - 1.0), 2e-5) << n << " at " << temperature;
       EXPECT_EQ(a.top1.item(), n == 2 ? 1 : 0) << "a tie is no answer";
     }
@@ -92,14 +92,14 @@ TEST_P(AnyType, IdenticalEmbeddingsLoseLogOfTheOthersAtAnyTemperature) {
 
 TEST_P(AnyType, PerfectPairsOfOrthogonalVectors) {
   // Positive at similarity 1, 2P - 2 others at 0: loss = log(1 + (2P - 2) exp(-1 / tau)).
-  const NtXent a = run(axes({0, 1, 2, 0, 1, 2}, 3, GetParam()), 0.5);
+  const NtXent a = run_nt_xent(axes({0, 1, 2, 0, 1, 2}, 3, GetParam()), 0.5);
   EXPECT_NEAR(a.loss.item(), std::log(1 + 4 * std::exp(-2.0)), 1e-6);
   EXPECT_EQ(a.top1.item(), 1);
 }
 
 TEST_P(AnyType, WrongPairsAtTheColdestTemperature) {
   // Each positive is orthogonal and one negative identical: the loss is 1 / tau = 100 and must not overflow.
-  const NtXent a = run(axes({0, 0, 1, 1}, 2, GetParam()), 0.01);
+  const NtXent a = run_nt_xent(axes({0, 0, 1, 1}, 2, GetParam()), 0.01);
   EXPECT_NEAR(a.loss.item(), 100, 1e-4);
   EXPECT_EQ(a.top1.item(), 0);
 }
@@ -107,14 +107,14 @@ TEST_P(AnyType, WrongPairsAtTheColdestTemperature) {
 TEST(NtXent, MatchesTheDefinitionAcrossTiles) {
   for (const std::int64_t rows : {2, 10, 66, 514}) {
     const Tensor views = draw({rows, 17}, Domain::unit_rows, DType::f64, 4);
-    EXPECT_NEAR(run(views, 0.1).loss.item(), plain(views, 0.1).loss, 1e-11) << rows;
-    EXPECT_NEAR(run(views.to(DType::f32), 0.1).loss.item(), plain(views, 0.1).loss, 3e-6) << rows;
+    EXPECT_NEAR(run_nt_xent(views, 0.1).loss.item(), plain_nt_xent(views, 0.1).loss, 1e-11) << rows;
+    EXPECT_NEAR(run_nt_xent(views.to(DType::f32), 0.1).loss.item(), plain_nt_xent(views, 0.1).loss, 3e-6) << rows;
   }
 }
 
 TEST(NtXent, CountsPositivesThatAreNearest) {
   // Pairs (0, 3), (1, 4), (2, 5); the second view of the last pair sits on the first pair's axis.
-  const NtXent a = run(axes({0, 1, 2, 0, 1, 0}, 3, DType::f64), 0.1);
+  const NtXent a = run_nt_xent(axes({0, 1, 2, 0, 1, 0}, 3, DType::f64), 0.1);
   // Anchors 1 and 4 find each other; 0, 3 and 5 tie or miss; 2 sees its positive at 0 like all others: a tie.
   EXPECT_NEAR(a.top1.item(), 2.0 / 6, 1e-12);
 }
@@ -146,15 +146,15 @@ TEST(NtXent, RanksTogetherAreOneDevice) {
   std::vector<std::int64_t> to;
   const Tensor whole = on_one_device(ranks, to);
   const Tensor one = Tensor::full({}, 1, DType::f64);
-  const NtXentBackward want{run(whole, 0.2), one, empty_like(whole), empty_like(whole)};
+  const NtXentBackward want{run_nt_xent(whole, 0.2), one, empty_like(whole), empty_like(whole)};
   nt_xent_backward(want);
 
   const Tensor gradient = Tensor::zeros(ranks.keys.shape(), DType::f64);
   double loss = 0;
   double top1 = 0;
   for (std::int64_t r = 0; r < ranks.count; ++r) {
-    const NtXentBackward part{run(ranks.of(r), ranks.keys, r * ranks.anchors, 0.2), one, empty_like(ranks.of(r)),
-                              empty_like(ranks.keys)};
+    const NtXentBackward part{run_nt_xent(ranks.of(r), ranks.keys, r * ranks.anchors, 0.2), one,
+                              empty_like(ranks.of(r)), empty_like(ranks.keys)};
     nt_xent_backward(part);
     loss += part.forward.loss.item() / 3;
     top1 += part.forward.top1.item() / 3;
@@ -200,8 +200,8 @@ TEST_P(AnyType, LossAndGradientAreTheDefinitionsWhenItIsCold) {
   for (const double temperature : {0.01, 0.02, 0.1}) {
     for (const std::int64_t count : {1, 3, 37, 150}) {
       const Tensor views = pairs(count, 16).to(GetParam());
-      const Plain want = plain(views, temperature);
-      const NtXentBackward got{run(views, temperature), Tensor::full({}, 1, GetParam()), empty_like(views),
+      const PlainNtXent want = plain_nt_xent(views, temperature);
+      const NtXentBackward got{run_nt_xent(views, temperature), Tensor::full({}, 1, GetParam()), empty_like(views),
                                empty_like(views)};
       nt_xent_backward(got);
       // A similarity of 1 over the temperature is rounded to a share of 6e-8 (1e-16): so is what becomes of it.
@@ -223,19 +223,19 @@ TEST(NtXent, OneNaNEmbeddingMakesTheLossNaN) {
   for (const std::int64_t broken : {0, 5, 599}) {
     const Tensor views = draw({600, 4}, Domain::unit_rows, DType::f32, 9);
     views.mutable_data<float>()[broken * 4 + 2] = std::nanf("");
-    EXPECT_TRUE(std::isnan(run(views, 0.1).loss.item())) << broken;
+    EXPECT_TRUE(std::isnan(run_nt_xent(views, 0.1).loss.item())) << broken;
   }
 }
 
 TEST(NtXent, RefusesWhatMakesNoSense) {
   const Tensor views = draw({6, 3}, Domain::unit_rows, DType::f32, 1);
-  EXPECT_THROW(run(views, 0.009), Error);
-  EXPECT_THROW(run(views, std::nan("")), Error);
-  EXPECT_THROW(run(views.slice(0, 3), 0.1), Error);
-  EXPECT_THROW(run(views.slice(0, 0), 0.1), Error);
-  EXPECT_THROW(run(views, views, 1, 0.1), Error);
-  EXPECT_THROW(run(views.slice(0, 2), views, -1, 0.1), Error);
-  EXPECT_THROW(run(views, views.to(DType::f64), 0, 0.1), Error);
+  EXPECT_THROW(run_nt_xent(views, 0.009), Error);
+  EXPECT_THROW(run_nt_xent(views, std::nan("")), Error);
+  EXPECT_THROW(run_nt_xent(views.slice(0, 3), 0.1), Error);
+  EXPECT_THROW(run_nt_xent(views.slice(0, 0), 0.1), Error);
+  EXPECT_THROW(run_nt_xent(views, views, 1, 0.1), Error);
+  EXPECT_THROW(run_nt_xent(views.slice(0, 2), views, -1, 0.1), Error);
+  EXPECT_THROW(run_nt_xent(views, views.to(DType::f64), 0, 0.1), Error);
 }
 
 }  // namespace

@@ -11,19 +11,13 @@
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
-#include "kernels/random.h"
+#include "tests/op_cases.h"
 
 namespace earmark::kernels {
 namespace {
 
-Tensor random_points(std::int64_t n, std::int64_t d, std::uint64_t seed) {
-  Tensor points({n, d});
-  RandomStream random(seed);
-  for (std::int64_t i = 0; i < n * d; ++i) {
-    points.mutable_data<float>()[i] = static_cast<float>(random.normal());
-  }
-  return points;
-}
+using testing::Domain;
+using testing::draw;
 
 struct Sequence {
   Tensor tables, buckets;
@@ -69,7 +63,7 @@ std::vector<std::tuple<double, int, std::int64_t>> all_buckets(const Tensor& que
 
 TEST(ProbeSequenceTest, HomeBucketsThenAscendingLoss) {
   const HashFamily family = make_hash_family(8, 3, 7, 1, 5);  // 4 + 3 bits: 128 buckets in each of 3 tables
-  const Tensor queries = random_points(4, 8, 1);
+  const Tensor queries = draw({4, 8}, Domain::normal, DType::f32, 1);
   constexpr std::int64_t kProbes = 200;
   const Sequence s = probe(queries, family, kProbes);
   Tensor homes({4, family.tables}, DType::i32);
@@ -96,7 +90,7 @@ TEST(ProbeSequenceTest, HomeBucketsThenAscendingLoss) {
 
 TEST(ProbeSequenceTest, EndsWhereThereAreNoMoreBuckets) {
   const HashFamily family = make_hash_family(2, 2, 3, 1, 5);  // 4 * 2 buckets in each of 2 tables
-  const Sequence s = probe(random_points(1, 2, 2), family, 20);
+  const Sequence s = probe(draw({1, 2}, Domain::normal, DType::f32, 2), family, 20);
   const auto tables = s.tables.values<std::int32_t>();
   EXPECT_EQ(std::count(tables.begin(), tables.end(), -1), 4);
   EXPECT_EQ(tables[15], std::max(tables[15], 0));
@@ -105,7 +99,7 @@ TEST(ProbeSequenceTest, EndsWhereThereAreNoMoreBuckets) {
 
 TEST(ProbeSequenceTest, ThreadsDoNotChangeTheSequence) {
   const HashFamily family = make_hash_family(128, 10, 18, 1, 5);
-  const Tensor queries = random_points(30, 128, 3);
+  const Tensor queries = draw({30, 128}, Domain::normal, DType::f32, 3);
   const int before = num_threads();
   set_num_threads(1);
   const Sequence one = probe(queries, family, 150);
@@ -118,7 +112,7 @@ TEST(ProbeSequenceTest, ThreadsDoNotChangeTheSequence) {
 
 TEST(ProbeSequenceTest, AtLeastOneProbePerTable) {
   const HashFamily family = make_hash_family(8, 5, 7, 1, 5);
-  EXPECT_THROW(probe(random_points(1, 8, 1), family, 4), Error);
+  EXPECT_THROW(probe(draw({1, 8}, Domain::normal, DType::f32, 1), family, 4), Error);
 }
 
 }  // namespace

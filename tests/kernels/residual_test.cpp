@@ -5,25 +5,18 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/random.h"
+#include "tests/normal_numbers.h"
 
 namespace earmark {
 namespace {
 
-Tensor normal(const Shape& shape, std::uint64_t seed) {
-  const Tensor t(shape);
-  RandomStream random(seed, 1);
-  for (std::int64_t i = 0; i < t.numel(); ++i) {
-    t.mutable_data<float>()[i] = static_cast<float>(random.normal());
-  }
-  return t;
-}
+using testing::normal;
 
 TEST(ResidualRelu, MatchesTheDefinitionAtAnySize) {
   for (const std::int64_t count : {1, 15, 16, 17, 65536 + 5}) {
-    const Tensor a = normal({count}, 1);
-    const Tensor b = normal({count}, 2);
-    const Tensor dout = normal({count}, 3);
+    const Tensor a = normal({count}, 1, DType::f32);
+    const Tensor b = normal({count}, 2, DType::f32);
+    const Tensor dout = normal({count}, 3, DType::f32);
     const Tensor out = empty_like(a);
     const Tensor dsum = empty_like(a);
     kernels::residual_relu_forward({.a = a, .b = b, .out = out});
@@ -37,7 +30,7 @@ TEST(ResidualRelu, MatchesTheDefinitionAtAnySize) {
 }
 
 TEST(ResidualRelu, LetsNaNThroughAndRefusesOtherShapes) {
-  const Tensor a = normal({33}, 1);
+  const Tensor a = normal({33}, 1, DType::f32);
   const Tensor out = empty_like(a);
   a.mutable_data<float>()[32] = std::numeric_limits<float>::quiet_NaN();
   kernels::residual_relu_forward({.a = a, .b = a, .out = out});

@@ -8,22 +8,15 @@
 #include <vector>
 
 #include "kernels/error.h"
-#include "kernels/random.h"
+#include "tests/normal_numbers.h"
 
 namespace earmark::kernels {
 namespace {
 
-std::vector<float> noise(std::int64_t samples, std::uint64_t seed) {
-  RandomStream random(seed);
-  std::vector<float> x(static_cast<std::size_t>(samples));
-  for (float& v : x) {
-    v = static_cast<float>(random.normal());
-  }
-  return x;
-}
+using testing::noise;
 
-std::vector<double> naive(const std::vector<float>& x, const std::vector<float>& rir, std::int64_t skip,
-                          std::int64_t delay) {
+std::vector<double> convolution_in_double(const std::vector<float>& x, const std::vector<float>& rir, std::int64_t skip,
+                                          std::int64_t delay) {
   const auto samples = static_cast<std::int64_t>(x.size());
   std::vector<double> out;
   for (std::int64_t t = skip + delay; t < samples + delay; ++t) {
@@ -39,21 +32,21 @@ std::vector<double> naive(const std::vector<float>& x, const std::vector<float>&
   return out;
 }
 
-struct Case {
+struct ReverbCase {
   std::int64_t samples, skip, rir, delay, fft_size;  // fft_size 0: as chosen
 };
 
-class ReverbCases : public ::testing::TestWithParam<Case> {};
+class ReverbCases : public ::testing::TestWithParam<ReverbCase> {};
 
 TEST_P(ReverbCases, EqualsTheLinearConvolution) {
-  const Case c = GetParam();
-  const std::vector<float> x = noise(c.samples, 1);
-  const std::vector<float> rir = noise(c.rir, 2);
+  const ReverbCase c = GetParam();
+  const std::vector<float> x = noise(c.samples, 1, 1);
+  const std::vector<float> rir = noise(c.rir, 1, 2);
   const std::int64_t size = c.fft_size > 0 ? c.fft_size : reverb_fft_size(c.samples, c.skip, c.rir);
   const Tensor out({1, c.samples - c.skip});
   const RoomResponse room{rir_spectrum(rir, size), c.delay, c.rir};
   reverb({Tensor::from<float>({1, c.samples}, x), std::span(&room, 1), c.skip, out});
-  const std::vector<double> wanted = naive(x, rir, c.skip, c.delay);
+  const std::vector<double> wanted = convolution_in_double(x, rir, c.skip, c.delay);
   const double tolerance = 2e-5 * std::sqrt(static_cast<double>(c.rir)) + 1e-5;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     ASSERT_NEAR(out.data<float>()[i], wanted[i], tolerance) << i;
@@ -61,14 +54,14 @@ TEST_P(ReverbCases, EqualsTheLinearConvolution) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ReverbCases,
-                         ::testing::Values(Case{1000, 300, 200, 13, 0}, Case{1000, 0, 1, 0, 0},
-                                           Case{50, 20, 400, 399, 0},      // the response is longer than the signal
-                                           Case{3000, 1000, 100, 5, 256},  // many overlapping blocks
-                                           Case{777, 776, 128, 0, 0}, Case{1, 0, 1, 0, 0}));
+                         ::testing::Values(ReverbCase{1000, 300, 200, 13, 0}, ReverbCase{1000, 0, 1, 0, 0},
+                                           ReverbCase{50, 20, 400, 399, 0},  // the response is longer than the signal
+                                           ReverbCase{3000, 1000, 100, 5, 256},  // many overlapping blocks
+                                           ReverbCase{777, 776, 128, 0, 0}, ReverbCase{1, 0, 1, 0, 0}));
 
 TEST(Reverb, RowsAreIndependent) {
-  const std::vector<float> rir = noise(64, 3);
-  const Tensor x = Tensor::from<float>({2, 100}, noise(200, 4));
+  const std::vector<float> rir = noise(64, 1, 3);
+  const Tensor x = Tensor::from<float>({2, 100}, noise(200, 1, 4));
   const Tensor both({2, 80});
   const RoomResponse room{rir_spectrum(rir, reverb_fft_size(100, 20, 64)), 3, 64};
   reverb({x, std::span(&room, 1), 20, both});
@@ -80,10 +73,10 @@ TEST(Reverb, RowsAreIndependent) {
 }
 
 TEST(Reverb, EachRowMayHaveItsOwnRoom) {
-  const Tensor x = Tensor::from<float>({2, 100}, noise(200, 4));
+  const Tensor x = Tensor::from<float>({2, 100}, noise(200, 1, 4));
   std::vector<RoomResponse> rooms;
   for (const std::int64_t length : {64, 20}) {
-    const std::vector<float> rir = noise(length, static_cast<std::uint64_t>(length));
+    const std::vector<float> rir = noise(length, 1, static_cast<std::uint64_t>(length));
     rooms.push_back({rir_spectrum(rir, reverb_fft_size(100, 20, length)), length / 3, length});
   }
   const Tensor both({2, 80});

@@ -7,19 +7,13 @@
 #include <vector>
 
 #include "kernels/error.h"
-#include "kernels/random.h"
+#include "tests/op_cases.h"
 
 namespace earmark::kernels {
 namespace {
 
-Tensor random_rows(std::int64_t n, std::int64_t d, std::uint64_t seed) {
-  Tensor rows({n, d});
-  RandomStream random(seed);
-  for (std::int64_t i = 0; i < n * d; ++i) {
-    rows.mutable_data<float>()[i] = static_cast<float>(random.normal());
-  }
-  return rows;
-}
+using testing::Domain;
+using testing::draw;
 
 using Numbers = std::vector<std::int64_t>;
 
@@ -43,8 +37,8 @@ std::vector<float> score(const Tensor& queries, const StoredRows& stored, const 
   return {scores.begin(), scores.end()};
 }
 
-double reference(const Tensor& queries, const Tensor& rows, std::int64_t start, std::int64_t begin, std::int64_t end,
-                 int ratio, int min_overlap) {
+double reference_score(const Tensor& queries, const Tensor& rows, std::int64_t start, std::int64_t begin,
+                       std::int64_t end, int ratio, int min_overlap) {
   const std::int64_t d = rows.dim(1);
   double sum = 0;
   int count = 0;
@@ -67,21 +61,21 @@ double reference(const Tensor& queries, const Tensor& rows, std::int64_t start, 
 }
 
 TEST(SequenceScoreTest, AgreesWithDefinition) {
-  const Tensor rows = random_rows(40, 13, 1);
+  const Tensor rows = draw({40, 13}, Domain::normal, DType::f32, 1);
   for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
     StoredRows stored{Tensor(rows.shape(), dtype), dtype == DType::i8 ? Tensor({40}) : Tensor()};
     narrow_rows(rows, stored);
     Tensor wide(rows.shape());
     widen_rows(stored, 0, 40, wide);
     for (const int ratio : {1, 2, 3}) {
-      const Tensor queries = random_rows(11, 13, 2);
+      const Tensor queries = draw({11, 13}, Domain::normal, DType::f32, 2);
       Numbers starts;
       for (std::int64_t s = -15; s < 45 * ratio; ++s) {
         starts.push_back(s);
       }
       const std::vector<float> scores = score(queries, stored, starts, 5, 30, ratio, 2);
       for (std::size_t i = 0; i < starts.size(); ++i) {
-        const double expected = reference(queries, wide, starts[i], 5, 30, ratio, 2);
+        const double expected = reference_score(queries, wide, starts[i], 5, 30, ratio, 2);
         if (std::isinf(expected)) {
           EXPECT_EQ(scores[i], expected) << "start " << starts[i] << " ratio " << ratio;
         } else {
@@ -93,8 +87,8 @@ TEST(SequenceScoreTest, AgreesWithDefinition) {
 }
 
 TEST(SequenceScoreTest, QueriesOfOneCallAreScoredAsEachByItself) {
-  const StoredRows stored{random_rows(40, 13, 1), {}};
-  const Tensor queries = random_rows(11, 13, 2);
+  const StoredRows stored{draw({40, 13}, Domain::normal, DType::f32, 1), {}};
+  const Tensor queries = draw({11, 13}, Domain::normal, DType::f32, 2);
   const Numbers query_begins{0, 3, 3, 10};
   const Numbers query_ends{5, 11, 9, 11};
   const Numbers starts{-2, 20, 61, 31};
@@ -116,12 +110,14 @@ TEST(SequenceScoreTest, QueriesOfOneCallAreScoredAsEachByItself) {
 }
 
 TEST(SequenceScoreTest, RefusesTracksAndQueriesOutside) {
-  const StoredRows stored{random_rows(10, 4, 1), {}};
-  EXPECT_THROW(score(random_rows(3, 4, 2), stored, {0}, 0, 11, 1), Error);
-  EXPECT_THROW(score(random_rows(3, 5, 2), stored, {0}, 0, 10, 1), Error);
+  const StoredRows stored{draw({10, 4}, Domain::normal, DType::f32, 1), {}};
+  EXPECT_THROW(score(draw({3, 4}, Domain::normal, DType::f32, 2), stored, {0}, 0, 11, 1), Error);
+  EXPECT_THROW(score(draw({3, 5}, Domain::normal, DType::f32, 2), stored, {0}, 0, 10, 1), Error);
   const Tensor one = Tensor::zeros({1}, DType::i64);
   const Tensor ten = Tensor::full({1}, 10, DType::i64);
-  EXPECT_THROW(sequence_score({random_rows(3, 4, 2), stored, one, ten, one, one, ten, 1, 1, Tensor(Shape{1})}), Error);
+  EXPECT_THROW(sequence_score({draw({3, 4}, Domain::normal, DType::f32, 2), stored, one, ten, one, one, ten, 1, 1,
+                               Tensor(Shape{1})}),
+               Error);
 }
 
 }  // namespace

@@ -3,24 +3,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
 #include "kernels/parallel.h"
-#include "kernels/random.h"
+#include "tests/compare_tensors.h"
+#include "tests/normal_numbers.h"
 
 namespace earmark {
 namespace {
 
-Tensor normal(const Shape& shape, std::uint64_t seed) {
-  const Tensor t(shape, DType::f64);
-  RandomStream random(seed, 1);
-  for (std::int64_t i = 0; i < t.numel(); ++i) {
-    t.mutable_data<double>()[i] = random.normal();
-  }
-  return t;
-}
+using testing::normal;
+using testing::same_bits;
 
 std::vector<double> softmax(const std::vector<double>& logits, bool tanh_logits) {
   std::vector<double> out;
@@ -36,7 +30,8 @@ std::vector<double> softmax(const std::vector<double>& logits, bool tanh_logits)
 }
 
 /// The formula of the header, unfused, one slab at a time.
-Tensor reference(const Tensor& x, const Tensor& w_spectral, const Tensor& w_temporal, bool tanh_logits, double scale) {
+Tensor reference_attention(const Tensor& x, const Tensor& w_spectral, const Tensor& w_temporal, bool tanh_logits,
+                           double scale) {
   const std::int64_t f = x.dim(1);
   const std::int64_t t = x.dim(2);
   const std::int64_t c = x.dim(3);
@@ -66,12 +61,12 @@ Tensor reference(const Tensor& x, const Tensor& w_spectral, const Tensor& w_temp
   return out;
 }
 
-struct Everything {
+struct AttentionResults {
   Tensor out, dx, dw_spectral, dw_temporal;
 };
 
-Everything run(const Tensor& x, const Tensor& w_spectral, const Tensor& w_temporal, bool tanh_logits, double scale,
-               const Tensor& dout) {
+AttentionResults run_attention(const Tensor& x, const Tensor& w_spectral, const Tensor& w_temporal, bool tanh_logits,
+                               double scale, const Tensor& dout) {
   const kernels::AttentionForward f{.x = x,
                                     .w_spectral = w_spectral,
                                     .w_temporal = w_temporal,
@@ -81,7 +76,7 @@ Everything run(const Tensor& x, const Tensor& w_spectral, const Tensor& w_tempor
                                     .spectral = Tensor({x.dim(0), x.dim(1), x.dim(3)}, x.dtype()),
                                     .temporal = Tensor({x.dim(0), x.dim(2), x.dim(3)}, x.dtype())};
   kernels::spectral_temporal_attention_forward(f);
-  const Everything e{f.out, empty_like(x), empty_like(w_spectral), empty_like(w_temporal)};
+  const AttentionResults e{f.out, empty_like(x), empty_like(w_spectral), empty_like(w_temporal)};
   kernels::spectral_temporal_attention_backward(
       {.forward = f, .dout = dout, .dx = e.dx, .dw_spectral = e.dw_spectral, .dw_temporal = e.dw_temporal});
   return e;
@@ -110,9 +105,9 @@ TEST_P(AttentionShapes, MatchTheDefinitionInDoubleAndInFloat) {
   const auto f32 = [](const Tensor& t) { return t.to(DType::f32); };
   for (const bool tanh_logits : {true, false}) {
     const double scale = 10;
-    const Tensor want = reference(x, w_spectral, w_temporal, tanh_logits, scale);
-    const Everything exact = run(x, w_spectral, w_temporal, tanh_logits, scale, dout);
-    const Everything got = run(f32(x), f32(w_spectral), f32(w_temporal), tanh_logits, scale, f32(dout));
+    const Tensor want = reference_attention(x, w_spectral, w_temporal, tanh_logits, scale);
+    const AttentionResults exact = run_attention(x, w_spectral, w_temporal, tanh_logits, scale, dout);
+    const AttentionResults got = run_attention(f32(x), f32(w_spectral), f32(w_temporal), tanh_logits, scale, f32(dout));
     EXPECT_LT(relative_difference(exact.out, want), 1e-13);
     EXPECT_LT(relative_difference(got.out, want), 1e-5);
     EXPECT_LT(relative_difference(got.dx, exact.dx), 2e-5);
@@ -126,17 +121,16 @@ TEST_P(AttentionShapes, GiveTheSameBitsOnAnyNumberOfThreads) {
   const Tensor x = normal(shape, 1).to(DType::f32);
   const Tensor w_spectral = normal({shape[3], shape[2]}, 2).to(DType::f32);
   const Tensor w_temporal = normal({shape[3], shape[1]}, 3).to(DType::f32);
-  std::vector<Everything> results;
+  std::vector<AttentionResults> results;
   const int before = num_threads();
   for (const int threads : {1, 2, 3}) {
     set_num_threads(threads);
-    results.push_back(run(x, w_spectral, w_temporal, true, 1, x));
+    results.push_back(run_attention(x, w_spectral, w_temporal, true, 1, x));
   }
   set_num_threads(before);
-  const auto same = [](const Tensor& a, const Tensor& b) { return std::memcmp(a.raw(), b.raw(), a.bytes()) == 0; };
-  for (const Everything& r : results) {
-    EXPECT_TRUE(same(r.out, results[0].out) && same(r.dx, results[0].dx) &&
-                same(r.dw_spectral, results[0].dw_spectral) && same(r.dw_temporal, results[0].dw_temporal));
+  for (const AttentionResults& r : results) {
+    EXPECT_TRUE(same_bits(r.out, results[0].out) && same_bits(r.dx, results[0].dx) &&
+                same_bits(r.dw_spectral, results[0].dw_spectral) && same_bits(r.dw_temporal, results[0].dw_temporal));
   }
 }
 
@@ -148,14 +142,14 @@ TEST(Attention, IsTheIdentityForZeroWeightsAndScaleOfTheArea) {
   const Tensor x = normal({2, 6, 8, 5}, 1).to(DType::f32);
   const Tensor zero_t = Tensor::zeros({5, 8});
   const Tensor zero_f = Tensor::zeros({5, 6});
-  EXPECT_LT(relative_difference(run(x, zero_t, zero_f, true, 48, x).out, x.to(DType::f64)), 1e-6);
+  EXPECT_LT(relative_difference(run_attention(x, zero_t, zero_f, true, 48, x).out, x.to(DType::f64)), 1e-6);
 }
 
 TEST(Attention, MayOverwriteItsInput) {
   const Tensor x = normal({2, 6, 8, 19}, 1).to(DType::f32);
   const Tensor w_spectral = normal({19, 8}, 2).to(DType::f32);
   const Tensor w_temporal = normal({19, 6}, 3).to(DType::f32);
-  const Tensor want = run(x, w_spectral, w_temporal, true, 3, x).out;
+  const Tensor want = run_attention(x, w_spectral, w_temporal, true, 3, x).out;
   kernels::spectral_temporal_attention_forward({.x = x,
                                                 .w_spectral = w_spectral,
                                                 .w_temporal = w_temporal,
@@ -170,7 +164,7 @@ TEST(Attention, MayOverwriteItsInput) {
 TEST(Attention, KeepsLargeLogitsFinite) {
   const Tensor x = Tensor::full({1, 4, 4, 2}, 1000);
   const Tensor w = Tensor::full({2, 4}, 5);
-  const Everything e = run(x, w, w, false, 16, x);
+  const AttentionResults e = run_attention(x, w, w, false, 16, x);
   EXPECT_NEAR(e.out.data<float>()[0], 1000, 1e-2) << "equal logits share equally, however large";
   EXPECT_TRUE(std::isfinite(e.dx.data<float>()[7]));
 }
@@ -180,7 +174,7 @@ TEST(Attention, LetsNaNThroughInItsSlabAlone) {
   const Tensor w_spectral = normal({3, 5}, 2).to(DType::f32);
   const Tensor w_temporal = normal({3, 4}, 3).to(DType::f32);
   x.mutable_data<float>()[1] = std::numeric_limits<float>::quiet_NaN();
-  const Everything e = run(x, w_spectral, w_temporal, true, 1, x);
+  const AttentionResults e = run_attention(x, w_spectral, w_temporal, true, 1, x);
   EXPECT_TRUE(std::isnan(e.out.data<float>()[1]));
   EXPECT_TRUE(std::isnan(e.out.data<float>()[19 * 3 + 1])) << "the last place of the slab";
   EXPECT_FALSE(std::isnan(e.out.data<float>()[0])) << "another channel";
@@ -189,8 +183,8 @@ TEST(Attention, LetsNaNThroughInItsSlabAlone) {
 
 TEST(Attention, RefusesShapesThatDoNotFit) {
   const Tensor x({1, 4, 5, 3});
-  EXPECT_THROW(run(x, Tensor({3, 4}), Tensor({3, 4}), true, 1, x), Error);
-  EXPECT_THROW(run(x, Tensor({3, 5}), Tensor({3, 4}, DType::f64), true, 1, x), Error);
+  EXPECT_THROW(run_attention(x, Tensor({3, 4}), Tensor({3, 4}), true, 1, x), Error);
+  EXPECT_THROW(run_attention(x, Tensor({3, 5}), Tensor({3, 4}, DType::f64), true, 1, x), Error);
 }
 
 }  // namespace

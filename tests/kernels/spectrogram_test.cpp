@@ -9,22 +9,15 @@
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
-#include "kernels/random.h"
 #include "tests/log_mel_reference.h"
+#include "tests/normal_numbers.h"
 
 namespace earmark {
 namespace {
 
-using Normalization = FeatureOptions::Normalization;
+using testing::noise;
 
-std::vector<float> noise(std::int64_t samples, double amplitude = 0.1, std::uint64_t seed = 1) {
-  RandomStream random(seed);
-  std::vector<float> x(static_cast<std::size_t>(samples));
-  for (float& v : x) {
-    v = static_cast<float>(amplitude * random.normal());
-  }
-  return x;
-}
+using Normalization = FeatureOptions::Normalization;
 
 void expect_naive(const Tensor& mel, const std::vector<float>& x, std::int64_t first_centre, const FeatureOptions& o,
                   double tolerance) {

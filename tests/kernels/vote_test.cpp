@@ -79,15 +79,15 @@ TEST(OffsetVoteTest, QueriesVoteForThemselvesAndMayShareRows) {
                         Tensor({14}, DType::i32),
                         Tensor(Shape{14})};
   offset_vote(args);
-  using Numbers = std::vector<std::int64_t>;
+  using Integers = std::vector<std::int64_t>;
   const auto of = [&](const Tensor& t, std::int64_t begin, std::int64_t end) {
     const auto values = t.values<std::int64_t>();
-    return Numbers(values.begin() + begin, values.begin() + end);
+    return Integers(values.begin() + begin, values.begin() + end);
   };
-  EXPECT_EQ(of(args.counts, 0, 4), (Numbers{3, 0, 4, 1}));
-  EXPECT_EQ(of(args.starts, 0, 3), (Numbers{4, 5, 6}));     // hits 4 and 5; 6 - 1 and 7 - 1
-  EXPECT_EQ(of(args.starts, 4, 8), (Numbers{0, 4, 5, 6}));  // and 2 - 2, twice 9 - 3
-  EXPECT_EQ(of(args.starts, 12, 13), (Numbers{9}));
+  EXPECT_EQ(of(args.counts, 0, 4), (Integers{3, 0, 4, 1}));
+  EXPECT_EQ(of(args.starts, 0, 3), (Integers{4, 5, 6}));     // hits 4 and 5; 6 - 1 and 7 - 1
+  EXPECT_EQ(of(args.starts, 4, 8), (Integers{0, 4, 5, 6}));  // and 2 - 2, twice 9 - 3
+  EXPECT_EQ(of(args.starts, 12, 13), (Integers{9}));
   EXPECT_EQ(args.votes.data<std::int32_t>()[1], 2);
   EXPECT_EQ(args.votes.data<std::int32_t>()[7], 3);
   EXPECT_EQ(args.sums.data<float>()[12], 2);

@@ -13,19 +13,15 @@
 #include "kernels/error.h"
 #include "kernels/random.h"
 #include "nn/encoder.h"
+#include "tests/nn/tiny_encoders.h"
 
 namespace earmark::nn {
 namespace {
 
 using ::testing::ElementsAre;
 
-EncoderOptions tiny(Attention attention) {
-  EncoderOptions options;
-  options.width = 2;
-  options.bands = 17;
-  options.frames = 20;
-  options.embedding = 8;
-  options.head_hidden = 4;
+EncoderOptions with_attention(Attention attention) {
+  EncoderOptions options = tiny_options();
   options.attention = attention;
   options.attention_init = AttentionInit::normal;
   options.attention_deviation = 0.1;  // Logits of a size at which no softmax is all in one place.
@@ -159,7 +155,7 @@ std::shared_ptr<Encoder> trained_a_little(const EncoderOptions& options) {
 
 TEST(AttentionMaps, AreTheReferencesSoftmaxesInEveryBlock) {
   for (const AttentionLogits logits : {AttentionLogits::tanh, AttentionLogits::plain}) {
-    EncoderOptions options = tiny(Attention::twice);
+    EncoderOptions options = with_attention(Attention::twice);
     options.attention_logits = logits;
     const auto encoder = trained_a_little(options);
     const Tensor x({3, options.bands, options.frames, 1});
@@ -174,16 +170,16 @@ TEST(AttentionMaps, AreOfTheModulesThatAreThere) {
   const Tensor x({1, 17, 20, 1});
   fill(x, 6, 1);
   std::vector<std::string> names;
-  for (const AttentionMaps& maps : make_encoder(tiny(Attention::once))->attention_maps(x)) {
+  for (const AttentionMaps& maps : make_encoder(with_attention(Attention::once))->attention_maps(x)) {
     names.push_back(maps.module);
   }
   EXPECT_THAT(names, ElementsAre("block1.attention2", "block2.attention2", "block3.attention2", "block4.attention2",
                                  "block5.attention2", "block6.attention2"));
-  EXPECT_TRUE(make_encoder(tiny(Attention::none))->attention_maps(x).empty());
+  EXPECT_TRUE(make_encoder(with_attention(Attention::none))->attention_maps(x).empty());
 }
 
 TEST(AttentionMaps, LookingChangesNothingAndInputIsChecked) {
-  const EncoderOptions options = tiny(Attention::twice);
+  const EncoderOptions options = with_attention(Attention::twice);
   const auto encoder = trained_a_little(options);
   const Tensor x({4, options.bands, options.frames, 1});
   fill(x, 7, 1);

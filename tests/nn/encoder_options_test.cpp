@@ -3,20 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/error.h"
+#include "tests/test_support.h"
 
 namespace earmark::nn {
 namespace {
 
 using ::testing::HasSubstr;
 
-std::string error_of(const std::string& json) {
-  try {
-    encoder_options_from_json(json);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+std::string options_error(const std::string& json) {
+  return testing::error_of([&] { encoder_options_from_json(json); });
 }
 
 TEST(EncoderOptions, SurviveTheWayThroughJson) {
@@ -41,8 +36,8 @@ TEST(EncoderOptions, AnEncoderWithoutAttentionHasNoOptionsOfIt) {
   EXPECT_EQ(encoder_options_from_json(to_json(options)), options);
   EXPECT_EQ(to_json(options),
             R"({"type":"nafp","width":128,"bands":256,"frames":32,"embedding":128,"head_hidden":32})");
-  EXPECT_THAT(error_of(R"({"type": "nafp", "attention": "once"})"), HasSubstr("attention"));
-  EXPECT_THAT(error_of(R"({"type": "nafp", "width": 9})"), HasSubstr("8 x width 9 x 1 x 2"));
+  EXPECT_THAT(options_error(R"({"type": "nafp", "attention": "once"})"), HasSubstr("attention"));
+  EXPECT_THAT(options_error(R"({"type": "nafp", "width": 9})"), HasSubstr("8 x width 9 x 1 x 2"));
 }
 
 TEST(EncoderOptions, WhatModelFilesSayOfAttentionHasNotChanged) {
@@ -56,15 +51,15 @@ TEST(EncoderOptions, WhatModelFilesSayOfAttentionHasNotChanged) {
 TEST(EncoderOptions, AbsentKeysKeepTheirDefaults) { EXPECT_EQ(encoder_options_from_json("{}"), EncoderOptions{}); }
 
 TEST(EncoderOptions, ErrorsNameTheKey) {
-  EXPECT_THAT(error_of(R"({"widht": 8})"), HasSubstr("widht"));
-  EXPECT_THAT(error_of(R"({"width": "8"})"), HasSubstr("width"));
-  EXPECT_THAT(error_of(R"({"width": 8.5})"), HasSubstr("width"));
-  EXPECT_THAT(error_of(R"({"width": 99999999999})"), HasSubstr("width"));
-  EXPECT_THAT(error_of(R"({"width": 0})"), HasSubstr("width"));
-  EXPECT_THAT(error_of(R"({"attention": "thrice"})"), HasSubstr("attention"));
-  EXPECT_THAT(error_of(R"({"embedding": 100})"), HasSubstr("6144"));
-  EXPECT_THAT(error_of("[1]"), HasSubstr("JSON object"));
-  EXPECT_THAT(error_of("{"), HasSubstr("JSON object"));
+  EXPECT_THAT(options_error(R"({"widht": 8})"), HasSubstr("widht"));
+  EXPECT_THAT(options_error(R"({"width": "8"})"), HasSubstr("width"));
+  EXPECT_THAT(options_error(R"({"width": 8.5})"), HasSubstr("width"));
+  EXPECT_THAT(options_error(R"({"width": 99999999999})"), HasSubstr("width"));
+  EXPECT_THAT(options_error(R"({"width": 0})"), HasSubstr("width"));
+  EXPECT_THAT(options_error(R"({"attention": "thrice"})"), HasSubstr("attention"));
+  EXPECT_THAT(options_error(R"({"embedding": 100})"), HasSubstr("6144"));
+  EXPECT_THAT(options_error("[1]"), HasSubstr("JSON object"));
+  EXPECT_THAT(options_error("{"), HasSubstr("JSON object"));
 }
 
 TEST(EncoderOptions, FlattenedSizeIsThePapers) { EXPECT_EQ(flattened_size({}), 6144); }

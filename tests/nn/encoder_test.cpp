@@ -2,48 +2,20 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <thread>
 
 #include "autograd/functions.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
-#include "kernels/random.h"
+#include "tests/compare_tensors.h"
+#include "tests/nn/tiny_encoders.h"
 
 namespace earmark::nn {
 namespace {
 
-EncoderOptions tiny() {
-  EncoderOptions options;
-  options.width = 2;
-  options.bands = 17;
-  options.frames = 20;
-  options.embedding = 8;
-  options.head_hidden = 4;
-  return options;
-}
-
-Tensor random_segments(std::int64_t count, const EncoderOptions& options, std::uint64_t seed = 7) {
-  const Tensor x({count, options.bands, options.frames, 1});
-  RandomStream random(seed);
-  std::generate(x.mutable_data<float>(), x.mutable_data<float>() + x.numel(),
-                [&] { return static_cast<float>(random.normal()); });
-  return x;
-}
-
-double largest_difference(const Tensor& a, const Tensor& b) {
-  EXPECT_EQ(a.shape(), b.shape());
-  double worst = 0;
-  for (std::int64_t i = 0; i < a.numel(); ++i) {
-    worst = std::max(worst, std::abs(static_cast<double>(a.data<float>()[i]) - b.data<float>()[i]));
-  }
-  return worst;
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
-}
+using testing::largest_difference;
+using testing::same_bits;
 
 const Variable& parameter(const Encoder& encoder, const std::string& name) {
   for (const NamedParameter& candidate : encoder.parameters()) {
@@ -94,7 +66,7 @@ TEST(Encoder, ParameterNamesAreStable) {
     append_statistics("block" + std::to_string(block) + ".norm2");
   }
 
-  const auto encoder = make_encoder(tiny());
+  const auto encoder = make_encoder(tiny_options());
   std::vector<std::string> found;
   for (const NamedParameter& parameter : encoder->parameters()) {
     found.push_back(parameter.name);
@@ -111,7 +83,7 @@ TEST(Encoder, EveryOptionGivesUnitRowsInBothModes) {
   for (const Attention attention : {Attention::none, Attention::once, Attention::twice}) {
     for (const AttentionLogits logits : {AttentionLogits::tanh, AttentionLogits::plain}) {
       for (const AttentionScale scale : {AttentionScale::hundred, AttentionScale::area}) {
-        EncoderOptions options = tiny();
+        EncoderOptions options = tiny_options();
         options.attention = attention;
         options.attention_logits = logits;
         options.attention_scale = scale;
@@ -137,10 +109,10 @@ TEST(Encoder, EveryOptionGivesUnitRowsInBothModes) {
 }
 
 TEST(Encoder, ZeroAttentionWithAreaScaleStartsAsNoAttention) {
-  EncoderOptions with = tiny();
+  EncoderOptions with = tiny_options();
   with.attention_init = AttentionInit::zero;
   with.attention_scale = AttentionScale::area;
-  EncoderOptions without = tiny();
+  EncoderOptions without = tiny_options();
   without.attention = Attention::none;
   const Tensor x = random_segments(4, with);
   const Tensor a = make_encoder(with, 5)->forward(Variable(x)).value();
@@ -151,11 +123,11 @@ TEST(Encoder, ZeroAttentionWithAreaScaleStartsAsNoAttention) {
 }
 
 TEST(Encoder, SeedDecidesTheStartAndOptionsLeaveOtherParametersAlone) {
-  EncoderOptions without = tiny();
+  EncoderOptions without = tiny_options();
   without.attention = Attention::none;
-  const auto a = make_encoder(tiny(), 3);
+  const auto a = make_encoder(tiny_options(), 3);
   const auto b = make_encoder(without, 3);
-  const auto c = make_encoder(tiny(), 4);
+  const auto c = make_encoder(tiny_options(), 4);
   const std::string name = "block5.conv2.weight";
   EXPECT_TRUE(same_bits(parameter(*a, name).value(), parameter(*b, name).value()));
   EXPECT_FALSE(same_bits(parameter(*a, name).value(), parameter(*c, name).value()));
@@ -184,17 +156,17 @@ TEST(Encoder, InitialWeightsHaveTheirDeviation) {
 std::shared_ptr<Encoder> trained(const EncoderOptions& options) {
   const auto encoder = make_encoder(options, 11);
   for (std::uint64_t seed = 0; seed < 3; ++seed) {
-    encoder->forward(Variable(random_segments(6, options, seed)));
+    encoder->forward(Variable(random_segments(6, options, DType::f32, seed)));
   }
   return encoder;
 }
 
 TEST(Encoder, EmbedIsForwardWithRunningStatistics) {
   for (const Attention attention : {Attention::none, Attention::once, Attention::twice}) {
-    EncoderOptions options = tiny();
+    EncoderOptions options = tiny_options();
     options.attention = attention;
     const auto encoder = trained(options);
-    const Tensor x = random_segments(9, options, 99);
+    const Tensor x = random_segments(9, options, DType::f32, 99);
     const Tensor embedded = encoder->embed(x);
     encoder->set_training(false);
     EXPECT_LT(largest_difference(embedded, encoder->forward(Variable(x)).value()), 2e-5);
@@ -202,8 +174,8 @@ TEST(Encoder, EmbedIsForwardWithRunningStatistics) {
 }
 
 TEST(Encoder, EmbedFollowsTheWeights) {
-  const auto encoder = trained(tiny());
-  const Tensor x = random_segments(2, tiny(), 99);
+  const auto encoder = trained(tiny_options());
+  const Tensor x = random_segments(2, tiny_options(), DType::f32, 99);
   const Tensor before = encoder->embed(x);
   EXPECT_TRUE(same_bits(before, encoder->embed(x)));
   parameter(*encoder, "front.norm.weight").value().fill(-0.7);
@@ -212,8 +184,8 @@ TEST(Encoder, EmbedFollowsTheWeights) {
 }
 
 TEST(Encoder, EmbedIsTheSameForAnyBatchThreadCountAndCaller) {
-  const auto encoder = trained(tiny());
-  const Tensor x = random_segments(13, tiny(), 5);
+  const auto encoder = trained(tiny_options());
+  const Tensor x = random_segments(13, tiny_options(), DType::f32, 5);
   const int threads = num_threads();
   set_num_threads(1);
   const Tensor alone = encoder->embed(x);
@@ -232,8 +204,8 @@ TEST(Encoder, EmbedIsTheSameForAnyBatchThreadCountAndCaller) {
 }
 
 TEST(Encoder, EveryParameterButCancelledBiasesGetsAGradient) {
-  const auto encoder = make_encoder(tiny());
-  const Variable y = encoder->forward(Variable(random_segments(4, tiny())));
+  const auto encoder = make_encoder(tiny_options());
+  const Variable y = encoder->forward(Variable(random_segments(4, tiny_options())));
   nt_xent(y, 0.1).loss.backward();
   for (const NamedParameter& entry : encoder->parameters()) {
     const bool cancelled = entry.name.find("conv") != std::string::npos && entry.name.ends_with(".bias");
@@ -242,20 +214,20 @@ TEST(Encoder, EveryParameterButCancelledBiasesGetsAGradient) {
 }
 
 TEST(Encoder, RefusesOtherShapesAndUnknownTypes) {
-  const auto encoder = make_encoder(tiny());
+  const auto encoder = make_encoder(tiny_options());
   EXPECT_THROW(encoder->forward(Variable(Tensor({1, 17, 21, 1}))), Error);
   EXPECT_THROW(encoder->embed(Tensor({17, 20, 1})), Error);
   EXPECT_THROW(encoder->embed(Tensor({1, 17, 20, 1}, DType::f64)), Error);
-  EncoderOptions options = tiny();
+  EncoderOptions options = tiny_options();
   options.type = "nonsense";
   EXPECT_THROW(make_encoder(options), Error);
 }
 
 TEST(Encoder, MovingDropsGradientsAndChangesNothingElse) {
-  const auto encoder = trained(tiny());
-  const Tensor x = random_segments(3, tiny(), 5);
+  const auto encoder = trained(tiny_options());
+  const Tensor x = random_segments(3, tiny_options(), DType::f32, 5);
   const Tensor before = encoder->embed(x);
-  nt_xent(encoder->forward(Variable(random_segments(4, tiny()))), 0.1).loss.backward();
+  nt_xent(encoder->forward(Variable(random_segments(4, tiny_options()))), 0.1).loss.backward();
   EXPECT_EQ(encoder->device(), Device{});
   encoder->to(Device{});
   EXPECT_FALSE(encoder->parameters().front().variable.grad());
@@ -265,12 +237,12 @@ TEST(Encoder, MovingDropsGradientsAndChangesNothingElse) {
 }
 
 TEST(Encoder, EmbedsNothingToNothing) {
-  EXPECT_EQ(make_encoder(tiny())->embed(Tensor({0, 17, 20, 1})).shape(), (Shape{0, 8}));
+  EXPECT_EQ(make_encoder(tiny_options())->embed(Tensor({0, 17, 20, 1})).shape(), (Shape{0, 8}));
 }
 
 TEST(Encoder, InBf16GivesNearlyTheSameFingerprintsAndFp32Gradients) {
-  const auto encoder = make_encoder(tiny());
-  const Tensor x = random_segments(6, tiny());
+  const auto encoder = make_encoder(tiny_options());
+  const Tensor x = random_segments(6, tiny_options());
   const Tensor want = encoder->forward(Variable(x)).value();
   encoder->set_activation_type(DType::bf16);
   EXPECT_EQ(encoder->activation_type(), DType::bf16);
@@ -293,9 +265,9 @@ TEST(Encoder, InBf16GivesNearlyTheSameFingerprintsAndFp32Gradients) {
 }
 
 TEST(Encoder, OtherActivationTypesAreRefused) {
-  EXPECT_THROW(make_encoder(tiny())->set_activation_type(DType::f16), Error);
-  EXPECT_THROW(make_encoder(tiny(), 1, DType::f64)->set_activation_type(DType::bf16), Error);
-  const auto encoder = make_encoder(tiny(), 1, DType::f64);
+  EXPECT_THROW(make_encoder(tiny_options())->set_activation_type(DType::f16), Error);
+  EXPECT_THROW(make_encoder(tiny_options(), 1, DType::f64)->set_activation_type(DType::bf16), Error);
+  const auto encoder = make_encoder(tiny_options(), 1, DType::f64);
   encoder->set_activation_type(DType::f64);
   EXPECT_EQ(encoder->activation_type(), DType::f64);
 }

@@ -32,13 +32,8 @@ Model small_model(std::uint64_t seed = 1) {
   return make_model(features, options, seed);
 }
 
-std::string error_of(const std::filesystem::path& path) {
-  try {
-    load_model(path);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+std::string load_error(const std::filesystem::path& path) {
+  return testing::error_of([&] { load_model(path); });
 }
 
 std::vector<float> tone(std::int64_t samples) {
@@ -136,7 +131,7 @@ TEST(Model, FilesThatDoNotFitAreExplained) {
     SafetensorsFile changed = file;
     change(changed);
     write_safetensors(path, changed);
-    const std::string error = error_of(path);
+    const std::string error = load_error(path);
     EXPECT_THAT(error, HasSubstr(path.string()));
     return error;
   };
@@ -155,7 +150,7 @@ TEST(Model, FilesThatDoNotFitAreExplained) {
   EXPECT_THAT(error_with([](auto& f) { f.metadata["version"] = "2"; }), HasSubstr("version 2"));
   EXPECT_THAT(error_with([](auto& f) { f.metadata["features"] = R"({"hop": -1})"; }), HasSubstr("hop"));
   EXPECT_THAT(error_with([](auto& f) { f.metadata["encoder"] = R"({"type": "other"})"; }), HasSubstr("other"));
-  EXPECT_THAT(error_of(folder / "none"), HasSubstr("none"));
+  EXPECT_THAT(load_error(folder / "none"), HasSubstr("none"));
 }
 
 TEST(Model, FeatureOptionsSurviveTheWayThroughJson) {

@@ -11,39 +11,15 @@
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "nn/model.h"
-#include "tests/op_cases.h"
+#include "tests/compare_tensors.h"
+#include "tests/nn/tiny_encoders.h"
 #include "tests/test_support.h"
 
 namespace earmark::nn {
 namespace {
 
-/// Odd extents, several of which reach 1 before the last block.
-EncoderOptions tiny() {
-  EncoderOptions options = default_encoder_options("nafp");
-  options.width = 2;
-  options.bands = 37;
-  options.frames = 21;
-  options.embedding = 8;
-  options.head_hidden = 4;
-  return options;
-}
-
-Tensor segments(std::int64_t count, const EncoderOptions& options, DType dtype = DType::f32, std::uint64_t seed = 7) {
-  return testing::draw({count, options.bands, options.frames, 1}, testing::Domain::normal, dtype, seed);
-}
-
-double largest_difference(const Tensor& a, const Tensor& b) {
-  EXPECT_EQ(a.shape(), b.shape());
-  double worst = 0;
-  for (std::int64_t i = 0; i < a.numel(); ++i) {
-    worst = std::max(worst, std::abs(static_cast<double>(a.data<float>()[i]) - b.data<float>()[i]));
-  }
-  return worst;
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
-}
+using testing::largest_difference;
+using testing::same_bits;
 
 TEST(NafpEncoder, HasItsPapersNumberOfParameters) {
   EncoderOptions options = default_encoder_options("nafp");
@@ -61,12 +37,12 @@ TEST(NafpEncoder, FitsTheOtherFrontEnd) {
   options.width = 16;
   EXPECT_EQ(flattened_size(options), 128 * 1 * 2) << "64 bands halved eight times, 96 frames six times";
   const auto encoder = make_encoder(options);
-  EXPECT_EQ(encoder->embed(segments(2, options)).shape(), (Shape{2, 128}));
+  EXPECT_EQ(encoder->embed(random_segments(2, options)).shape(), (Shape{2, 128}));
 }
 
 TEST(NafpEncoder, ParameterNamesAndShapesAreStable) {
   // Files of weights and of moments hang on each of them, and optimisers on their order.
-  const auto encoder = make_encoder(tiny());
+  const auto encoder = make_encoder(tiny_nafp_options());
   ASSERT_EQ(encoder->parameters().size(), 8U * 8U + 4U);
   EXPECT_TRUE(encoder->buffers().empty());
   std::size_t i = 0;
@@ -97,7 +73,7 @@ TEST(NafpEncoder, ParameterNamesAndShapesAreStable) {
 }
 
 TEST(NafpEncoder, StartsAsItsAuthorsDoes) {
-  EncoderOptions options = tiny();
+  EncoderOptions options = tiny_nafp_options();
   options.width = 16;
   const auto encoder = make_encoder(options);
   for (const NamedParameter& p : encoder->parameters()) {
@@ -116,8 +92,8 @@ TEST(NafpEncoder, StartsAsItsAuthorsDoes) {
 }
 
 TEST(NafpEncoder, EmbedIsForward) {
-  const auto encoder = make_encoder(tiny(), 11);
-  const Tensor x = segments(9, tiny());
+  const auto encoder = make_encoder(tiny_nafp_options(), 11);
+  const Tensor x = random_segments(9, tiny_nafp_options());
   const Tensor recorded = encoder->forward(Variable(x)).value();
   EXPECT_LT(largest_difference(encoder->embed(x), recorded), 2e-6);
   for (std::int64_t row = 0; row < 9; ++row) {
@@ -130,8 +106,8 @@ TEST(NafpEncoder, EmbedIsForward) {
 }
 
 TEST(NafpEncoder, EmbedFollowsTheWeights) {
-  const auto encoder = make_encoder(tiny(), 11);
-  const Tensor x = segments(2, tiny());
+  const auto encoder = make_encoder(tiny_nafp_options(), 11);
+  const Tensor x = random_segments(2, tiny_nafp_options());
   const Tensor before = encoder->embed(x);
   EXPECT_TRUE(same_bits(before, encoder->embed(x)));
   const Tensor& weight = encoder->parameters().at(4).variable.value();
@@ -143,8 +119,8 @@ TEST(NafpEncoder, EmbedFollowsTheWeights) {
 }
 
 TEST(NafpEncoder, EmbedIsTheSameForAnyBatchAndThreadCount) {
-  const auto encoder = make_encoder(tiny(), 11);
-  const Tensor x = segments(13, tiny());
+  const auto encoder = make_encoder(tiny_nafp_options(), 11);
+  const Tensor x = random_segments(13, tiny_nafp_options());
   const int threads = num_threads();
   set_num_threads(1);
   const Tensor alone = encoder->embed(x);
@@ -157,14 +133,14 @@ TEST(NafpEncoder, EmbedIsTheSameForAnyBatchAndThreadCount) {
 }
 
 TEST(NafpEncoder, RefusesOtherShapesAndTypes) {
-  const auto encoder = make_encoder(tiny());
+  const auto encoder = make_encoder(tiny_nafp_options());
   EXPECT_THROW(encoder->forward(Variable(Tensor({1, 37, 22, 1}))), Error);
   EXPECT_THROW(encoder->embed(Tensor({1, 37, 21, 1}, DType::f64)), Error);
 }
 
 TEST(NafpEncoder, InBf16GivesNearlyTheSameFingerprintsAndFp32Gradients) {
-  const auto encoder = make_encoder(tiny(), 3);
-  const Tensor x = segments(6, tiny());
+  const auto encoder = make_encoder(tiny_nafp_options(), 3);
+  const Tensor x = random_segments(6, tiny_nafp_options());
   const Tensor want = encoder->forward(Variable(x)).value();
   encoder->set_activation_type(DType::bf16);
   const Variable y = encoder->forward(Variable(x));
@@ -192,8 +168,8 @@ class WholeNafpEncoder : public ::testing::Test {
     return (above - below) / (2 * step);
   }
 
-  std::shared_ptr<Encoder> encoder_ = make_encoder(tiny(), 5, DType::f64);
-  Tensor x_ = segments(6, tiny(), DType::f64);
+  std::shared_ptr<Encoder> encoder_ = make_encoder(tiny_nafp_options(), 5, DType::f64);
+  Tensor x_ = random_segments(6, tiny_nafp_options(), DType::f64);
 };
 
 TEST_F(WholeNafpEncoder, GradientMatchesCentralDifferences) {
@@ -213,14 +189,14 @@ TEST(NafpModel, SurvivesAFile) {
   FeatureOptions features;
   features.mel_bands = 37;
   features.frames = 21;
-  const Model model = make_model(features, tiny(), 9);
+  const Model model = make_model(features, tiny_nafp_options(), 9);
   save_model(folder / "model.safetensors", model);
   const Model read = load_model(folder / "model.safetensors");
   EXPECT_EQ(read.options, model.options);
   EXPECT_EQ(model_hash(read), model_hash(model));
-  const Tensor x = segments(3, tiny());
+  const Tensor x = random_segments(3, tiny_nafp_options());
   EXPECT_TRUE(same_bits(read.encoder->embed(x), model.encoder->embed(x)));
-  EXPECT_NE(model_hash(make_model(features, tiny(), 10)), model_hash(model));
+  EXPECT_NE(model_hash(make_model(features, tiny_nafp_options(), 10)), model_hash(model));
 }
 
 }  // namespace

@@ -13,13 +13,9 @@
 namespace earmark::nn {
 namespace {
 
+using earmark::testing::bytes_of;
 using earmark::testing::TemporaryFolder;
 using ::testing::HasSubstr;
-
-std::string bytes_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
@@ -33,13 +29,8 @@ std::string with_header(const std::string& header, std::size_t data_bytes) {
   return out + header + std::string(data_bytes, '\1');
 }
 
-std::string error_of(const std::filesystem::path& path) {
-  try {
-    read_safetensors(path);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+std::string read_error(const std::filesystem::path& path) {
+  return testing::error_of([&] { read_safetensors(path); });
 }
 
 SafetensorsFile example() {
@@ -101,10 +92,10 @@ TEST(Safetensors, EveryTruncationIsAnErrorThatNamesTheFile) {
   const std::string whole = bytes_of(folder / "whole");
   for (std::size_t length = 0; length < whole.size(); length += 1 + length / 16) {
     write_bytes(folder / "cut", whole.substr(0, length));
-    EXPECT_THAT(error_of(folder / "cut"), HasSubstr((folder / "cut").string())) << length;
+    EXPECT_THAT(read_error(folder / "cut"), HasSubstr((folder / "cut").string())) << length;
   }
   write_bytes(folder / "long", whole + "x");
-  EXPECT_THAT(error_of(folder / "long"), HasSubstr("bytes"));
+  EXPECT_THAT(read_error(folder / "long"), HasSubstr("bytes"));
 }
 
 TEST(Safetensors, RandomDamageNeverDoesWorseThanAnError) {
@@ -117,7 +108,7 @@ TEST(Safetensors, RandomDamageNeverDoesWorseThanAnError) {
     std::string damaged = whole;
     damaged[random.below(damaged.size())] = static_cast<char>(random.below(256));
     write_bytes(folder / "x", damaged);
-    errors += error_of(folder / "x") == "no error" ? 0 : 1;
+    errors += read_error(folder / "x") == "no error" ? 0 : 1;
   }
   EXPECT_GT(errors, 50);
 }
@@ -126,7 +117,7 @@ TEST(Safetensors, DamagedHeadersAreExplained) {
   const TemporaryFolder folder;
   const auto error_for = [&](const std::string& header, std::size_t data_bytes) {
     write_bytes(folder / "x", with_header(header, data_bytes));
-    return error_of(folder / "x");
+    return read_error(folder / "x");
   };
   const std::string f32 = R"("shape":[2],"dtype":"F32")";
   EXPECT_THAT(error_for("{", 0), HasSubstr("JSON"));
@@ -146,13 +137,13 @@ TEST(Safetensors, DamagedHeadersAreExplained) {
   EXPECT_THAT(error_for(R"({"a":3})", 0), HasSubstr("lacks"));
   EXPECT_THAT(error_for(R"({"__metadata__":{"a":1}})", 0), HasSubstr("metadata"));
   write_bytes(folder / "x", std::string(8, '\xff'));
-  EXPECT_THAT(error_of(folder / "x"), HasSubstr("header of"));
+  EXPECT_THAT(read_error(folder / "x"), HasSubstr("header of"));
 }
 
 TEST(Safetensors, MissingFilesAndFoldersAreErrors) {
   const TemporaryFolder folder;
-  EXPECT_THAT(error_of(folder / "none"), HasSubstr("none"));
-  EXPECT_THAT(error_of(folder.path()), HasSubstr("cannot be read"));
+  EXPECT_THAT(read_error(folder / "none"), HasSubstr("none"));
+  EXPECT_THAT(read_error(folder.path()), HasSubstr("cannot be read"));
   EXPECT_THROW(write_safetensors(folder / "no" / "such" / "x", example()), Error);
 }
 

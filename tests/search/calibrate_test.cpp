@@ -12,13 +12,13 @@
 namespace earmark::search {
 namespace {
 
-constexpr std::int64_t kTrackRows = 150;
+constexpr std::int64_t kCalibrateTrackRows = 150;
 constexpr std::int64_t kDimension = 32;
 
 class CalibrateTest : public ::testing::Test {
  protected:
-  Tensor rows_ = random_fingerprints(40 * kTrackRows, kDimension, 1);
-  Database database_ = planted_database(rows_, kTrackRows, {40});
+  Tensor rows_ = random_fingerprints(40 * kCalibrateTrackRows, kDimension, 1);
+  Database database_ = planted_database(rows_, kCalibrateTrackRows, {40});
 
   static CalibrateOptions options() { return {{1, 11, 21}, 200, 0.01, 1}; }
   double share_matched(const Calibration& calibration, const std::vector<Tensor>& queries) const {
@@ -48,7 +48,7 @@ TEST_F(CalibrateTest, HeldOutTracksSeparatePresentFromAbsent) {
     EXPECT_LE(share_matched(calibration, absent(length, 300)), 0.028) << length;
     std::vector<Tensor> present;
     for (std::int64_t i = 0; i < 100; ++i) {
-      const std::int64_t begin = i * 60 / kTrackRows * kTrackRows + i % (kTrackRows - 21);
+      const std::int64_t begin = i * 60 / kCalibrateTrackRows * kCalibrateTrackRows + i % (kCalibrateTrackRows - 21);
       present.push_back(noisy(rows_.slice(begin, begin + length), 0.6, static_cast<std::uint64_t>(i)));
     }
     EXPECT_GE(share_matched(calibration, present), 0.95) << length;
@@ -68,7 +68,7 @@ TEST_F(CalibrateTest, ShortSoundGivesShortLengthsOnly) {
 }
 
 TEST_F(CalibrateTest, OneTrackCannotBeHeldOut) {
-  const Database one = planted_database(rows_.slice(0, kTrackRows), kTrackRows, {1});
+  const Database one = planted_database(rows_.slice(0, kCalibrateTrackRows), kCalibrateTrackRows, {1});
   EXPECT_TRUE(calibrate_on_held_out_tracks(one, {}, options()).points.empty());
 }
 

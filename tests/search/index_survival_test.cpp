@@ -19,10 +19,9 @@ class IndexSurvivalWhole : public IndexProgram {};
 
 TEST_F(IndexSurvivalWhole, KilledAtAnyMomentItKeepsWhatWasCommitted) {
   const fs::path music = many_files(24);
-  using Clock = std::chrono::steady_clock;
-  const auto begun = Clock::now();
+  const auto begun = std::chrono::steady_clock::now();
   ASSERT_EQ(build(composed_.folder / "straight", {music}).code, 0);
-  const std::chrono::duration<double> whole = Clock::now() - begun;
+  const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - begun;
   std::size_t most = 0;
   RandomStream random(5);
   for (int round = 0; round < 10; ++round) {

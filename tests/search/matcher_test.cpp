@@ -14,13 +14,13 @@
 namespace earmark::search {
 namespace {
 
-constexpr std::int64_t kTrackRows = 100;
+constexpr std::int64_t kMatcherTrackRows = 100;
 
 /// Ten tracks of 10 s in two blocks.
 class MatcherTest : public ::testing::Test {
  protected:
-  Tensor rows_ = random_fingerprints(10 * kTrackRows, 64, 1);
-  Database database_ = planted_database(rows_, kTrackRows, {4, 6});
+  Tensor rows_ = random_fingerprints(10 * kMatcherTrackRows, 64, 1);
+  Database database_ = planted_database(rows_, kMatcherTrackRows, {4, 6});
 
   static MatcherOptions options(Method method, Ranking ranking) {
     MatcherOptions options;
@@ -41,8 +41,8 @@ TEST_F(MatcherTest, FindsPlantedSequencesWithEveryMethodAndRanking) {
         const Tensor query = noisy(rows_.slice(start, start + 20), 0.7, 3);
         const std::vector<Match> matches = matcher.match(query);
         ASSERT_EQ(matches.size(), 1U);
-        EXPECT_EQ(matches[0].track_id, start / kTrackRows + 1);
-        EXPECT_NEAR(matches[0].start_s, static_cast<double>(start % kTrackRows) / 10, 0.05);
+        EXPECT_EQ(matches[0].track_id, start / kMatcherTrackRows + 1);
+        EXPECT_NEAR(matches[0].start_s, static_cast<double>(start % kMatcherTrackRows) / 10, 0.05);
         EXPECT_TRUE(matches[0].matched);
       }
     }
@@ -166,7 +166,7 @@ TEST_F(MatcherTest, EqualPlacesGoToTheFirst) {
   const Tensor rows = rows_.clone();
   rows.slice(700, 730).copy_from(rows_.slice(200, 230));  // the same in tracks 3 and 8
   rows.slice(240, 270).copy_from(rows_.slice(200, 230));  // and again in track 3
-  const Database database = planted_database(rows, kTrackRows, {10});
+  const Database database = planted_database(rows, kMatcherTrackRows, {10});
   for (const Ranking ranking : {Ranking::scored, Ranking::vote}) {
     const std::vector<Match> matches = Matcher(database, options(Method::exact, ranking)).match(rows.slice(205, 225));
     ASSERT_EQ(matches.size(), 1U);

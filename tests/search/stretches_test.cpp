@@ -7,13 +7,13 @@
 namespace earmark::search {
 namespace {
 
-constexpr std::int64_t kTrackRows = 300;
+constexpr std::int64_t kStretchTrackRows = 300;
 
 /// Three tracks of half a minute.
 class StretchesTest : public ::testing::Test {
  protected:
-  Tensor rows_ = random_fingerprints(3 * kTrackRows, 64, 1);
-  Database database_ = planted_database(rows_, kTrackRows, {3});
+  Tensor rows_ = random_fingerprints(3 * kStretchTrackRows, 64, 1);
+  Database database_ = planted_database(rows_, kStretchTrackRows, {3});
 
   /// Everything that is proposed counts as a match above `threshold`.
   std::vector<Stretch> find(const Tensor& query, double threshold) const {
@@ -30,7 +30,7 @@ class StretchesTest : public ::testing::Test {
 };
 
 TEST_F(StretchesTest, BeginAndEndInBothRecordings) {
-  const std::vector<Stretch> found = find(planted(300, 100, kTrackRows + 50, 120), 0.3);
+  const std::vector<Stretch> found = find(planted(300, 100, kStretchTrackRows + 50, 120), 0.3);
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].track_id, 2);
   EXPECT_NEAR(found[0].query_begin_s, 10.0, 0.6);

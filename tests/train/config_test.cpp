@@ -35,7 +35,7 @@ struct Example {
   int inner = 7;
 };
 
-Example read(Config& config) {
+Example read_example(Config& config) {
   Example e;
   Section section = config.section("main");
   section.read("flag", e.flag, "A flag.");
@@ -56,18 +56,13 @@ Example read(Config& config) {
 
 Example parse(const std::string& text, const std::vector<std::string>& overrides = {}) {
   Config config = Config::parse(text, "test.yaml", overrides);
-  const Example e = read(config);
+  const Example e = read_example(config);
   config.finish();
   return e;
 }
 
-std::string error_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  try {
-    parse(text, overrides);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+std::string parse_error(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  return testing::error_of([&] { parse(text, overrides); });
 }
 
 TEST(Config, ReadsEveryKind) {
@@ -116,16 +111,16 @@ TEST(Config, AbsentKeysKeepTheirDefaults) {
 }
 
 TEST(Config, UnknownKeysNameFileLineAndTheNearestKey) {
-  EXPECT_THAT(error_of("main:\n  count: 2\n  coutn: 3\n"),
+  EXPECT_THAT(parse_error("main:\n  count: 2\n  coutn: 3\n"),
               AllOf(HasSubstr("test.yaml:3: main.coutn"), HasSubstr("nearest known key is main.count")));
-  EXPECT_THAT(error_of("main: {deep: {iner: 3}}"), HasSubstr("nearest known key is main.deep.inner"));
-  EXPECT_THAT(error_of("mian:\n  count: 2\n"), HasSubstr("nearest known key is main"));
-  EXPECT_THAT(error_of("color: red\n"), HasSubstr("nearest known key is main.color"));
-  EXPECT_THAT(error_of("main: {deep: {count: 1}}"), HasSubstr("nearest known key is main.count"));
+  EXPECT_THAT(parse_error("main: {deep: {iner: 3}}"), HasSubstr("nearest known key is main.deep.inner"));
+  EXPECT_THAT(parse_error("mian:\n  count: 2\n"), HasSubstr("nearest known key is main"));
+  EXPECT_THAT(parse_error("color: red\n"), HasSubstr("nearest known key is main.color"));
+  EXPECT_THAT(parse_error("main: {deep: {count: 1}}"), HasSubstr("nearest known key is main.count"));
 }
 
 TEST(Config, WrongTypesAndRangesNameFileLineAndKey) {
-  const auto wrong = [](const std::string& line) { return error_of("main:\n  name: x\n  " + line + "\n"); };
+  const auto wrong = [](const std::string& line) { return parse_error("main:\n  name: x\n  " + line + "\n"); };
   for (const char* line : {"count: 0", "count: 11", "count: 2.5", "count: two", "count: 1e1", "count:", "count: [1]",
                            "count: 99999999999999999999", "count: 0x2", "count: '2 '"}) {
     EXPECT_THAT(wrong(line),
@@ -152,10 +147,11 @@ TEST(Config, WrongTypesAndRangesNameFileLineAndKey) {
 }
 
 TEST(Config, MalformedFilesAreExplained) {
-  EXPECT_THAT(error_of("main: [1, 2"), HasSubstr("not valid YAML"));
-  EXPECT_THAT(error_of("main:\n  count: 1\n  count: 2\n"), AllOf(HasSubstr("test.yaml:3"), HasSubstr("given twice")));
-  EXPECT_THAT(error_of("[1, 2]"), HasSubstr("expected a mapping"));
-  EXPECT_THAT(error_of("main: 3"), HasSubstr("expected a section"));
+  EXPECT_THAT(parse_error("main: [1, 2"), HasSubstr("not valid YAML"));
+  EXPECT_THAT(parse_error("main:\n  count: 1\n  count: 2\n"),
+              AllOf(HasSubstr("test.yaml:3"), HasSubstr("given twice")));
+  EXPECT_THAT(parse_error("[1, 2]"), HasSubstr("expected a mapping"));
+  EXPECT_THAT(parse_error("main: 3"), HasSubstr("expected a section"));
   EXPECT_THROW(Config::load("/nonexistent/x.yaml"), Error);
   EXPECT_THROW(Config::load("/"), Error);
 }
@@ -165,21 +161,21 @@ TEST(Config, OverridesWinAndAreCheckedTheSameWay) {
   EXPECT_EQ(parse("", {"main.deep.inner=1"}).inner, 1);
   EXPECT_THAT(parse("", {"main.words=[x, y]"}).words, ElementsAre("x", "y"));
   EXPECT_EQ(parse("", {"main.name=a=b"}).name, "a=b");
-  EXPECT_THAT(error_of("", {"main.count=40"}), HasSubstr("--set main.count=40: expected a whole number"));
-  EXPECT_THAT(error_of("", {"main.cuont=4"}),
+  EXPECT_THAT(parse_error("", {"main.count=40"}), HasSubstr("--set main.count=40: expected a whole number"));
+  EXPECT_THAT(parse_error("", {"main.cuont=4"}),
               AllOf(HasSubstr("--set main.cuont=4: unknown key"), HasSubstr("main.count")));
-  EXPECT_THAT(error_of("", {"main.count"}), HasSubstr("expected key=value"));
-  EXPECT_THAT(error_of("", {"=3"}), HasSubstr("expected key=value"));
-  EXPECT_THAT(error_of("main: {count: 2}", {"main.count.x=4"}), HasSubstr("not a section"));
-  EXPECT_THAT(error_of("", {"main.words=[a"}), HasSubstr("not valid YAML"));
-  EXPECT_THAT(error_of("", {"main={count: 40}"}), HasSubstr("--set main={count: 40}"));
+  EXPECT_THAT(parse_error("", {"main.count"}), HasSubstr("expected key=value"));
+  EXPECT_THAT(parse_error("", {"=3"}), HasSubstr("expected key=value"));
+  EXPECT_THAT(parse_error("main: {count: 2}", {"main.count.x=4"}), HasSubstr("not a section"));
+  EXPECT_THAT(parse_error("", {"main.words=[a"}), HasSubstr("not valid YAML"));
+  EXPECT_THAT(parse_error("", {"main={count: 40}"}), HasSubstr("--set main={count: 40}"));
 }
 
 TEST(Config, PathsStartAtTheFileThatNamesThem) {
   const TemporaryFolder folder;
   std::ofstream(folder / "c.yaml") << "main: {path: music, paths: [../a, b]}\n";
   Config config = Config::load(folder / "c.yaml", {"main.paths=[c]"});
-  const Example e = read(config);
+  const Example e = read_example(config);
   EXPECT_EQ(e.path, folder / "music");
   EXPECT_THAT(e.paths, ElementsAre(std::filesystem::current_path() / "c"));
 }
@@ -187,10 +183,10 @@ TEST(Config, PathsStartAtTheFileThatNamesThem) {
 TEST(Config, ResolvedReadsBackAsTheSame) {
   Config config = Config::parse("main: {name: \"quo\\\"te\\n#: \", words: ['', '~', 'true'], rate: 0.1}", "t",
                                 {"main.paths=[\"a b\", 'c: d']"});
-  read(config);
+  read_example(config);
   const std::string resolved = config.resolved();
   Config again = Config::parse(resolved, "resolved");
-  const Example e = read(again);
+  const Example e = read_example(again);
   again.finish();
   EXPECT_EQ(e.name, "quo\"te\n#: ");
   EXPECT_THAT(e.words, ElementsAre("", "~", "true"));
@@ -201,7 +197,7 @@ TEST(Config, ResolvedReadsBackAsTheSame) {
 
 TEST(Config, OtherProgramsSectionsAreLeftAlone) {
   Config config = Config::parse("reproduce: {anything: [1, 2]}\nmain: {count: 2}", "t");
-  read(config);
+  read_example(config);
   EXPECT_THROW(config.finish(), Error);
   config.skip("reproduce");
   EXPECT_NO_THROW(config.finish());
@@ -210,7 +206,7 @@ TEST(Config, OtherProgramsSectionsAreLeftAlone) {
 
 TEST(Config, HelpListsEveryKey) {
   Config config = Config::parse("", "t");
-  read(config);
+  read_example(config);
   EXPECT_THAT(config.help(), AllOf(HasSubstr("main.count: 3\n    a whole number from 1 to 10 (things). How many."),
                                    HasSubstr("main.deep.inner")));
 }

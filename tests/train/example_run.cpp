@@ -1,5 +1,7 @@
 #include "tests/train/example_run.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <atomic>
 #include <fstream>
@@ -8,6 +10,7 @@
 #include "data/composer.h"
 #include "data/room.h"
 #include "data/wav.h"
+#include "tests/test_support.h"
 #include "train/run.h"
 
 namespace earmark::train {
@@ -51,6 +54,11 @@ std::vector<double> train_in(const std::filesystem::path& path, const TrainOptio
     losses.push_back(std::stod(line.substr(line.find(',') + 1)));
   }
   return losses;
+}
+
+std::string written(const std::filesystem::path& file) {
+  EXPECT_TRUE(std::ifstream(file).good()) << file;
+  return testing::bytes_of(file);
 }
 
 std::string timeless(const std::filesystem::path& log) {

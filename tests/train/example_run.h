@@ -43,6 +43,9 @@ TrainingData tiny_data(const TrainOptions& options);
 /// steps, as its log has them.
 std::vector<double> train_in(const std::filesystem::path& path, const TrainOptions& options, Device device);
 
+/// What a run has written to a file: the test fails where there is none.
+std::string written(const std::filesystem::path& file);
+
 /// A log.csv without its last two columns, which tell time.
 std::string timeless(const std::filesystem::path& log);
 

@@ -2,9 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "tests/test_support.h"
@@ -33,12 +30,6 @@ TrainOptions nafp_options() {
   return options;
 }
 
-std::string bytes_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  EXPECT_TRUE(in.good()) << path;
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
 class NafpRun : public ::testing::Test {
  protected:
   void train(const std::string& name, bool stop = false) const {
@@ -47,7 +38,7 @@ class NafpRun : public ::testing::Test {
     const std::atomic<bool> stop_flag{stop};
     run_training(options_, data_, run, stop_flag, Device{}, false);
   }
-  std::string file(const std::string& run, const std::string& name) const { return bytes_of(folder_ / run / name); }
+  std::string file(const std::string& run, const std::string& name) const { return written(folder_ / run / name); }
   void expect_same(const std::string& a, const std::string& b) const {
     for (const char* name :
          {"model.safetensors", "best.safetensors", "checkpoints/step-00000006/optimizer.safetensors"}) {

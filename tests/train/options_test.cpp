@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/error.h"
 #include "tests/log_mel_reference.h"
+#include "tests/test_support.h"
 
 namespace earmark::train {
 namespace {
@@ -17,7 +17,7 @@ using ::testing::StartsWith;
 const std::filesystem::path kConfigs = std::filesystem::path(EARMARK_SOURCE_DIR) / "configs";
 const std::string kMusic = "data.music=[/music]";
 
-TrainOptions read(const std::string& name, const std::vector<std::string>& overrides = {}) {
+TrainOptions read_options(const std::string& name, const std::vector<std::string>& overrides = {}) {
   Config config = Config::load(kConfigs / name, overrides);
   const TrainOptions options = read_train_options(config);
   config.skip("reproduce");
@@ -26,17 +26,12 @@ TrainOptions read(const std::string& name, const std::vector<std::string>& overr
   return options;
 }
 
-std::string error_of(const std::vector<std::string>& overrides) {
-  try {
-    read("demo.yaml", overrides);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+std::string demo_error(const std::vector<std::string>& overrides) {
+  return testing::error_of([&] { read_options("demo.yaml", overrides); });
 }
 
 TEST(TrainOptions, FmaIsThePaper) {
-  const TrainOptions options = read("fma.yaml");
+  const TrainOptions options = read_options("fma.yaml");
   EXPECT_EQ(options.encoder, nn::EncoderOptions{});
   EXPECT_EQ(options.features, FeatureOptions{});
   EXPECT_EQ(options.pairs.pairs, 256);
@@ -49,7 +44,7 @@ TEST(TrainOptions, FmaIsThePaper) {
 }
 
 TEST(TrainOptions, NafpIsItsAuthors) {
-  const TrainOptions options = read("nafp.yaml", {kMusic});
+  const TrainOptions options = read_options("nafp.yaml", {kMusic});
   EXPECT_EQ(options.features, earmark::testing::nafp_features());
   EXPECT_EQ(options.encoder.type, "nafp");
   EXPECT_EQ(options.encoder.width, 128);
@@ -62,8 +57,8 @@ TEST(TrainOptions, NafpIsItsAuthors) {
   EXPECT_EQ(options.temperature, 0.05);
   EXPECT_EQ(options.optimizer.learning_rate, 1e-4);
   // Beside ours, the encoder is all that is another; and it is made for more bands.
-  TrainOptions beside = read("nafp_same_frontend.yaml", {kMusic});
-  const TrainOptions best = read("best.yaml", {kMusic});
+  TrainOptions beside = read_options("nafp_same_frontend.yaml", {kMusic});
+  const TrainOptions best = read_options("best.yaml", {kMusic});
   EXPECT_EQ(beside.pairs.pairs, best.pairs.pairs);
   EXPECT_EQ(beside.pairs.both_probability, best.pairs.both_probability);
   EXPECT_EQ(beside.pairs.snr_min_db, best.pairs.snr_min_db);
@@ -74,11 +69,11 @@ TEST(TrainOptions, NafpIsItsAuthors) {
 }
 
 TEST(TrainOptions, KeysOfMasksAndRoomsAreStrict) {
-  EXPECT_THAT(error_of({kMusic, "pairs.reverb=round"}), HasSubstr("pairs.reverb"));
-  EXPECT_THAT(error_of({kMusic, "pairs.cutout_share=[0.5,0.2]"}), HasSubstr("pairs.cutout_share"));
-  EXPECT_THAT(error_of({kMusic, "pairs.mask_fill=one"}), HasSubstr("pairs.mask_fill"));
-  EXPECT_THAT(error_of({kMusic, "features.mel_scale=bark"}), HasSubstr("features.mel_scale"));
-  EXPECT_THAT(error_of({kMusic, "features.compression=log_magnitude"}), HasSubstr("features.compression"));
+  EXPECT_THAT(demo_error({kMusic, "pairs.reverb=round"}), HasSubstr("pairs.reverb"));
+  EXPECT_THAT(demo_error({kMusic, "pairs.cutout_share=[0.5,0.2]"}), HasSubstr("pairs.cutout_share"));
+  EXPECT_THAT(demo_error({kMusic, "pairs.mask_fill=one"}), HasSubstr("pairs.mask_fill"));
+  EXPECT_THAT(demo_error({kMusic, "features.mel_scale=bark"}), HasSubstr("features.mel_scale"));
+  EXPECT_THAT(demo_error({kMusic, "features.compression=log_magnitude"}), HasSubstr("features.compression"));
 }
 
 TEST(TrainOptions, EveryConfigurationIsCompleteAndRoundTrips) {
@@ -99,19 +94,21 @@ TEST(TrainOptions, EveryConfigurationIsCompleteAndRoundTrips) {
   EXPECT_GE(found, 3);
 }
 
-TEST(TrainOptions, SeedReachesThePairs) { EXPECT_EQ(read("demo.yaml", {kMusic, "train.seed=9"}).pairs.seed, 9U); }
+TEST(TrainOptions, SeedReachesThePairs) {
+  EXPECT_EQ(read_options("demo.yaml", {kMusic, "train.seed=9"}).pairs.seed, 9U);
+}
 
 TEST(TrainOptions, StepsAreRecordedOnlyWhereThatIsAskedFor) {
-  EXPECT_FALSE(read("demo.yaml", {kMusic}).cuda_graph);
-  EXPECT_TRUE(read("demo.yaml", {kMusic, "train.cuda_graph=true"}).cuda_graph);
-  EXPECT_THAT(error_of({kMusic, "train.cuda_graph=2"}), HasSubstr("cuda_graph"));
+  EXPECT_FALSE(read_options("demo.yaml", {kMusic}).cuda_graph);
+  EXPECT_TRUE(read_options("demo.yaml", {kMusic, "train.cuda_graph=true"}).cuda_graph);
+  EXPECT_THAT(demo_error({kMusic, "train.cuda_graph=2"}), HasSubstr("cuda_graph"));
 }
 
 TEST(TrainOptions, PrecisionIsOneOfThree) {
-  EXPECT_EQ(read("demo.yaml", {kMusic}).precision, Precision::fp32);
-  EXPECT_EQ(read("demo.yaml", {kMusic, "train.precision=tf32"}).precision, Precision::tf32);
-  EXPECT_EQ(read("demo.yaml", {kMusic, "train.precision=bf16"}).precision, Precision::bf16);
-  const std::string error = error_of({kMusic, "train.precision=fp16"});
+  EXPECT_EQ(read_options("demo.yaml", {kMusic}).precision, Precision::fp32);
+  EXPECT_EQ(read_options("demo.yaml", {kMusic, "train.precision=tf32"}).precision, Precision::tf32);
+  EXPECT_EQ(read_options("demo.yaml", {kMusic, "train.precision=bf16"}).precision, Precision::bf16);
+  const std::string error = demo_error({kMusic, "train.precision=fp16"});
   for (const char* part : {"train.precision", "fp16", "fp32", "tf32", "bf16"}) {
     EXPECT_THAT(error, HasSubstr(part));
   }
@@ -119,34 +116,34 @@ TEST(TrainOptions, PrecisionIsOneOfThree) {
 
 TEST(TrainOptions, EncodersHaveOptionsOfTheirOwn) {
   const std::string nafp = "encoder={type: nafp}";
-  EXPECT_EQ(read("demo.yaml", {kMusic, nafp}).encoder.width, 128);
-  EXPECT_EQ(read("demo.yaml", {kMusic, nafp, "encoder.width=16"}).encoder.width, 16);
-  const std::string error = error_of({kMusic, nafp, "encoder.attention=once"});
+  EXPECT_EQ(read_options("demo.yaml", {kMusic, nafp}).encoder.width, 128);
+  EXPECT_EQ(read_options("demo.yaml", {kMusic, nafp, "encoder.width=16"}).encoder.width, 16);
+  const std::string error = demo_error({kMusic, nafp, "encoder.attention=once"});
   for (const char* part : {"encoder.attention", "nafp"}) {
     EXPECT_THAT(error, HasSubstr(part));
   }
-  EXPECT_THAT(error_of({kMusic, nafp, "encoder.embedding=100"}), HasSubstr("encoder.embedding"));
+  EXPECT_THAT(demo_error({kMusic, nafp, "encoder.embedding=100"}), HasSubstr("encoder.embedding"));
 }
 
 TEST(TrainOptions, LambIsAnOptimiserBesideAdam) {
-  EXPECT_EQ(read("demo.yaml", {kMusic}).optimizer.kind, OptimizerKind::adam);
-  EXPECT_EQ(read("demo.yaml", {kMusic}).optimizer.epsilon, 1e-8);
-  const OptimizerOptions lamb = read("demo.yaml", {kMusic, "train.optimizer=lamb"}).optimizer;
+  EXPECT_EQ(read_options("demo.yaml", {kMusic}).optimizer.kind, OptimizerKind::adam);
+  EXPECT_EQ(read_options("demo.yaml", {kMusic}).optimizer.epsilon, 1e-8);
+  const OptimizerOptions lamb = read_options("demo.yaml", {kMusic, "train.optimizer=lamb"}).optimizer;
   EXPECT_EQ(lamb.kind, OptimizerKind::lamb);
   EXPECT_EQ(lamb.epsilon, 1e-6);
-  EXPECT_EQ(read("demo.yaml", {kMusic, "train.optimizer=lamb", "train.epsilon=1e-7"}).optimizer.epsilon, 1e-7);
-  const std::string error = error_of({kMusic, "train.optimizer=lion"});
+  EXPECT_EQ(read_options("demo.yaml", {kMusic, "train.optimizer=lamb", "train.epsilon=1e-7"}).optimizer.epsilon, 1e-7);
+  const std::string error = demo_error({kMusic, "train.optimizer=lion"});
   for (const char* part : {"train.optimizer", "lion", "adam", "lamb"}) {
     EXPECT_THAT(error, HasSubstr(part));
   }
 }
 
 TEST(TrainOptions, WhatDoesNotFitTogetherIsRefused) {
-  EXPECT_THAT(error_of({}), HasSubstr("no music"));
-  EXPECT_THAT(error_of({kMusic, "data.colored_noise=[]"}), HasSubstr("noise is asked for"));
-  EXPECT_THAT(error_of({kMusic, "data.colored_noise=[blue]"}), HasSubstr("blue"));
-  EXPECT_THAT(error_of({kMusic, "data.rooms=0"}), HasSubstr("reverb is asked for"));
-  EXPECT_EQ(error_of({kMusic}), "no error");
+  EXPECT_THAT(demo_error({}), HasSubstr("no music"));
+  EXPECT_THAT(demo_error({kMusic, "data.colored_noise=[]"}), HasSubstr("noise is asked for"));
+  EXPECT_THAT(demo_error({kMusic, "data.colored_noise=[blue]"}), HasSubstr("blue"));
+  EXPECT_THAT(demo_error({kMusic, "data.rooms=0"}), HasSubstr("reverb is asked for"));
+  EXPECT_EQ(demo_error({kMusic}), "no error");
 }
 
 /// What is wrong with one line, the third, of a configuration that is otherwise fit.
@@ -154,14 +151,11 @@ std::string error_of_line(const std::string& section, const std::string& line) {
   const std::string sources = section == "data" ? "" : "data: {music: /m, colored_noise: pink, rooms: 1}\n";
   const std::string more = section == "data" ? "  music: /m\n  colored_noise: pink\n  rooms: 1\n" : "";
   Config config = Config::parse(section + ":\n  # here:\n  " + line + "\n" + more + sources, "demo.yaml");
-  try {
+  return testing::error_of([&] {
     const TrainOptions options = read_train_options(config);
     config.finish();
     check_train_options(config, options);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+  });
 }
 
 TEST(TrainOptions, WrongNamesAreRefusedWhereTheyStand) {
@@ -191,7 +185,7 @@ TEST(TrainOptions, OptionsThatDoNotFitAreRefusedWhereTheyStand) {
             "demo.yaml:3: features.f_max: expected 0 <= f_min < f_max <= 8000, got 0, 9000");
   EXPECT_EQ(error_of_line("features", "f_min: 8500"),
             "demo.yaml:3: features.f_min: expected 0 <= f_min < f_max <= 8000, got 8500, 8000");
-  EXPECT_EQ(error_of({kMusic, "encoder.embedding=100"}),
+  EXPECT_EQ(demo_error({kMusic, "encoder.embedding=100"}),
             "--set encoder.embedding=100: is 100, which does not divide the flattened map of 1536 "
             "(32 x width 8 x 2 x 3)");
 }

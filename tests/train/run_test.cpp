@@ -26,12 +26,6 @@ namespace fs = std::filesystem;
 using earmark::testing::TemporaryFolder;
 using ::testing::HasSubstr;
 
-std::string bytes_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  EXPECT_TRUE(in.good()) << path;
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
 RunReport train_in(const fs::path& folder, const TrainOptions& options, const TrainingData& data, bool stop = false) {
   const RunFolder run = fs::exists(folder) ? RunFolder::open(folder) : RunFolder::create(folder, "train:\n");
   const std::atomic<bool> stop_flag{stop};
@@ -55,8 +49,8 @@ TEST_F(Run, LeavesEverythingInItsFolder) {
         "checkpoints/step-00000006/model.safetensors", "checkpoints/step-00000006/optimizer.safetensors"}) {
     EXPECT_TRUE(fs::exists(folder_ / "run" / name)) << name;
   }
-  EXPECT_EQ(bytes_of(folder_ / "run" / "model.safetensors"),
-            bytes_of(folder_ / "run" / "checkpoints/step-00000006/model.safetensors"));
+  EXPECT_EQ(written(folder_ / "run" / "model.safetensors"),
+            written(folder_ / "run" / "checkpoints/step-00000006/model.safetensors"));
   EXPECT_EQ(nn::load_model(folder_ / "run" / "best.safetensors").options, options_.encoder);
   const std::string log = timeless(folder_ / "run" / "log.csv");
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 7);
@@ -70,7 +64,7 @@ TEST_F(Run, StoppedAndResumedEqualsStraightBitForBit) {
   EXPECT_FALSE(train_in(folder_ / "parts", options_, data_).interrupted);
   for (const char* name :
        {"model.safetensors", "best.safetensors", "checkpoints/step-00000006/optimizer.safetensors"}) {
-    EXPECT_EQ(bytes_of(folder_ / "straight" / name), bytes_of(folder_ / "parts" / name)) << name;
+    EXPECT_EQ(written(folder_ / "straight" / name), written(folder_ / "parts" / name)) << name;
   }
   EXPECT_EQ(timeless(folder_ / "straight" / "log.csv"), timeless(folder_ / "parts" / "log.csv"));
 }
@@ -84,7 +78,7 @@ TEST_F(Run, KilledBetweenCheckpointsGoesOnFromTheLast) {
   fs::create_directories(folder_ / "killed" / "checkpoints/.unfinished-step-00000006");
   const RunReport report = train_in(folder_ / "killed", options_, data_);
   EXPECT_EQ(report.steps, 6);
-  EXPECT_EQ(bytes_of(folder_ / "straight" / "model.safetensors"), bytes_of(folder_ / "killed" / "model.safetensors"));
+  EXPECT_EQ(written(folder_ / "straight" / "model.safetensors"), written(folder_ / "killed" / "model.safetensors"));
   EXPECT_EQ(timeless(folder_ / "straight" / "log.csv"), timeless(folder_ / "killed" / "log.csv"));
 }
 
@@ -97,7 +91,7 @@ TEST_F(Run, ThreadsAndWorkersDoNotChangeTheResult) {
   options_.data.workers = 2;
   train_in(folder_ / "two", options_, data_);
   set_num_threads(threads);
-  EXPECT_EQ(bytes_of(folder_ / "one" / "model.safetensors"), bytes_of(folder_ / "two" / "model.safetensors"));
+  EXPECT_EQ(written(folder_ / "one" / "model.safetensors"), written(folder_ / "two" / "model.safetensors"));
   EXPECT_EQ(timeless(folder_ / "one" / "log.csv"), timeless(folder_ / "two" / "log.csv"));
 }
 
@@ -105,7 +99,7 @@ TEST_F(Run, AnotherSeedGivesAnotherModel) {
   train_in(folder_ / "one", options_, data_);
   options_.seed = 2;
   train_in(folder_ / "two", options_, data_);
-  EXPECT_NE(bytes_of(folder_ / "one" / "model.safetensors"), bytes_of(folder_ / "two" / "model.safetensors"));
+  EXPECT_NE(written(folder_ / "one" / "model.safetensors"), written(folder_ / "two" / "model.safetensors"));
 }
 
 TEST_F(Run, KeepsOnlyTheLastCheckpoints) {
@@ -134,7 +128,7 @@ TEST_F(Run, ALossThatIsNoNumberStopsAndExplains) {
     EXPECT_THAT(error.what(), HasSubstr("step-00000001"));
     EXPECT_THAT(error.what(), HasSubstr("bad-batch.txt"));
   }
-  const std::string batch = bytes_of(folder_ / "run" / "bad-batch.txt");
+  const std::string batch = written(folder_ / "run" / "bad-batch.txt");
   EXPECT_EQ(std::count(batch.begin(), batch.end(), '\n'), options_.pairs.pairs);
 }
 
@@ -149,7 +143,7 @@ TEST_F(Run, TheBatchOfALossThatIsNoNumberIsListedByItsFiles) {
   options_.optimizer.warmup_steps = 0;
   options_.optimizer.learning_rate = std::numeric_limits<double>::infinity();  // the first step ruins every weight
   EXPECT_THROW(train_in(folder_ / "run", options_, data), Error);
-  std::istringstream batch(bytes_of(folder_ / "run" / "bad-batch.txt"));
+  std::istringstream batch(written(folder_ / "run" / "bad-batch.txt"));
   int lines = 0;
   for (std::string line; std::getline(batch, line); ++lines) {
     const fs::path file = line.substr(0, line.find(" at "));
@@ -194,10 +188,10 @@ TEST_F(Run, TheBestModelIsTheOneThatValidatedBestAndNotTheLast) {
   EXPECT_GT(best->second, validated.at(50));
   EXPECT_EQ(report.best_step, best->first);
   EXPECT_EQ(report.best_hit_rate, best->second);
-  const std::string kept = bytes_of(folder_ / "run" / "best.safetensors");
+  const std::string kept = written(folder_ / "run" / "best.safetensors");
   const std::string step = "step-000000" + std::to_string(best->first);
-  EXPECT_TRUE(kept == bytes_of(folder_ / "run" / "checkpoints" / step / "model.safetensors"));
-  EXPECT_FALSE(kept == bytes_of(folder_ / "run" / "model.safetensors"));
+  EXPECT_TRUE(kept == written(folder_ / "run" / "checkpoints" / step / "model.safetensors"));
+  EXPECT_FALSE(kept == written(folder_ / "run" / "model.safetensors"));
 }
 
 TEST_F(Run, DamagedCheckpointsAreExplained) {
@@ -205,7 +199,7 @@ TEST_F(Run, DamagedCheckpointsAreExplained) {
   options_.steps = 9;
   const fs::path checkpoint = folder_ / "run" / "checkpoints/step-00000006";
   for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
-    const std::string whole = bytes_of(checkpoint / name);
+    const std::string whole = written(checkpoint / name);
     std::ofstream(checkpoint / name, std::ios::binary) << whole.substr(0, whole.size() / 2);
     try {
       train_in(folder_ / "run", options_, data_);
@@ -249,7 +243,7 @@ TEST(AppendedFile, GoesOnFromAnEarlierLength) {
     EXPECT_EQ(file.size(), 8U);
   }
   AppendedFile(folder / "log", 4).append("three\n");
-  EXPECT_EQ(bytes_of(folder / "log"), "one\nthree\n");
+  EXPECT_EQ(written(folder / "log"), "one\nthree\n");
   EXPECT_THROW(AppendedFile(folder / "log", 100), Error);
   EXPECT_THROW(AppendedFile(folder / "no" / "log", 0), Error);
 }

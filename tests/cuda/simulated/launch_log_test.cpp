@@ -27,7 +27,10 @@ class LaunchLog : public GpuTest {
  protected:
   void SetUp() override {
     GpuTest::SetUp();
-    kernels::cuda::synchronize();
+    for (int device = kernels::cuda::device_count() - 1; device >= 0; --device) {  // other tests had others, too
+      kernels::cuda::make_current(device);
+      kernels::cuda::synchronize();
+    }
     ASSERT_EQ(suspects(), "");
   }
   void TearDown() override { kernels::cuda::synchronize(); }

@@ -1,0 +1,41 @@
+// How far apart two tensors are, and how long one is.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "kernels/tensor.h"
+
+namespace earmark::testing {
+
+/// Between tensors of one shape, of any type; infinite where either has a NaN.
+inline double largest_difference(const Tensor& a, const Tensor& b) {
+  const Tensor x = a.to(DType::f64);
+  const Tensor y = b.to(DType::f64);
+  EXPECT_EQ(x.shape(), y.shape());
+  double largest = 0;
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    const double d = std::abs(x.data<double>()[i] - y.data<double>()[i]);
+    largest = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(largest, d);
+  }
+  return largest;
+}
+
+inline bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
+}
+
+/// Euclidean, of a tensor in double.
+inline double norm(const Tensor& t) {
+  double square = 0;
+  for (const double v : t.values<double>()) {
+    square += v * v;
+  }
+  return std::sqrt(square);
+}
+
+}  // namespace earmark::testing
