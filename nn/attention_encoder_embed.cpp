@@ -140,7 +140,7 @@ Tensor AttentionEncoder::embed(const Tensor& x) const {
   check_input(x);
   const std::shared_ptr<const Folded> layers = folded();
   return embed_in_groups(x, options().embedding,
-                         {.first = [&](Tensor samples) { return embed_first_blocks(*layers, std::move(samples)); },
+                         {.first = [&](const Tensor& samples) { return embed_first_blocks(*layers, samples); },
                           .last = [&](Tensor samples) { return embed_last_blocks(*layers, std::move(samples)); }});
 }
 

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <vector>
 
-#include "kernels/cpu/tensor_chunks.h"
-#include "kernels/parallel.h"
+#include "kernels/cpu/parameter_chunks.h"
 
 namespace earmark::kernels::cpu {
 namespace {
@@ -91,39 +91,25 @@ void set_lamb_schedule(const LambSchedule& values, const Tensor& schedule) {
 }
 
 void lamb_step(std::span<const AdamParameter> layers, const AdamOptions& given) {
-  AdamOptions options = given;
-  if (given.gate) {
-    options.gradient_scale = given.gate.data<double>()[1];
-    if (std::isnan(options.gradient_scale)) {
-      return;
-    }
-  }
-  std::vector<Chunk> chunks;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    if (layers[i].grad) {
-      add_chunks(i, layers[i].value.numel(), chunks);
-    }
+  const std::optional<AdamOptions> options = through_gate(given);
+  if (!options) {
+    return;
   }
   const double* told = given.schedule ? given.schedule.data<double>() : nullptr;
-  const LambSchedule schedule = told == nullptr ? lamb_schedule_of(options) : LambSchedule{told[0], told[1], told[2]};
-  const LambCoefficients<float> single(options, schedule);
-  const LambCoefficients<double> twice(options, schedule);
+  const LambSchedule schedule = told == nullptr ? lamb_schedule_of(*options) : LambSchedule{told[0], told[1], told[2]};
+  const LambCoefficients<float> single(*options, schedule);
+  const LambCoefficients<double> twice(*options, schedule);
+  const std::vector<Chunk> chunks = chunks_of(layers);
   std::vector<Squares> parts(chunks.size());
-  parallel_for(static_cast<std::int64_t>(chunks.size()), [&](std::int64_t task) {
-    const auto i = static_cast<std::size_t>(task);
-    const AdamParameter& p = layers[chunks[i].tensor];
-    parts[i] = p.value.dtype() == DType::f32 ? move_moments(p, chunks[i], single) : move_moments(p, chunks[i], twice);
-  });
+  for_each_chunk(layers, chunks, single, twice,
+                 [&](std::size_t i, const AdamParameter& p, const Chunk& chunk, const auto& coefficients) {
+                   parts[i] = move_moments(p, chunk, coefficients);
+                 });
   const std::vector<double> ratios = ratios_of(layers.size(), chunks, parts);
-  parallel_for(static_cast<std::int64_t>(chunks.size()), [&](std::int64_t task) {
-    const Chunk& chunk = chunks[static_cast<std::size_t>(task)];
-    const AdamParameter& p = layers[chunk.tensor];
-    if (p.value.dtype() == DType::f32) {
-      move_values(p, chunk, single, ratios[chunk.tensor]);
-    } else {
-      move_values(p, chunk, twice, ratios[chunk.tensor]);
-    }
-  });
+  for_each_chunk(layers, chunks, single, twice,
+                 [&](std::size_t /*i*/, const AdamParameter& p, const Chunk& chunk, const auto& coefficients) {
+                   move_values(p, chunk, coefficients, ratios[chunk.tensor]);
+                 });
 }
 
 }  // namespace earmark::kernels::cpu

@@ -2,9 +2,10 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <vector>
 
-#include "kernels/cpu/tensor_chunks.h"
+#include "kernels/cpu/parameter_chunks.h"
 #include "kernels/dispatch_type.h"
 #include "kernels/parallel.h"
 
@@ -37,34 +38,18 @@ void set_schedule(const AdamSchedule& values, const Tensor& schedule) {
 }
 
 void adam_step(std::span<const AdamParameter> parameters, const AdamOptions& given) {
-  AdamOptions options = given;
-  if (given.gate) {
-    options.gradient_scale = given.gate.data<double>()[1];
-    if (std::isnan(options.gradient_scale)) {
-      return;
-    }
+  const std::optional<AdamOptions> options = through_gate(given);
+  if (!options) {
+    return;
   }
-  std::vector<Chunk> chunks;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (parameters[i].grad) {
-      add_chunks(i, parameters[i].value.numel(), chunks);
-    }
-  }
-  const double* given_schedule = given.schedule ? given.schedule.data<double>() : nullptr;
-  const AdamSchedule schedule = given_schedule == nullptr
-                                    ? schedule_of(options)
-                                    : AdamSchedule{given_schedule[0], given_schedule[1], given_schedule[2]};
-  const AdamCoefficients<float> single(options, schedule);
-  const AdamCoefficients<double> twice(options, schedule);
-  parallel_for(static_cast<std::int64_t>(chunks.size()), [&](std::int64_t task) {
-    const Chunk& chunk = chunks[static_cast<std::size_t>(task)];
-    const AdamParameter& p = parameters[chunk.tensor];
-    if (p.value.dtype() == DType::f32) {
-      update<float>(p, chunk, single);
-    } else {
-      update<double>(p, chunk, twice);
-    }
-  });
+  const double* told = given.schedule ? given.schedule.data<double>() : nullptr;
+  const AdamSchedule schedule = told == nullptr ? schedule_of(*options) : AdamSchedule{told[0], told[1], told[2]};
+  const AdamCoefficients<float> single(*options, schedule);
+  const AdamCoefficients<double> twice(*options, schedule);
+  for_each_chunk(parameters, chunks_of(parameters), single, twice,
+                 [](std::size_t /*i*/, const AdamParameter& p, const Chunk& chunk, const auto& coefficients) {
+                   update(p, chunk, coefficients);
+                 });
 }
 
 double grad_square_sum(std::span<const Tensor> gradients) {
