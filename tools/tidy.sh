@@ -1,9 +1,39 @@
 #!/usr/bin/env bash
-# clang-tidy on one file of the cpu build; prints its findings only. (clang 14 knows _Float16 only with AVX512-FP16.)
+# clang-tidy on files of the cpu build; prints its findings only. Several files, of one folder, are read as one: most of
+# what a file costs is the headers that all of them have. (clang 14 knows _Float16 only with AVX512-FP16.)
+#   tools/tidy.sh FILE...
 # The analyser gives a function up after 40,000 states instead of 225,000: the last ones cost most and found nothing.
 set -euo pipefail
-analyser=(--extra-arg=-Xclang --extra-arg=-analyzer-config --extra-arg=-Xclang --extra-arg=max-nodes=40000)
-output=$(clang-tidy -p build/cpu --quiet --extra-arg=-mavx512fp16 "${analyser[@]}" "$1" 2>/dev/null) || {
+[[ $# -gt 0 ]] || {
+  echo "usage: $0 FILE..." >&2
+  exit 2
+}
+root=$PWD
+joined=$(mktemp -d)
+trap 'rm -rf "$joined"' EXIT
+
+# The flags of one file; of what a command line tells, those that decide what is read.
+flags_of() {
+  local command
+  command=$(awk -v file="\"file\": \"$root/$1\"" '/"command":/ { command = $0 } index($0, file) { print command; exit }' \
+    build/cpu/compile_commands.json)
+  [[ -n $command ]] || {
+    echo "tidy: $1 is not in build/cpu: configure the preset cpu" >&2
+    exit 1
+  }
+  grep -oE ' -(D|I|isystem |std=|march=|W|f)[^ ]*' <<<"${command//\\/}" | sed 's/^ //; s/^-isystem /-isystem/'
+}
+
+for file in "$@"; do
+  flags_of "$file"
+done | sort -u >"$joined/flags"
+mapfile -t flags <"$joined/flags"
+# Under this name clang's analyser looks into functions of included sources, too.
+for file in "$@"; do
+  printf '#include "%s"  // NOLINT(bugprone-suspicious-include)\n' "$root/$file"
+done >"$joined/UnifiedSource.cpp"
+flags+=(-mavx512fp16 -Xclang -analyzer-config -Xclang max-nodes=40000)
+output=$(clang-tidy --quiet --config-file=.clang-tidy "$joined/UnifiedSource.cpp" -- "${flags[@]}" 2>"$joined/errors") || {
   printf '%s\n' "$output"
   exit 1
 }
