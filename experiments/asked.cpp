@@ -10,13 +10,13 @@ namespace {
 
 using data::DistortionKind;
 
-bool is_number(const std::optional<double>& a, double b) { return a && same_number(*a, b); }
+bool equals(const std::optional<double>& a, double b) { return a && same_number(*a, b); }
 
 }  // namespace
 
 bool Asked::operator()(const Query& query) const {
-  return query.condition == condition && (!snr_db || is_number(query.snr_db, *snr_db)) &&
-         (!rt60_s || is_number(query.rt60_s, *rt60_s));
+  return query.condition == condition && (!snr_db || equals(query.snr_db, *snr_db)) &&
+         (!rt60_s || equals(query.rt60_s, *rt60_s));
 }
 
 std::vector<Asked> asked_of(DistortionKind kind) {

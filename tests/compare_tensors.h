@@ -8,14 +8,17 @@
 #include <cstdint>
 #include <limits>
 
+#include "kernels/device.h"
 #include "kernels/tensor.h"
 
 namespace earmark::testing {
 
-/// Between tensors of one shape, of any type; infinite where either has a NaN.
+inline Tensor on_cpu(const Tensor& t) { return t.to(Device{}).to(DType::f64); }
+
+/// Between tensors of one shape, of any type and on any device; infinite where either has a NaN.
 inline double largest_difference(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.to(DType::f64);
-  const Tensor y = b.to(DType::f64);
+  const Tensor x = on_cpu(a);
+  const Tensor y = on_cpu(b);
   EXPECT_EQ(x.shape(), y.shape());
   double largest = 0;
   for (std::int64_t i = 0; i < x.numel(); ++i) {

@@ -3,34 +3,18 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <string>
 
 #include "kernels/cuda/memory.h"
 #include "kernels/device.h"
 #include "kernels/tensor.h"
+#include "tests/compare_tensors.h"
 
 namespace earmark::testing {
 
 inline constexpr Device kGpu{Backend::cuda, 0};
-
-inline Tensor on_cpu(const Tensor& t) { return t.to(Device{}).to(DType::f64); }
-
-/// Between tensors of one shape, on any device; infinite where either has a NaN.
-inline double largest_difference(const Tensor& a, const Tensor& b) {
-  const Tensor x = on_cpu(a);
-  const Tensor y = on_cpu(b);
-  EXPECT_EQ(x.shape(), y.shape());
-  double largest = 0;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    const double d = std::abs(x.data<double>()[i] - y.data<double>()[i]);
-    largest = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(largest, d);
-  }
-  return largest;
-}
 
 /// Euclidean, between tensors of one shape on any device.
 inline double distance(const Tensor& a, const Tensor& b) {
