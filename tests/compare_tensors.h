@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
@@ -26,6 +27,17 @@ inline double largest_difference(const Tensor& a, const Tensor& b) {
     largest = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(largest, d);
   }
   return largest;
+}
+
+/// Each element within `slack` of 1 and its own size; `which` of several tensors they are is said where not.
+inline void expect_each_near(const Tensor& got, const Tensor& want, double slack, std::size_t which) {
+  const Tensor a = on_cpu(got);
+  const Tensor b = on_cpu(want);
+  ASSERT_EQ(a.shape(), b.shape()) << "tensor " << which;
+  for (std::int64_t i = 0; i < b.numel(); ++i) {
+    ASSERT_NEAR(a.data<double>()[i], b.data<double>()[i], slack * (1 + std::abs(b.data<double>()[i])))
+        << "tensor " << which << ", element " << i;
+  }
 }
 
 inline bool same_bits(const Tensor& a, const Tensor& b) {

@@ -12,16 +12,21 @@ root=$PWD
 joined=$(mktemp -d)
 trap 'rm -rf "$joined"' EXIT
 
-# The flags of one file; of what a command line tells, those that decide what is read.
+# The flags that one file, or the joined one that includes it, is compiled with: of what a command line tells, those that
+# decide what is read.
 flags_of() {
-  local command
-  command=$(awk -v file="\"file\": \"$root/$1\"" '/"command":/ { command = $0 } index($0, file) { print command; exit }' \
-    build/cpu/compile_commands.json)
+  local command compiled=$root/$1
+  command=$(grep -lxF "#include \"$1\"" build/joined/*/*.cpp 2>/dev/null || true)
+  [[ -z $command ]] || compiled=$compiled'|'${command//$'\n'/|}
+  command=$(awk -v files="$compiled" '
+    BEGIN { split(files, names, "|") }
+    /"command":/ { command = $0 }
+    /"file":/ { for (i in names) if (index($0, names[i] "\"")) { print command; exit } }' build/cpu/compile_commands.json)
   [[ -n $command ]] || {
     echo "tidy: $1 is not in build/cpu: configure the preset cpu" >&2
     exit 1
   }
-  grep -oE ' -(D|I|isystem |std=|march=|W|f)[^ ]*' <<<"${command//\\/}" | sed 's/^ //; s/^-isystem /-isystem/'
+  grep -oE ' -(D|I|isystem |std=|march=|W|f)[^ ]*' <<<"${command//\\/}" | sed 's/^ //; s/^-isystem /-isystem/; /subobject-linkage/d'
 }
 
 for file in "$@"; do

@@ -11,18 +11,16 @@
 namespace earmark::kernels::cuda {
 namespace {
 
-struct Destroy {
+struct DestroyBlas {
   void operator()(cublasHandle_t handle) const { static_cast<void>(cublasDestroy(handle)); }
 };
-using Handle = std::unique_ptr<std::remove_pointer_t<cublasHandle_t>, Destroy>;
+using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasHandle_t>, DestroyBlas>;
 
 }  // namespace
 
 cublasHandle_t blas() {
-  thread_local std::map<int, Handle> handles;
-  int device = 0;
-  CUDA_CHECK(cudaGetDevice(&device));
-  Handle& handle = handles[device];
+  thread_local std::map<int, BlasHandle> handles;
+  BlasHandle& handle = handles[current_device()];
   if (!handle) {
     cublasHandle_t fresh = nullptr;
     CUBLAS_CHECK(cublasCreate(&fresh));

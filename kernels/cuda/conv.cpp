@@ -34,9 +34,7 @@ class Plans {
   /// Of the GPU that `handle` is for.
   static Plans& of_current_gpu(cudnnHandle_t handle) {
     thread_local std::map<int, Plans> all;
-    int device = 0;
-    CUDA_CHECK(cudaGetDevice(&device));
-    return all.try_emplace(device, handle).first->second;
+    return all.try_emplace(current_device(), handle).first->second;
   }
 
   explicit Plans(cudnnHandle_t handle) : device_(device_properties(handle)) {}

@@ -12,18 +12,16 @@ namespace {
 
 static_assert(std::is_same_v<cudnnBackendDescriptor_t, void*>, "Descriptor owns it as void*");
 
-struct DestroyHandle {
+struct DestroyDnn {
   void operator()(cudnnHandle_t handle) const { static_cast<void>(cudnnDestroy(handle)); }
 };
-using Handle = std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, DestroyHandle>;
+using DnnHandle = std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, DestroyDnn>;
 
 }  // namespace
 
 cudnnHandle_t dnn() {
-  thread_local std::map<int, Handle> handles;
-  int device = 0;
-  CUDA_CHECK(cudaGetDevice(&device));
-  Handle& handle = handles[device];
+  thread_local std::map<int, DnnHandle> handles;
+  DnnHandle& handle = handles[current_device()];
   if (!handle) {
     cudnnHandle_t fresh = nullptr;
     CUDNN_CHECK(cudnnCreate(&fresh));

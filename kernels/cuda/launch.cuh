@@ -38,10 +38,8 @@ inline Grid over(std::int64_t count, int threads) {
 
 /// Bytes of dynamic shared memory that a block may have on the current GPU: 227 KiB on an H100, 163 KiB on an A100.
 inline std::int64_t most_shared_memory() {
-  int device = 0;
   int bytes = 0;
-  CUDA_CHECK(cudaGetDevice(&device));
-  CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, current_device()));
   return bytes;
 }
 

@@ -45,7 +45,8 @@ bool launches_block() {
   return block;
 }
 
-int current_device() {
+/// Never throws: what failed is to be told.
+int launching_device() {
   int device = 0;
   static_cast<void>(cudaGetDevice(&device));
   return device;
@@ -132,7 +133,7 @@ LaunchLog& launch_log() {
 
 void note(const void* kernel, const char* name, cudaStream_t stream) {
   if (recorded == nullptr) {
-    return launch_log().add(current_device(), stream, kernel, name);
+    return launch_log().add(launching_device(), stream, kernel, name);
   }
   if (std::ranges::find(*recorded, kernel) == recorded->end()) {
     launch_log().introduce(kernel, name);
@@ -167,9 +168,9 @@ LaunchRecording::LaunchRecording(std::vector<const void*>& launches) {
 }
 LaunchRecording::~LaunchRecording() { recorded = nullptr; }
 
-LaunchMark mark_launches(cudaStream_t stream) { return {current_device(), stream, launch_log().position()}; }
+LaunchMark mark_launches(cudaStream_t stream) { return {launching_device(), stream, launch_log().position()}; }
 void note_finished(const LaunchMark& mark) { launch_log().finish(mark); }
-void note_all_finished() { launch_log().finish_all(current_device()); }
+void note_all_finished() { launch_log().finish_all(launching_device()); }
 
 std::string suspects() {
   std::string out;

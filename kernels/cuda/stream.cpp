@@ -7,12 +7,6 @@ namespace {
 
 thread_local const Stream* scoped = nullptr;
 
-int current_device() {
-  int device = 0;
-  CUDA_CHECK(cudaGetDevice(&device));
-  return device;
-}
-
 void finish(cudaStream_t stream) {
   const LaunchMark mark = mark_launches(stream);
   CUDA_CHECK(cudaStreamSynchronize(stream));
@@ -20,6 +14,12 @@ void finish(cudaStream_t stream) {
 }
 
 }  // namespace
+
+int current_device() {
+  int device = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  return device;
+}
 
 Stream::Stream() : device_(current_device()) { CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
 Stream::~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }

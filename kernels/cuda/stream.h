@@ -8,6 +8,9 @@
 
 namespace earmark::kernels::cuda {
 
+/// The GPU whose turn it is in this thread. Throws Error when the driver does not say.
+int current_device();
+
 /// Work in one stream runs in order; work of two streams runs at once unless an Event orders it. Made on the current
 /// GPU, and used on no other.
 class Stream {

@@ -47,13 +47,14 @@ void expect_same(const Tensor& queries, const StoredRows& stored, const RandomCa
   expect_same(want, got, stored, slack);
 }
 
-struct Case {
+struct GatheredCase {
   std::int64_t queries, rows, dimension, k, split;
 };
 
 TEST_F(GpuGatheredTopK, RowsAreTheCpus) {
-  for (const Case& c : {Case{2, 1, 1, 1, 0}, Case{2, 1, 128, 3, 1}, Case{3, 127, 33, 5, 1}, Case{5, 90, 31, 1, 64},
-                        Case{4, 150, 64, 40, 70}, Case{9, 33, 128, 20, 0}}) {
+  for (const GatheredCase& c :
+       {GatheredCase{2, 1, 1, 1, 0}, GatheredCase{2, 1, 128, 3, 1}, GatheredCase{3, 127, 33, 5, 1},
+        GatheredCase{5, 90, 31, 1, 64}, GatheredCase{4, 150, 64, 40, 70}, GatheredCase{9, 33, 128, 20, 0}}) {
     for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
       const Tensor rows = draw({c.rows, c.dimension}, Domain::unit_rows, DType::f32, 1);
       const Tensor queries = draw({c.queries, c.dimension}, Domain::unit_rows, DType::f32, 2);

@@ -42,13 +42,14 @@ void expect_same(const Tensor& queries, const StoredRows& stored, std::int64_t k
   expect_same(want, got, stored, slack);
 }
 
-struct Case {
+struct ScanCase {
   std::int64_t queries, rows, dimension, k, split;
 };
 
 TEST_F(GpuInnerProduct, NeighboursAreTheCpus) {
-  for (const Case& c : {Case{1, 1, 1, 1, 0}, Case{1, 1, 128, 3, 0}, Case{3, 127, 33, 5, 1}, Case{5, 129, 31, 1, 128},
-                        Case{33, 300, 64, 10, 150}, Case{2, 700, 7, 40, 699}, Case{70, 50, 128, 20, 0}}) {
+  for (const ScanCase& c :
+       {ScanCase{1, 1, 1, 1, 0}, ScanCase{1, 1, 128, 3, 0}, ScanCase{3, 127, 33, 5, 1}, ScanCase{5, 129, 31, 1, 128},
+        ScanCase{33, 300, 64, 10, 150}, ScanCase{2, 700, 7, 40, 699}, ScanCase{70, 50, 128, 20, 0}}) {
     for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
       const Tensor rows = draw({c.rows, c.dimension}, Domain::unit_rows, DType::f32, 1);
       const Tensor queries = draw({c.queries, c.dimension}, Domain::unit_rows, DType::f32, 2);

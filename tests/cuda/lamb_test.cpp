@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "tests/compare_tensors.h"
 #include "tests/cuda/gpu.h"
 #include "tests/op_cases.h"
 
@@ -33,15 +34,6 @@ std::vector<AdamParameter> layers(DType dtype, Device device) {
   return all;
 }
 
-void expect_near(const Tensor& got, const Tensor& want, double slack, std::size_t which) {
-  const Tensor a = on_cpu(got);
-  const Tensor b = on_cpu(want);
-  for (std::int64_t i = 0; i < b.numel(); ++i) {
-    ASSERT_NEAR(a.data<double>()[i], b.data<double>()[i], slack * (1 + std::abs(b.data<double>()[i])))
-        << "layer " << which << ", element " << i;
-  }
-}
-
 TEST_F(GpuLamb, StepsAsOnTheCpu) {
   const kernels::AdamOptions options{.step = 3, .learning_rate = 0.01, .weight_decay = 0.1, .gradient_scale = 0.5};
   for (const DType dtype : {DType::f32, DType::f64}) {
@@ -51,9 +43,9 @@ TEST_F(GpuLamb, StepsAsOnTheCpu) {
     kernels::lamb_step(there, options);
     const double slack = dtype == DType::f32 ? 2e-6 : 1e-13;
     for (std::size_t i = 0; i < here.size(); ++i) {
-      expect_near(there[i].value, here[i].value, slack, i);
-      expect_near(there[i].moment1, here[i].moment1, slack, i);
-      expect_near(there[i].moment2, here[i].moment2, slack, i);
+      expect_each_near(there[i].value, here[i].value, slack, i);
+      expect_each_near(there[i].moment1, here[i].moment1, slack, i);
+      expect_each_near(there[i].moment2, here[i].moment2, slack, i);
     }
   }
 }

@@ -16,7 +16,7 @@ namespace {
 
 class GpuNafpEncoder : public GpuTest {};
 
-nn::EncoderOptions small() {
+nn::EncoderOptions small_nafp() {
   nn::EncoderOptions options = nn::default_encoder_options("nafp");
   options.width = 4;
   options.bands = 20;
@@ -26,34 +26,34 @@ nn::EncoderOptions small() {
   return options;
 }
 
-Tensor segments(std::int64_t count, DType dtype, std::uint64_t seed) {
-  return draw({count, small().bands, small().frames, 1}, Domain::normal, dtype, seed);
+Tensor nafp_segments(std::int64_t count, DType dtype, std::uint64_t seed) {
+  return draw({count, small_nafp().bands, small_nafp().frames, 1}, Domain::normal, dtype, seed);
 }
 
-std::shared_ptr<nn::Encoder> make(DType dtype, Device device) {
-  const auto encoder = nn::make_encoder(small(), 3, dtype);
+std::shared_ptr<nn::Encoder> make_nafp(DType dtype, Device device) {
+  const auto encoder = nn::make_encoder(small_nafp(), 3, dtype);
   encoder->to(device);
   return encoder;
 }
 
 TEST_F(GpuNafpEncoder, EmbedsAsTheCpu) {
-  const auto cpu = make(DType::f32, {});
-  const auto gpu = make(DType::f32, kGpu);
+  const auto cpu = make_nafp(DType::f32, {});
+  const auto gpu = make_nafp(DType::f32, kGpu);
   for (const std::int64_t count : {1, 5}) {
-    const Tensor x = segments(count, DType::f32, 7);
+    const Tensor x = nafp_segments(count, DType::f32, 7);
     const Tensor got = gpu->embed(x.to(kGpu));
     EXPECT_EQ(got.device(), kGpu);
     EXPECT_LT(distance(got, cpu->embed(x)), 1e-5) << count;
     EXPECT_LT(distance(gpu->forward(Variable(x.to(kGpu))).value(), got), 1e-5) << count;
   }
-  EXPECT_EQ(gpu->embed(segments(0, DType::f32, 7).to(kGpu)).shape(), (Shape{0, 8}));
+  EXPECT_EQ(gpu->embed(nafp_segments(0, DType::f32, 7).to(kGpu)).shape(), (Shape{0, 8}));
 }
 
 /// What comes out and all gradients of a step.
 std::vector<Tensor> step(DType weights, DType activations, Device device) {
-  const auto encoder = make(weights, device);
+  const auto encoder = make_nafp(weights, device);
   encoder->set_activation_type(activations);
-  const Variable y = encoder->forward(Variable(segments(4, weights, 5).to(device)));
+  const Variable y = encoder->forward(Variable(nafp_segments(4, weights, 5).to(device)));
   nt_xent(y, 0.1).loss.backward();
   std::vector<Tensor> all{y.value()};
   for (const nn::NamedParameter& parameter : encoder->parameters()) {
@@ -90,11 +90,11 @@ TEST_F(GpuNafpEncoder, InBf16ErrsNoMoreThanTheCpu) {
 
 TEST_F(GpuNafpEncoder, TrainsAsTheCpu) {
   const auto losses = [](train::OptimizerKind kind, Device device) {
-    const auto encoder = make(DType::f32, device);
+    const auto encoder = make_nafp(DType::f32, device);
     train::Adam optimiser(*encoder, {.kind = kind, .epsilon = 1e-6});
     std::vector<double> all;
     for (int number = 0; number < 3; ++number) {
-      const NtXentResult result = nt_xent(encoder->forward(Variable(segments(6, DType::f32, 5).to(device))), 0.1);
+      const NtXentResult result = nt_xent(encoder->forward(Variable(nafp_segments(6, DType::f32, 5).to(device))), 0.1);
       all.push_back(result.loss.value().item());
       result.loss.backward();
       optimiser.step(1e-2, result.loss.value());

@@ -82,7 +82,7 @@ enum class Precision { f32, tf32, bf16 };
 
 enum class Network { attention, nafp, nafp_same_front_end };  ///< The last on 64 bands x 96 frames, as attention.
 
-struct Case {
+struct PlanCase {
   std::string card;
   std::int64_t width;
   Precision precision;
@@ -95,7 +95,7 @@ struct Case {
   }
 };
 
-std::string name_of_case(const Case& c) {
+std::string name_of_case(const PlanCase& c) {
   const std::string precision = c.precision == Precision::f32    ? "f32"
                                 : c.precision == Precision::tf32 ? "tf32"
                                                                  : "bf16";
@@ -104,9 +104,9 @@ std::string name_of_case(const Case& c) {
                                                               : "_nafp_64_x_96";
   return c.card + network + "_width_" + std::to_string(c.width) + "_" + precision;
 }
-void PrintTo(const Case& c, std::ostream* out) { *out << name_of_case(c); }
+void PrintTo(const PlanCase& c, std::ostream* out) { *out << name_of_case(c); }
 
-class ConvPlans : public ::testing::TestWithParam<Case> {
+class ConvPlans : public ::testing::TestWithParam<PlanCase> {
  protected:
   /// Checks the plan of one problem and adds its workspace to the line that is printed.
   void expect_plan(const ConvProblem& problem, bool on_tensor_cores) {
@@ -127,7 +127,7 @@ class ConvPlans : public ::testing::TestWithParam<Case> {
 };
 
 TEST_P(ConvPlans, EveryConvolutionHasAnEngine) {
-  const Case& c = GetParam();
+  const PlanCase& c = GetParam();
   std::cout << std::fixed << std::setprecision(1)
             << "megabytes of workspace: forward, with what follows it, gradient of x, of weights\n";
   for (const Layer& layer : c.convolutions()) {
@@ -185,8 +185,8 @@ TEST(ConvPlansOfOddShapes, HaveEngines) {
   }
 }
 
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<PlanCase> cases() {
+  std::vector<PlanCase> all;
   for (const char* card : {"h100", "a100"}) {
     for (const std::int64_t width : {8, 16, 32}) {
       for (const Precision precision : {Precision::f32, Precision::tf32, Precision::bf16}) {

@@ -46,14 +46,14 @@ double error_of(const Tensor& out, const Tensor& x, const std::vector<float>& ri
   return worst;
 }
 
-struct Case {
+struct ReverbCase {
   std::int64_t samples, skip, rir, delay, fft_size;  // fft_size 0: as chosen
 };
 
-class GpuReverbCases : public GpuTestWithParam<Case> {};
+class GpuReverbCases : public GpuTestWithParam<ReverbCase> {};
 
 TEST_P(GpuReverbCases, IsAsExactAsTheCpu) {
-  const Case c = GetParam();
+  const ReverbCase c = GetParam();
   const Tensor x = draw({1, c.samples}, Domain::normal, DType::f32, 1);
   const std::vector<float> rir = response(c.rir);
   const std::int64_t size = c.fft_size > 0 ? c.fft_size : kernels::reverb_fft_size(c.samples, c.skip, c.rir);
@@ -68,11 +68,11 @@ TEST_P(GpuReverbCases, IsAsExactAsTheCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, GpuReverbCases,
-                         ::testing::Values(Case{1000, 300, 200, 13, 0}, Case{1000, 0, 1, 0, 0},
-                                           Case{50, 20, 400, 399, 0},      // the response is longer than the signal
-                                           Case{3000, 1000, 100, 5, 256},  // many overlapping blocks
-                                           Case{777, 776, 128, 0, 0}, Case{1, 0, 1, 0, 0},
-                                           Case{600, 100, 30, 29, 48}));  // of a size that is no power of two
+                         ::testing::Values(ReverbCase{1000, 300, 200, 13, 0}, ReverbCase{1000, 0, 1, 0, 0},
+                                           ReverbCase{50, 20, 400, 399, 0},  // the response is longer than the signal
+                                           ReverbCase{3000, 1000, 100, 5, 256},  // many overlapping blocks
+                                           ReverbCase{777, 776, 128, 0, 0}, ReverbCase{1, 0, 1, 0, 0},
+                                           ReverbCase{600, 100, 30, 29, 48}));  // of a size that is no power of two
 
 /// Rows of different sizes of transform, and one room for all of them.
 TEST_F(GpuReverb, RowsHaveTheirOwnRooms) {

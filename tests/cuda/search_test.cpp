@@ -80,12 +80,12 @@ TEST_F(GpuSearch, KeepsWholeTracksThatFitAndLeavesTheOthers) {
     EXPECT_EQ(first, kRows);
     return rows;
   };
-  using Rows = std::vector<std::int64_t>;
-  EXPECT_EQ(resident(kPlenty), (Rows{150, 210}));
-  EXPECT_EQ(resident(kRows * row), (Rows{150, 210}));
-  EXPECT_EQ(resident(kRows * row - 1), (Rows{150, 150, -60}));  // an eighth is left to the part that is scanned
-  EXPECT_EQ(resident(80 * row), (Rows{60, -90, -210}));
-  EXPECT_EQ(resident(0), (Rows{-150, -210}));
+  using Ranges = std::vector<std::int64_t>;
+  EXPECT_EQ(resident(kPlenty), (Ranges{150, 210}));
+  EXPECT_EQ(resident(kRows * row), (Ranges{150, 210}));
+  EXPECT_EQ(resident(kRows * row - 1), (Ranges{150, 150, -60}));  // an eighth is left to the part that is scanned
+  EXPECT_EQ(resident(80 * row), (Ranges{60, -90, -210}));
+  EXPECT_EQ(resident(0), (Ranges{-150, -210}));
   EXPECT_EQ(here.on(kGpu, 80 * row).part_rows(), 10);
   EXPECT_EQ(here.on(Device{}, 0).device(), Device{});
   EXPECT_THROW(here.on(kGpu, 0).on(kGpu, 0), Error);
