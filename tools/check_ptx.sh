@@ -3,12 +3,12 @@
 # global memory. nvcc joins them only where it can prove the alignment, and says nothing where not. Every kernel is in
 # one of two lists: what it must have, or why it need not; a kernel in none and a line without a kernel are errors.
 #   tools/check_ptx.sh             checks the lists
-#   tools/check_ptx.sh FILE.ptx... shows what every kernel of these files has
+#   tools/check_ptx.sh FILE...     shows what every kernel of these files, objects or PTX, has
 # Needs the preset `cuda` to be built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-ptx=${EARMARK_CUDA_BUILD:-build/cuda}/CMakeFiles/earmark_ptx.dir/kernels/cuda
+objects=${EARMARK_CUDA_BUILD:-build/cuda}/CMakeFiles/earmark_kernels.dir/kernels/cuda
 
 # file, kernel, wide loads and wide stores: what one turn of its main loop needs. A * in a name stands for anything.
 expected() {
@@ -167,9 +167,9 @@ optimizer       gate_kernel<*>                             one number
 LIST
 }
 
-# Of each kernel in the PTX file $1: demangled name, wide loads, wide stores, other loads, other stores; tab-separated.
+# Of each kernel in the file $1: demangled name, wide loads, wide stores, other loads, other stores; tab-separated.
 accesses() {
-  awk '
+  tools/ptx_of.sh "$1" | awk '
     function finish() {
       if (kernel != "") printf "%s\t%d\t%d\t%d\t%d\n", kernel, wide["ld"], wide["st"], narrow["ld"], narrow["st"]
     }
@@ -184,7 +184,7 @@ accesses() {
       operation = $0 ~ /(^|[ \t])ld\./ ? "ld" : "st"
       if ($0 ~ /\.v4\.[a-z]*32|\.v2\.[a-z]*64|\.b128/) ++wide[operation]; else ++narrow[operation]
     }
-    END { finish() }' "$1" |
+    END { finish() }' |
     tools/kernel_names.sh
 }
 
@@ -231,13 +231,13 @@ check_kernel() {
 
 for file in kernels/cuda/*.cu; do
   stem=$(basename "$file" .cu)
-  if [[ ! -f $ptx/$stem.ptx ]]; then
-    complain "$ptx/$stem.ptx is missing: build the preset 'cuda' first"
+  if [[ ! -f $objects/$stem.cu.o ]]; then
+    complain "$objects/$stem.cu.o is missing: build the preset 'cuda' first"
     continue
   fi
   while IFS=$'\t' read -r kernel loads stores _; do
     check_kernel "$stem" "$kernel" "$loads" "$stores"
-  done < <(accesses "$ptx/$stem.ptx")
+  done < <(accesses "$objects/$stem.cu.o")
 done
 for i in "${!lines[@]}"; do
   [[ -n ${used[i]:-} ]] || complain "no kernel is '${lines[i]//$'\t'/ }' any more: correct the lists"

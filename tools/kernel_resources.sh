@@ -10,7 +10,6 @@ cd "$(dirname "$0")/.."
 table=docs/gpu/kernels.md
 build=${EARMARK_CUDA_BUILD:-build/cuda}
 objects=$build/CMakeFiles/earmark_kernels.dir/kernels/cuda
-ptx=$build/CMakeFiles/earmark_ptx.dir/kernels/cuda
 
 mode="write"
 case ${1:-} in
@@ -60,8 +59,8 @@ launch_bounds() {
   local source stem
   for source in kernels/cuda/*.cu; do
     stem=$(basename "$source" .cu)
-    [[ -f $ptx/$stem.ptx ]] || fail "$ptx/$stem.ptx is missing: build the preset 'cuda' first"
-    awk -v file="$stem.cu" '
+    [[ -f $objects/$stem.cu.o ]] || fail "$objects/$stem.cu.o is missing: build the preset 'cuda' first"
+    tools/ptx_of.sh "$objects/$stem.cu.o" | awk -v file="$stem.cu" '
       function finish() { if (kernel != "") printf "%s\t%s\t%d\t%d\n", file, kernel, threads, dynamic }
       /\.entry/ {
         finish()
@@ -70,7 +69,7 @@ launch_bounds() {
       }
       /^\.maxntid/ { threads = 1; for (i = 2; i <= NF; ++i) threads *= $i + 0 }
       /earmark_dynamic_shared/ { if (kernel != "") dynamic = 1 }
-      END { finish() }' "$ptx/$stem.ptx"
+      END { finish() }'
   done
 }
 

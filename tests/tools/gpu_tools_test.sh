@@ -36,14 +36,13 @@ fi
 # A build whose kernels are all wide: map2_kernel<4, Add, float, float> stands for the rest.
 build=$work/build
 objects=$build/CMakeFiles/earmark_kernels.dir/kernels/cuda
-ptx=$build/CMakeFiles/earmark_ptx.dir/kernels/cuda
-mkdir -p "$objects" "$ptx"
+mkdir -p "$objects"
 echo "CMAKE_CUDA_COMPILER:FILEPATH=$work/bin/nvcc" >"$build/CMakeCache.txt"
 kernel=_ZN7earmark7kernels4cuda12_GLOBAL__N_111some_kernelEPf
 for source in kernels/cuda/*.cu; do
   stem=$(basename "$source" .cu)
-  printf '.visible .entry %s(\n.maxntid 64, 1, 1\n{\nld.global.f32 %%f1, [%%rd1];\nst.global.v4.f32 [%%rd1], {%%f1};\n}\n' \
-    "$kernel" >"$ptx/$stem.ptx"
+  printf 'ELF\0\1//\n.version 9.0\n.target sm_90\n.visible .entry %s(\n.maxntid 64, 1, 1\n{\nld.global.f32 %%f1, [%%rd1];\nst.global.v4.f32 [%%rd1], {%%f1};\n}\n\0\2' \
+    "$kernel" >"$objects/$stem.cu.o"
   : >"$objects/$stem.cu.o.ptxas"
 done
 account() {
@@ -58,9 +57,11 @@ export EARMARK_CUDA_BUILD=$build
 
 expect 1 "residual.cu, some_kernel: in neither list" tools/check_ptx.sh
 expect 1 "no kernel is 'gather limit_kernel 0 0' any more" tools/check_ptx.sh
-sed -i "s/$kernel/_ZN7earmark7kernels4cuda11map2_kernelILi4ENS1_12_GLOBAL__N_17AddReluEffEEvlT0_PKT1_S6_PT2_/" "$ptx/residual.ptx"
+sed -i "s/$kernel/_ZN7earmark7kernels4cuda11map2_kernelILi4ENS1_12_GLOBAL__N_17AddReluEffEEvlT0_PKT1_S6_PT2_/" "$objects/residual.cu.o"
 expect 1 "map2_kernel<4, AddRelu, float, float>: 0 loads and 1 stores of 16 bytes, expected at least 2 and 1" tools/check_ptx.sh
-expect 0 "some_kernel	0	1	1	0" tools/check_ptx.sh "$ptx/fill.ptx"
+expect 0 "some_kernel	0	1	1	0" tools/check_ptx.sh "$objects/fill.cu.o"
+printf 'ELF\0\1compressed' >"$work/compressed.o"
+expect 1 "compressed.o has no PTX that can be read" tools/check_ptx.sh "$work/compressed.o"
 
 account 0 0 >"$objects/fill.cu.o.ptxas"
 expect 0 "is of CUDA" tools/kernel_resources.sh --check # another toolkit: registers are not compared
