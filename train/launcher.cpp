@@ -1,5 +1,6 @@
 #include "train/launcher.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -40,6 +41,15 @@ const char* variable(const char* name) {
   return std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody changes it
 }
 
+/// Where this process was started without one of them, its number is not for another file to get.
+void open_standard_streams() {
+  int opened = 0;
+  do {
+    opened = ::open("/dev/null", O_RDWR);
+  } while (opened >= 0 && opened <= STDERR_FILENO);
+  ::close(opened);
+}
+
 /// A port that nobody listens at now.
 int free_port() {
   const Descriptor probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -62,7 +72,7 @@ std::vector<std::string> environment_with(const Settings& settings) {
     }
   }
   for (const auto& [name, value] : settings) {
-    all.push_back(name + "=" + value);
+    all.push_back(str(name, '=', value));
   }
   return all;
 }
@@ -167,6 +177,7 @@ std::string problem_of(const LaunchOptions& options) {
 
 int launch(const LaunchOptions& options) {
   const fs::path program = program_path(options.command.front());
+  open_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);  // when nobody reads any more, the ranks are still ended in order
   SignalQueue signals;
   RankGuard guard(static_cast<std::size_t>(options.local_size));
@@ -178,13 +189,10 @@ int launch(const LaunchOptions& options) {
     RankGroup group(plan_ranks(options, machine, program, restart), grace, console, signals, guard);
     const GroupEnd end = group.run();
     check(console.problem().empty(), console.problem());
-    if (end.signal != 0 && !end.failure) {
+    if (!end.failure) {
       if (!end.all_well) {
         end_by(end.signal);
       }
-      return 0;
-    }
-    if (!end.failure) {
       return 0;
     }
     const bool bad_usage = !end.failure->by_signal && end.failure->number == kBadUsage;

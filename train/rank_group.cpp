@@ -49,12 +49,10 @@ GroupEnd RankGroup::run() {
     kill_after_grace();
   }
   for (Member& member : members_) {
-    member.out.drain();
-    member.err.drain();
+    member.out.finish();
+    member.err.finish();
   }
-  if (first_failed_) {
-    report(members_[*first_failed_]);
-  }
+  report();
   end_.all_well =
       std::all_of(members_.begin(), members_.end(), [](const Member& member) { return member.end->well(); });
   return end_;
@@ -121,6 +119,10 @@ void RankGroup::collect_ends() {
 /// The first failures, seen at the same time: one that a signal killed has not failed because another one was gone.
 void RankGroup::fail_with(std::vector<Member*> failed) {
   std::stable_partition(failed.begin(), failed.end(), [](const Member* member) { return member->end->by_signal; });
+  for (Member* member : failed) {  // their lines come before what is said of them
+    member->out.read_all();
+    member->err.read_all();
+  }
   const Member& first = *failed.front();
   first_failed_ = static_cast<std::size_t>(&first - members_.data());
   end_.failure = first.end;
@@ -174,20 +176,33 @@ bool RankGroup::nothing_left() {
     return false;
   }
   if (!reaped_) {
-    reaped_ = true;
+    if (!deadline_) {
+      end_all(SIGTERM);
+    }
     guard_.forget();
     for (Member& member : members_) {
       member.process.reap();
     }
-    if (!deadline_) {
-      end_all(SIGTERM);
-    }
+    reaped_ = true;
   }
   return killed_ || std::none_of(members_.begin(), members_.end(),
                                  [](const Member& member) { return member.process.left_something(); });
 }
 
-void RankGroup::report(const Member& member) {
+/// What became of ranks that did not end well, once all of their lines are there.
+void RankGroup::report() {
+  if (first_failed_) {
+    show_last_lines(members_[*first_failed_]);
+    return;
+  }
+  for (const Member& member : members_) {
+    if (!member.end->by_signal && !member.end->well()) {  // signals were sent to them
+      console_.say(str("rank ", member.rank, " ended with ", describe(*member.end)));
+    }
+  }
+}
+
+void RankGroup::show_last_lines(const Member& member) {
   const bool silent = member.err.last_lines().empty();
   const RankStream& stream = silent ? member.out : member.err;
   if (stream.last_lines().empty()) {
@@ -198,14 +213,18 @@ void RankGroup::report(const Member& member) {
   std::string lines =
       str("launch: the last lines of rank ", member.rank, silent ? ", standard output" : "", log, ":\n");
   for (const std::string& line : stream.last_lines()) {
-    lines += stream.prefix() + line + "\n";
+    lines += stream.prefix();
+    lines += line;
+    lines += '\n';
   }
   console_.write(Console::Stream::err, lines);
 }
 
 void RankGroup::signal_all(int signal) const {
   for (const Member& member : members_) {
-    member.process.signal(signal);
+    if (!reaped_ || member.process.left_something()) {  // the number of a group that is gone may be another's
+      member.process.signal(signal);
+    }
   }
 }
 

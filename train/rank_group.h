@@ -65,7 +65,8 @@ class RankGroup {
   void kill_after_grace();
   bool all_ended() const;
   bool nothing_left();
-  void report(const Member& member);
+  void report();
+  void show_last_lines(const Member& member);
   void signal_all(int signal) const;
 
   Clock::duration grace_;

@@ -35,7 +35,7 @@ bool RankStream::read() {
   if (count > 0) {
     take({bytes.data(), static_cast<std::size_t>(count)});
   } else if (count == 0) {
-    finish();
+    close();
   }
   return count > 0;
 }
@@ -50,14 +50,18 @@ void RankStream::take(std::string_view bytes) {
   to_show_.clear();
 }
 
-void RankStream::drain() {
+void RankStream::read_all() {
   for (int i = 0; i < kMostReads && read(); ++i) {
   }
-  finish();
+}
+
+void RankStream::finish() {
+  read_all();
+  close();
 }
 
 /// What is left of a line is one too.
-void RankStream::finish() {
+void RankStream::close() {
   pipe_.close();
   splitter_.finish([this](std::string_view line) { keep(line); });
   console_->write(stream_, to_show_);

@@ -22,10 +22,12 @@ class RankStream {
   void log_to(const std::filesystem::path& file);
   /// -1 once everything has been read.
   int descriptor() const { return pipe_.get(); }
-  /// Takes what is there, 64 KiB at most, without waiting; false where there was nothing.
+  /// Takes some of what is there, without waiting; false where there was nothing.
   bool read();
-  /// Takes what the rank has left in the pipe. Nothing more is read, though something else may still hold it open.
-  void drain();
+  /// Takes all that the pipe holds.
+  void read_all();
+  /// Takes the last of it: nothing more is read, though something else may still hold the pipe open.
+  void finish();
   /// Not more than kLastLines.
   const std::deque<std::string>& last_lines() const { return last_lines_; }
   /// "[rank 1] ", what its lines begin with.
@@ -36,7 +38,7 @@ class RankStream {
 
  private:
   void take(std::string_view bytes);
-  void finish();
+  void close();
   void keep(std::string_view line);
 
   Descriptor pipe_;

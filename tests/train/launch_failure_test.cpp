@@ -5,6 +5,7 @@ namespace earmark::train {
 namespace {
 
 using ::testing::Not;
+using ::testing::StartsWith;
 
 class LaunchFailureWhole : public LaunchProgram {};
 
@@ -13,7 +14,8 @@ TEST_F(LaunchFailureWhole, TheFirstFailureEndsAllAndIsNamed) {
       run({"--nproc-per-node", "3"},
           "[ $RANK != 1 ] && exec sleep 1000; echo some output; echo no luck >&2; printf boom >&2; exit 3");
   EXPECT_EQ(ended.code, 1);
-  EXPECT_THAT(ended.err, HasSubstr("launch: rank 1 failed: exit code 3; the other 2 are told to end\n"));
+  EXPECT_THAT(ended.err, StartsWith("[rank 1] no luck\n[rank 1] boom\n"
+                                    "launch: rank 1 failed: exit code 3; the other 2 are told to end\n"));
   EXPECT_THAT(ended.err, HasSubstr("launch: the last lines of rank 1:\n[rank 1] no luck\n[rank 1] boom\n"));
   EXPECT_THAT(ended.err, Not(HasSubstr("rank 0 failed")));
   EXPECT_THAT(ended.err, Not(HasSubstr("rank 2 failed")));
@@ -88,6 +90,16 @@ TEST_F(LaunchFailureWhole, ItEndsBySignalsAsItsRanksDoAndDoesNotStartAgain) {
   }
 }
 
+TEST_F(LaunchFailureWhole, WhatGoesWrongAfterASignalIsSaid) {
+  Program program("launch", arguments({"--nproc-per-node", "2"},
+                                      str("trap 'exit $((RANK * 7))' TERM; echo >$1/ready-$RANK; ", kWait)));
+  ASSERT_TRUE(wait_for_files(program, {"ready-0", "ready-1"})) << program.err();
+  program.kill(SIGTERM);
+  EXPECT_EQ(program.wait(), -SIGTERM);
+  EXPECT_THAT(program.err(), HasSubstr("launch: rank 1 ended with exit code 7\n"));
+  EXPECT_THAT(program.err(), Not(HasSubstr("rank 0 ended")));
+}
+
 TEST_F(LaunchFailureWhole, StubbornRanksAreKilledAfterASignalToo) {
   Program program("launch", arguments({"--grace", "0.1"}, str("trap '' TERM; echo >$1/ready; ", kWait)));
   ASSERT_TRUE(wait_for_files(program, {"ready"})) << program.err();
@@ -96,15 +108,24 @@ TEST_F(LaunchFailureWhole, StubbornRanksAreKilledAfterASignalToo) {
   EXPECT_THAT(program.err(), HasSubstr("rank 0 has not ended within 0.1 s of SIGTERM: killed"));
 }
 
-TEST_F(LaunchFailureWhole, OtherSignalsArePassedOnAndItCanBePaused) {
-  Program program("launch", arguments({}, str("trap 'echo >$1/told' USR1; echo $$ >$1/ready; ", kWait)));
+TEST_F(LaunchFailureWhole, OtherSignalsArePassedOn) {
+  Program program("launch", arguments({}, str("trap 'echo >$1/told' USR1; echo >$1/ready; ", kWait)));
   ASSERT_TRUE(wait_for_files(program, {"ready"})) << program.err();
   program.kill(SIGUSR1);
-  ASSERT_TRUE(wait_for_files(program, {"told"}));
+  EXPECT_TRUE(wait_for_files(program, {"told"}));
+  program.kill(SIGTERM);
+  EXPECT_EQ(program.wait(), -SIGTERM) << program.err();
+}
+
+TEST_F(LaunchFailureWhole, PausedItPausesItsRanks) {
+  Program program("launch", arguments({}, "echo $PPID >$1/launcher; echo $$ >$1/rank; exec sleep 1000"));
+  ASSERT_TRUE(wait_for_files(program, {"launcher", "rank"})) << program.err();
   program.kill(SIGTSTP);
-  EXPECT_TRUE(program.wait_until([&] { return state_of(file("ready")) == 'T'; }));
+  for (const std::string process : {"launcher", "rank"}) {
+    EXPECT_TRUE(program.wait_until([&] { return state_of(file(process)) == 'T'; })) << process;
+  }
   program.kill(SIGCONT);
-  EXPECT_TRUE(program.wait_until([&] { return state_of(file("ready")) != 'T'; }));
+  EXPECT_TRUE(program.wait_until([&] { return state_of(file("rank")) != 'T'; }));
   program.kill(SIGTERM);
   EXPECT_EQ(program.wait(), -SIGTERM) << program.err();
 }
@@ -148,7 +169,8 @@ TEST_F(LaunchFailureWhole, AfterFailuresTheGroupIsStartedAgain) {
   const std::string logs = (folder_ / "logs").string();
   const std::string script =
       "echo run $TORCHELASTIC_RESTART_COUNT of $TORCHELASTIC_MAX_RESTARTS; "
-      "[ $RANK = 0 ] || [ $TORCHELASTIC_RESTART_COUNT = 2 ] || exit 1";
+      "if [ $RANK = 0 ]; then echo >$1/ran-$TORCHELASTIC_RESTART_COUNT; exit 0; fi; "
+      "until [ -e $1/ran-$TORCHELASTIC_RESTART_COUNT ]; do sleep 0.01; done; [ $TORCHELASTIC_RESTART_COUNT = 2 ]";
   const Ended ended = run({"--nproc-per-node", "2", "--max-restarts", "2", "--log-dir", logs}, script);
   EXPECT_EQ(ended.code, 0) << ended.err;
   EXPECT_EQ(ended.out, "[rank 0] run 0 of 2\n[rank 0] run 1 of 2\n[rank 0] run 2 of 2\n");
