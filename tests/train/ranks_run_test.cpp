@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cmath>
 #include <fstream>
+#include <limits>
 
 #include "kernels/error.h"
 #include "nn/safetensors.h"
@@ -173,6 +174,18 @@ TEST_F(RanksRun, PairsThatCannotBeSharedOutAreRefused) {
       3, [&](const std::shared_ptr<Communicator>& ranks) { train_as_one_of(ranks, "run", never_); });
   EXPECT_THAT(problems, ::testing::Each(HasSubstr("pairs.count is 64: it must be divisible by the number of processes, "
                                                   "which is 3")));
+}
+
+TEST_F(RanksRun, ALossThatIsNoNumberEndsAllAndTheWholeBatchIsListed) {
+  options_.pairs.pairs = 8;
+  options_.optimizer.warmup_steps = 0;
+  options_.optimizer.learning_rate = std::numeric_limits<double>::infinity();  // the first step ruins every weight
+  const std::vector<std::string> problems = problems_of_threads(
+      2, [&](const std::shared_ptr<Communicator>& ranks) { train_as_one_of(ranks, "run", never_); });
+  EXPECT_THAT(problems[0], HasSubstr("step 2: the loss is not finite; nothing was updated"));
+  EXPECT_THAT(problems[1], HasSubstr("step 2: the loss or the gradient is not finite; rank 0 says more"));
+  const std::string batch = written(folder_ / "run" / "bad-batch.txt");
+  EXPECT_EQ(std::count(batch.begin(), batch.end(), '\n'), 8);
 }
 
 TEST_F(RanksRun, AnErrorOfRankZeroEndsTheOthers) {
