@@ -1,6 +1,6 @@
 #include "autograd/batch_norm.h"
 
-#include "kernels/batch_norm.h"
+#include "autograd/rank_statistics.h"
 
 namespace earmark {
 
@@ -13,16 +13,18 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
                               .beta = beta.value(),
                               .relu = options.relu,
                               .out = empty_like(x.value())};
+  const RankStatistics* const ranks = options.training ? RankStatisticsScope::current() : nullptr;
   if (options.training) {
     f.mean = empty_like(gamma.value());
     f.inverse_deviation = empty_like(gamma.value());
-    kernels::batch_norm_statistics({.x = f.x,
-                                    .epsilon = options.epsilon,
-                                    .momentum = options.momentum,
-                                    .running_mean = running.mean,
-                                    .running_variance = running.variance,
-                                    .mean = f.mean,
-                                    .inverse_deviation = f.inverse_deviation});
+    batch_norm_statistics({.x = f.x,
+                           .epsilon = options.epsilon,
+                           .momentum = options.momentum,
+                           .running_mean = running.mean,
+                           .running_variance = running.variance,
+                           .mean = f.mean,
+                           .inverse_deviation = f.inverse_deviation},
+                          ranks);
   } else {
     f.inverse_deviation = empty_like(running.variance);
     kernels::batch_norm_inverse_deviation(running.variance, options.epsilon, f.inverse_deviation);
@@ -31,14 +33,14 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   const Tensor out = f.out;
   f.out = {};  // not needed by backward
   return record("batch_norm", out, {x, gamma, beta},
-                [f, training = options.training](const Tensor& dout) -> std::vector<Tensor> {
+                [f, training = options.training, ranks](const Tensor& dout) -> std::vector<Tensor> {
                   const kernels::BatchNormBackward b{.forward = f,
                                                      .training = training,
                                                      .dout = dout,
                                                      .dx = empty_like(f.x),
                                                      .dgamma = empty_like(f.gamma),
                                                      .dbeta = empty_like(f.beta)};
-                  kernels::batch_norm_backward(b);
+                  batch_norm_backward(b, ranks);
                   return {b.dx, b.dgamma, b.dbeta};
                 });
 }

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "kernels/batch_norm.h"
+#include "autograd/rank_statistics.h"
 #include "kernels/elementwise.h"
 
 namespace earmark {
@@ -17,7 +17,7 @@ kernels::AttentionPrologue prologue_of(const kernels::BatchNormForward& norm, co
 
 /// Gradients of x, gamma, beta, the residual and both attention weights.
 std::vector<Tensor> backward(const kernels::BatchNormForward& norm, const kernels::AttentionForward& attention,
-                             const Tensor& dout) {
+                             const RankStatistics* ranks, const Tensor& dout) {
   const Tensor dsum = empty_like(norm.x);
   const Tensor dgamma = empty_like(norm.gamma);
   const Tensor dbeta = empty_like(norm.beta);
@@ -33,8 +33,8 @@ std::vector<Tensor> backward(const kernels::BatchNormForward& norm, const kernel
   kernels::mul(dgamma, norm.inverse_deviation, dgamma);  // dgamma = inverse_deviation * sum dz * (x - mean)
   const bool has_residual = static_cast<bool>(attention.prologue.residual);
   const Tensor dx = has_residual ? empty_like(norm.x) : dsum;  // in place where no one else wants dsum
-  kernels::batch_norm_backward(
-      {.forward = norm, .dout = dsum, .dx = dx, .dgamma = dgamma, .dbeta = dbeta, .sums_given = true});
+  batch_norm_backward({.forward = norm, .dout = dsum, .dx = dx, .dgamma = dgamma, .dbeta = dbeta, .sums_given = true},
+                      ranks);
   std::vector<Tensor> gradients{dx, dgamma, dbeta, b.dw_spectral, b.dw_temporal};
   if (has_residual) {
     gradients.push_back(dsum);
@@ -55,13 +55,15 @@ Variable normalized_attention(const Variable& x, const Variable& gamma, const Va
                                        .gamma = gamma.value(),
                                        .beta = beta.value(),
                                        .out = {}};
-  kernels::batch_norm_statistics({.x = value,
-                                  .epsilon = epsilon,
-                                  .momentum = momentum,
-                                  .running_mean = running.mean,
-                                  .running_variance = running.variance,
-                                  .mean = norm.mean,
-                                  .inverse_deviation = norm.inverse_deviation});
+  const RankStatistics* const ranks = RankStatisticsScope::current();
+  batch_norm_statistics({.x = value,
+                         .epsilon = epsilon,
+                         .momentum = momentum,
+                         .running_mean = running.mean,
+                         .running_variance = running.variance,
+                         .mean = norm.mean,
+                         .inverse_deviation = norm.inverse_deviation},
+                        ranks);
   kernels::AttentionForward f = attention_forward(value, prologue_of(norm, residual ? residual.value() : Tensor()),
                                                   w_spectral, w_temporal, options);
   const Tensor out = std::exchange(f.out, {});  // not needed by backward
@@ -69,7 +71,8 @@ Variable normalized_attention(const Variable& x, const Variable& gamma, const Va
   if (residual) {
     inputs.push_back(residual);
   }
-  return record("normalized_attention", out, inputs, [norm, f](const Tensor& dout) { return backward(norm, f, dout); });
+  return record("normalized_attention", out, inputs,
+                [norm, f, ranks](const Tensor& dout) { return backward(norm, f, ranks, dout); });
 }
 
 }  // namespace earmark

@@ -8,3 +8,4 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(yaml-cpp CONFIG REQUIRED)
 find_package(SQLite3 REQUIRED)
+find_package(Gloo CONFIG REQUIRED)  # its headers are a system's: they warn

@@ -280,15 +280,17 @@ void PairSampler::make_spectra(std::int64_t step, std::int64_t first, std::span<
   kernels::log_mel(features_, {heard, out.heard, window_.margin_before});
 }
 
-void PairSampler::make_segments(std::int64_t step, std::int64_t first, const Spectra& spectra, const Tensor& clean,
-                                const Tensor& distorted) const {
-  const std::int64_t count = clean.dim(0);
+void PairSampler::make_segments(std::int64_t step, std::int64_t first, const Spectra& spectra, const PairRange& wanted,
+                                const Batch& to) const {
+  const std::int64_t count = wanted.end - wanted.begin;
+  const Spectra own = spectra.slice(wanted.begin - first, wanted.end - first);
   std::vector<std::int64_t> first_frames;
-  std::transform(spectra.rows.begin(), spectra.rows.end(), std::back_inserter(first_frames),
+  std::transform(own.rows.begin(), own.rows.end(), std::back_inserter(first_frames),
                  [&](std::int64_t row) { return row * features_.frames; });
-  const Shape as_one{count * features_.frames, features_.mel_bands};
-  kernels::CutSegments anchors{spectra.anchors.reshape(as_one), clean, 0, features_.frames};
-  kernels::CutSegments positives{spectra.heard.reshape(as_one), distorted};
+  const std::int64_t heard_frames = spectra.heard.dim(0) * features_.frames;
+  kernels::CutSegments anchors{own.anchors.reshape({count * features_.frames, features_.mel_bands}), to.clean, 0,
+                               features_.frames};
+  kernels::CutSegments positives{spectra.heard.reshape({heard_frames, features_.mel_bands}), to.distorted};
   positives.first_frames = first_frames;
   if (features_.normalization == FeatureOptions::Normalization::batch_maximum) {
     anchors.maximum = positives.maximum = batch_maximum(spectra.anchors, spectra.heard);
@@ -296,31 +298,35 @@ void PairSampler::make_segments(std::int64_t step, std::int64_t first, const Spe
   kernels::cut_segments(features_, anchors);
   kernels::cut_segments(features_, positives);
   std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
-  std::iota(indices.begin(), indices.end(), first);
-  augment_features(options_.augment, options_.seed, step, View::positive, indices, distorted);
+  std::iota(indices.begin(), indices.end(), wanted.begin);
+  augment_features(options_.augment, options_.seed, step, View::positive, indices, to.distorted);
   if (options_.augment.mask_anchors) {
-    augment_features(options_.augment, options_.seed, step, View::anchor, indices, clean);
+    augment_features(options_.augment, options_.seed, step, View::anchor, indices, to.clean);
   }
 }
 
-Batch PairSampler::batch(std::int64_t step, Device device) const {
+Batch PairSampler::batch(std::int64_t step, Device device) const { return batch(step, {0, options_.pairs}, device); }
+
+Batch PairSampler::batch(std::int64_t step, const PairRange& pairs, Device device) const {
   check(step >= 0, "training: step ", step);
+  check(pairs.begin >= 0 && pairs.begin < pairs.end && pairs.end <= options_.pairs, "training: pairs ", pairs.begin,
+        " to ", pairs.end, " of ", options_.pairs);
   Batch batch;
   batch.step = step;
   batch.origins = plan(step);
-  const std::int64_t pairs = options_.pairs;
-  const Shape shape{pairs, features_.mel_bands, features_.frames, 1};
+  const Shape shape{pairs.end - pairs.begin, features_.mel_bands, features_.frames, 1};
   batch.clean = Tensor(shape, DType::f32, device);
   batch.distorted = Tensor(shape, DType::f32, device);
   // One pair at a time stays in a processor's cache; a GPU wants them all. The maximum of a batch needs all of it.
   const bool on_cpu = device.backend == Backend::cpu;
-  const std::int64_t heard_at_once = on_cpu ? 1 : pairs;
-  const bool together = !on_cpu || features_.normalization == FeatureOptions::Normalization::batch_maximum;
-  const std::int64_t cut_at_once = together ? pairs : 1;
+  const bool of_batch = features_.normalization == FeatureOptions::Normalization::batch_maximum;
+  const PairRange heard = of_batch ? PairRange{0, options_.pairs} : pairs;
+  const std::int64_t heard_at_once = on_cpu ? 1 : heard.end - heard.begin;
+  const std::int64_t cut_at_once = !on_cpu || of_batch ? heard.end - heard.begin : 1;
   const Shape spectra_shape{cut_at_once, features_.frames, features_.mel_bands};
   std::vector<std::int64_t> rows(static_cast<std::size_t>(cut_at_once));
   const Spectra spectra{Tensor(spectra_shape, DType::f32, device), Tensor(spectra_shape, DType::f32, device), rows};
-  for (std::int64_t first = 0; first < pairs; first += cut_at_once) {
+  for (std::int64_t first = heard.begin; first < heard.end; first += cut_at_once) {
     for (std::int64_t i = 0; i < cut_at_once; i += heard_at_once) {
       make_spectra(step, first + i,
                    std::span(batch.origins)
@@ -328,8 +334,8 @@ Batch PairSampler::batch(std::int64_t step, Device device) const {
                    spectra.slice(i, i + heard_at_once));
       rows[static_cast<std::size_t>(i)] += on_cpu ? i : 0;
     }
-    make_segments(step, first, spectra, batch.clean.slice(first, first + cut_at_once),
-                  batch.distorted.slice(first, first + cut_at_once));
+    const PairRange wanted = of_batch ? pairs : PairRange{first, first + cut_at_once};
+    make_segments(step, first, spectra, wanted, batch.part(wanted.begin - pairs.begin, wanted.end - pairs.begin));
   }
   return batch;
 }

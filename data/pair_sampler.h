@@ -57,9 +57,20 @@ struct PairOrigin {
 
 struct Batch {
   std::int64_t step = 0;
-  Tensor clean;      ///< (N, F, T, 1) f32
-  Tensor distorted;  ///< (N, F, T, 1) f32
-  std::vector<PairOrigin> origins;
+  Tensor clean;                     ///< (N, F, T, 1) f32
+  Tensor distorted;                 ///< (N, F, T, 1) f32
+  std::vector<PairOrigin> origins;  ///< Of all N pairs of the step, also where only some of them were made.
+
+  /// Views [begin, end) of its own, sharing memory; without origins.
+  Batch part(std::int64_t begin, std::int64_t end) const {
+    return {step, clean.slice(begin, end), distorted.slice(begin, end), {}};
+  }
+};
+
+/// Pairs [begin, end) of every batch.
+struct PairRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
 };
 
 class PairSampler {
@@ -71,6 +82,9 @@ class PairSampler {
   /// The batch of one step, made on `device`: what is random is drawn by the host, which gathers the pieces of sound;
   /// all that is computed is computed there, on the calling thread's current stream. Thread-safe.
   Batch batch(std::int64_t step, Device device = {}) const;
+  /// Those pairs of it alone, (end - begin, F, T, 1), bit for bit: what one rank of several trains on. Throws Error
+  /// where `pairs` is empty or reaches outside the batch.
+  Batch batch(std::int64_t step, const PairRange& pairs, Device device) const;
   /// Steps in which every file is drawn about once.
   std::int64_t steps_per_epoch() const;
   /// "song.ogg at 12.34 s, noise_reverb 5.0 dB, room 17": for messages.
@@ -93,9 +107,9 @@ class PairSampler {
   /// Spectrograms of pairs `first` and so on of a step.
   void make_spectra(std::int64_t step, std::int64_t first, std::span<const PairOrigin> origins,
                     const Spectra& out) const;
-  /// The segments of those pairs.
-  void make_segments(std::int64_t step, std::int64_t first, const Spectra& spectra, const Tensor& clean,
-                     const Tensor& distorted) const;
+  /// The segments of pairs `wanted` of a step, from spectra that begin with those of pair `first`.
+  void make_segments(std::int64_t step, std::int64_t first, const Spectra& spectra, const PairRange& wanted,
+                     const Batch& to) const;
 
   std::shared_ptr<const PcmStore> store_;
   std::shared_ptr<const NoiseBank> noise_;

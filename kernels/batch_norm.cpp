@@ -23,25 +23,60 @@ void check_vectors(const BatchNormForward& a, const Tensor& like, std::int64_t c
   check_channels(a.beta, like, channels, "beta");
 }
 
+void check_rows(const Tensor& x) {
+  check(x.shape().rank() >= 1 && x.numel() > 0, "batch norm: training needs at least one row, got ", x.shape());
+}
+
+/// What is written of `a`, which goes with `like`.
+void check_results(const BatchNormStatistics& a, const Tensor& like, std::int64_t channels) {
+  check_channels(a.mean, like, channels, "mean");
+  check_channels(a.inverse_deviation, like, channels, "inverse_deviation");
+  check(static_cast<bool>(a.running_mean) == static_cast<bool>(a.running_variance),
+        "batch norm: running mean and variance go together");
+  if (a.running_mean) {
+    check_channels(a.running_mean, like, channels, "running_mean");
+    check_channels(a.running_variance, like, channels, "running_variance");
+  }
+}
+
 void check_batch_norm(const BatchNormForward& a) {
   check(a.x.shape().rank() >= 1, "batch norm: x must have a channel axis");
   check_vectors(a, a.x, a.x.dim(-1));
 }
 
+/// All but dx.
+void check_gradients(const BatchNormBackward& a) {
+  check_batch_norm(a.forward);
+  const Tensor& x = a.forward.x;
+  check(a.dout.shape() == x.shape(), "batch norm backward: dout must be ", x.shape(), ", got ", a.dout.shape());
+  check_channels(a.dgamma, x, x.dim(-1), "dgamma");
+  check_channels(a.dbeta, x, x.dim(-1), "dbeta");
+}
+
 }  // namespace
 
 void batch_norm_statistics(const BatchNormStatistics& a) {
-  check(a.x.shape().rank() >= 1 && a.x.numel() > 0, "batch norm: training needs at least one row, got ", a.x.shape());
-  const std::int64_t channels = a.x.dim(-1);
-  check_channels(a.mean, a.x, channels, "mean");
-  check_channels(a.inverse_deviation, a.x, channels, "inverse_deviation");
-  check(static_cast<bool>(a.running_mean) == static_cast<bool>(a.running_variance),
-        "batch norm: running mean and variance go together");
-  if (a.running_mean) {
-    check_channels(a.running_mean, a.x, channels, "running_mean");
-    check_channels(a.running_variance, a.x, channels, "running_variance");
-  }
+  check_rows(a.x);
+  check_results(a, a.x, a.x.dim(-1));
   run_on<cpu::batch_norm_statistics, cuda::batch_norm_statistics>(a.x.device(), a);
+}
+
+void batch_norm_moments(const Tensor& x, const Tensor& moments) {
+  check_rows(x);
+  check(moments.shape() == Shape{2, x.dim(-1)} && moments.dtype() == DType::f64, "batch norm: moments must be f64 (2, ",
+        x.dim(-1), "), got ", name_of(moments.dtype()), moments.shape());
+  run_on<cpu::batch_norm_moments, cuda::batch_norm_moments>(x.device(), x, moments);
+}
+
+void batch_norm_merge(const Tensor& moments, std::int64_t rows, const BatchNormStatistics& a) {
+  check(a.mean.shape().rank() == 1, "batch norm: mean must be (C), got ", a.mean.shape());
+  const std::int64_t channels = a.mean.dim(0);
+  check(moments.shape().rank() == 3 && moments.shape() == Shape{moments.dim(0), 2, channels} && moments.dim(0) > 0 &&
+            moments.dtype() == DType::f64,
+        "batch norm: moments must be f64 (parts, 2, ", channels, "), got ", name_of(moments.dtype()), moments.shape());
+  check(rows > 0, "batch norm: training needs at least one row, got ", rows);
+  check_results(a, a.mean, channels);
+  run_on<cpu::batch_norm_merge, cuda::batch_norm_merge>(moments.device(), moments, rows, a);
 }
 
 void batch_norm_forward(const BatchNormForward& a) {
@@ -66,13 +101,15 @@ void batch_norm_inverse_deviation(const Tensor& variance, double epsilon, const 
                                                                                 out);
 }
 
+void batch_norm_gradient_sums(const BatchNormBackward& a) {
+  check_gradients(a);
+  run_on<cpu::batch_norm_gradient_sums, cuda::batch_norm_gradient_sums>(a.forward.x.device(), a);
+}
+
 void batch_norm_backward(const BatchNormBackward& a) {
-  check_batch_norm(a.forward);
+  check_gradients(a);
   const Tensor& x = a.forward.x;
-  check(a.dout.shape() == x.shape() && a.dx.shape() == x.shape(), "batch norm backward: dout and dx must be ",
-        x.shape(), ", got ", a.dout.shape(), " and ", a.dx.shape());
-  check_channels(a.dgamma, x, x.dim(-1), "dgamma");
-  check_channels(a.dbeta, x, x.dim(-1), "dbeta");
+  check(a.dx.shape() == x.shape(), "batch norm backward: dx must be ", x.shape(), ", got ", a.dx.shape());
   run_on<cpu::batch_norm_backward, cuda::batch_norm_backward>(x.device(), a);
 }
 

@@ -22,6 +22,13 @@ struct BatchNormStatistics {
 /// number of threads.
 void batch_norm_statistics(const BatchNormStatistics& a);
 
+/// The same in two halves, for a batch whose rows several ranks share. moments (2, C), f64, is written: each channel's
+/// mean, then the sum of its squared differences from that.
+void batch_norm_moments(const Tensor& x, const Tensor& moments);
+/// The statistics of all rows from the moments (parts, 2, C) of parts with `rows` rows each, merged in their order. `x`
+/// of `a` is not looked at.
+void batch_norm_merge(const Tensor& moments, std::int64_t rows, const BatchNormStatistics& a);
+
 struct BatchNormForward {
   Tensor x;                  // (..., C)
   Tensor mean;               // (C)
@@ -49,6 +56,8 @@ struct BatchNormBackward {
   bool sums_given = false;  // dgamma and dbeta are read instead: dx alone is wanted
 };
 void batch_norm_backward(const BatchNormBackward& a);
+/// dgamma and dbeta of it alone: `dx` is not looked at.
+void batch_norm_gradient_sums(const BatchNormBackward& a);
 
 struct FoldBatchNorm {
   Tensor weight;            // (O, Kf, Kt, I)
@@ -66,18 +75,24 @@ void fold_batch_norm(const FoldBatchNorm& a);
 
 namespace cpu {
 void batch_norm_statistics(const BatchNormStatistics& a);
+void batch_norm_moments(const Tensor& x, const Tensor& moments);
+void batch_norm_merge(const Tensor& moments, std::int64_t rows, const BatchNormStatistics& a);
 void batch_norm_forward(const BatchNormForward& a);
 void batch_norm_affine(const BatchNormForward& a, const Tensor& slope, const Tensor& offset);
 void batch_norm_inverse_deviation(const Tensor& variance, double epsilon, const Tensor& out);
 void batch_norm_backward(const BatchNormBackward& a);
+void batch_norm_gradient_sums(const BatchNormBackward& a);
 void fold_batch_norm(const FoldBatchNorm& a);
 }  // namespace cpu
 namespace cuda {
 void batch_norm_statistics(const BatchNormStatistics& a);
+void batch_norm_moments(const Tensor& x, const Tensor& moments);
+void batch_norm_merge(const Tensor& moments, std::int64_t rows, const BatchNormStatistics& a);
 void batch_norm_forward(const BatchNormForward& a);
 void batch_norm_affine(const BatchNormForward& a, const Tensor& slope, const Tensor& offset);
 void batch_norm_inverse_deviation(const Tensor& variance, double epsilon, const Tensor& out);
 void batch_norm_backward(const BatchNormBackward& a);
+void batch_norm_gradient_sums(const BatchNormBackward& a);
 void fold_batch_norm(const FoldBatchNorm& a);
 }  // namespace cuda
 

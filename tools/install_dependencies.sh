@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config ccache ca-certificates
   libavformat-dev libavcodec-dev libswresample-dev libavutil-dev libxxhash-dev
-  libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libsqlite3-dev libbenchmark-dev libgtest-dev libgmock-dev
+  libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libsqlite3-dev libgloo-dev libbenchmark-dev libgtest-dev libgmock-dev
   unzip libjs-chart.js)
 if [[ ${1:-} == --tests ]]; then
   packages+=(clang-format clang-tidy shellcheck git ffmpeg)

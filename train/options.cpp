@@ -165,6 +165,11 @@ void read_train(Section section, TrainOptions& options) {
   section.read(
       "cuda_graph", options.cuda_graph,
       "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do.");
+  section.read("sync_batch_norm", options.sync_batch_norm,
+               "Of several processes: batch normalisation over the pairs of all of them, as one process has it; "
+               "otherwise each process normalises its own.");
+  section.read("rank_timeout_s", options.rank_timeout_s, {0.1, 1e6}, "s",
+               "How long a process waits for one that does not answer before it gives up.");
   section.read_choice(
       "optimizer", optimizer.kind, {{"adam", OptimizerKind::adam}, {"lamb", OptimizerKind::lamb}},
       "Adam, or LAMB (You et al., ICLR 2020), whose steps are as long as each layer asks for: for large "

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <deque>
@@ -15,7 +14,8 @@
 #include "kernels/atomic_file.h"
 #include "kernels/conv.h"
 #include "kernels/error.h"
-#include "train/tensorboard.h"
+#include "train/rank_work.h"
+#include "train/step_log.h"
 #include "train/trainer.h"
 #include "train/validation.h"
 
@@ -25,22 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kLogHeader =
-    "step,loss,top1,learning_rate,grad_norm,validation_segment,validation_track,segments_per_s,elapsed_s\n";
-
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
-/// The shortest text that reads back as the same number.
-std::string exact(double value) {
-  std::array<char, 40> buffer{};
-  return {buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr};
-}
-
-std::string rounded(double value, int digits) {
-  std::array<char, 64> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), "%.*f", digits, value);
-  return buffer.data();
-}
 
 /// An average that follows the last ~20 values, for the console only.
 class Smoothed {
@@ -75,23 +60,32 @@ nn::Model model_on(Device device, const TrainOptions& options) {
   return model;
 }
 
+/// The pairs of every batch that this rank trains on.
+data::PairRange own_pairs(const data::PairOptions& pairs, const Communicator& ranks) {
+  check(pairs.pairs % ranks.size() == 0, "pairs.count is ", pairs.pairs, ": it must be divisible by the number of ",
+        "processes, which is ", ranks.size());
+  const std::int64_t share = pairs.pairs / ranks.size();
+  return {ranks.rank() * share, (ranks.rank() + 1) * share};
+}
+
 class Run {
  public:
-  Run(const TrainOptions& options, const TrainingData& data, const RunFolder& folder, Device device, bool show_progress)
+  Run(const TrainOptions& options, const TrainingData& data, const RunPlace& place, Device device, bool show_progress)
       : options_(options),
         data_(data),
-        folder_(folder),
+        folder_(place.folder),
+        ranks_(place.ranks),
+        pairs_(own_pairs(options.pairs, *place.ranks)),
         on_cpu_(device.backend == Backend::cpu),
         trainer_(model_on(device, options), options.optimizer, options.temperature, options.cuda_graph),
         state_(restore()),
-        log_(folder.log(), state_.log_bytes),
-        events_(folder.events(), state_.events_bytes),
         progress_("train", segments(options.time_budget_minutes > 0 ? 0 : options.steps - state_.step), "segments",
                   show_progress) {
-    if (state_.log_bytes == 0) {
-      log_.append(kLogHeader);
-      events_.append(tensorboard_record(tensorboard_version_event(wall_time())));
+    if (folder_ != nullptr) {
+      log_.emplace(*folder_, state_, options.log_interval);
     }
+    trainer_.join(ranks_, options.sync_batch_norm);
+    share_state();
     if (options.cuda_graph && on_cpu_) {
       progress_.line("train.cuda_graph means nothing on the CPU: steps run as always");
     }
@@ -101,12 +95,13 @@ class Run {
   }
 
   RunReport go(const std::atomic<bool>& stop) {
-    data::Loader loader(data_.training, state_.step, options_.data.workers, options_.data.ahead,
-                        trainer_.model().encoder->device());
+    const Device device = trainer_.model().encoder->device();
+    data::Loader loader([this, device](std::int64_t step) { return data_.training->batch(step, pairs_, device); },
+                        state_.step, options_.data.workers, options_.data.ahead, device);
     bool stopped = false;
     while (!finished() && !stopped) {
       step(loader.next());
-      stopped = stop;
+      stopped = agreed(stop);
       const bool validates = due(options_.validation.interval) || finished();
       const bool saves = due(options_.checkpoint_interval) || stopped || finished();
       while (steps_.size() > 1) {
@@ -114,15 +109,20 @@ class Run {
       }
       if (validates || saves || on_cpu_) {
         take_report(steps_.front());
-        settle(validates ? validation() : HitRate{});
-      }
-      if (saves) {
-        checkpoint();
+        const auto wind_up = [&] {
+          settle(validates ? validation() : HitRate{});
+          if (saves) {
+            checkpoint();
+          }
+        };
+        validates || saves ? work_beside_ranks(*ranks_, wind_up) : wind_up();
       }
     }
-    if (finished()) {
-      nn::save_model(folder_.model(), trainer_.model());
-    }
+    work_beside_ranks(*ranks_, [this] {
+      if (finished() && folder_ != nullptr) {
+        nn::save_model(folder_->model(), trainer_.model());
+      }
+    });
     return {.steps = state_.step,
             .interrupted = !finished(),
             .loss = report_.loss,
@@ -133,7 +133,10 @@ class Run {
 
  private:
   RunState restore() {
-    const std::optional<std::filesystem::path> checkpoint = folder_.latest_checkpoint();
+    if (folder_ == nullptr) {
+      return {};
+    }
+    const std::optional<std::filesystem::path> checkpoint = folder_->latest_checkpoint();
     last_checkpoint_ = checkpoint ? checkpoint->string() : "none yet";
     RunState state;
     if (checkpoint) {
@@ -142,6 +145,22 @@ class Run {
     data_changed_ = checkpoint && state.data_identity != data_.identity;
     state.data_identity = data_.identity;
     return state;
+  }
+
+  /// Rank 0 knows where the run is.
+  void share_state() {
+    std::array<double, 2> known{static_cast<double>(state_.step), state_.elapsed_seconds};
+    take_over(*ranks_, known, 0);
+    state_.step = static_cast<std::int64_t>(known[0]);
+    state_.elapsed_seconds = known[1];
+  }
+
+  /// Whether any rank was asked to stop. All know then how long the run has taken: by rank 0's clock.
+  bool agreed(bool stop) {
+    std::array<double, 2> sums{stop ? 1.0 : 0.0, ranks_->rank() == 0 ? state_.elapsed_seconds : 0};
+    add_up(*ranks_, sums);
+    state_.elapsed_seconds = sums[1];
+    return sums[0] > 0;
   }
 
   double progress() const {
@@ -153,18 +172,12 @@ class Run {
   bool finished() const { return progress() >= 1; }
   bool due(std::int64_t interval) const { return interval > 0 && state_.step % interval == 0; }
   std::int64_t segments(std::int64_t steps) const { return 2 * options_.pairs.pairs * steps; }
-  static double wall_time() {
-    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  }
 
   /// A step that was begun and is not in the log yet.
   struct OpenStep {
-    std::int64_t number = 0;
-    double rate = 0;
-    double elapsed_seconds = 0;
-    double segments_per_s = 0;
+    LoggedStep step;
     std::vector<data::PairOrigin> origins;
-    std::optional<StepReport> report{};
+    bool reported = false;
   };
 
   /// Begins a step. On a GPU it goes on while the one before it is reported and logged: the two never wait for the
@@ -177,18 +190,18 @@ class Run {
     last_step_ = Clock::now();
     state_.elapsed_seconds += took;
     speed_.add(static_cast<double>(segments(1)) / took);
-    steps_.push_back({state_.step, rate, state_.elapsed_seconds, speed_.mean(), batch.origins});
+    steps_.push_back({{state_.step, rate, state_.elapsed_seconds, speed_.mean(), {}}, batch.origins});
   }
 
   void take_report(OpenStep& step) {
-    step.report = trainer_.finish_step();
-    report_ = *step.report;
+    step.step.report = report_ = trainer_.finish_step();
+    step.reported = true;
     if (!report_.finite()) {
       reject(step);
     }
     loss_.add(report_.loss);
     top1_.add(report_.top1);
-    progress_.note("step " + std::to_string(step.number) + "  loss " + rounded(loss_.mean(), 3) + "  top-1 " +
+    progress_.note("step " + std::to_string(step.step.number) + "  loss " + rounded(loss_.mean(), 3) + "  top-1 " +
                    rounded(100 * top1_.mean(), 1) + " %");
     progress_.add(segments(1));
   }
@@ -196,29 +209,32 @@ class Run {
   /// Logs the oldest open step, with what was validated after it.
   void settle(const HitRate& hits) {
     OpenStep& step = steps_.front();
-    if (!step.report) {
+    if (!step.reported) {
       take_report(step);
     }
-    log(step, hits);
+    if (log_) {
+      log_->append(step.step, hits);
+    }
     steps_.pop_front();
   }
 
   [[noreturn]] void reject(const OpenStep& step) {
+    check(folder_ != nullptr, "step ", step.step.number, ": the loss or the gradient is not finite; rank 0 says more");
     std::string origins;
     for (const data::PairOrigin& origin : step.origins) {
       origins += data_.training->describe(origin) + "\n";
     }
-    const std::filesystem::path listing = folder_.path() / "bad-batch.txt";
+    const std::filesystem::path listing = folder_->path() / "bad-batch.txt";
     write_file_atomically(listing, origins);
     const std::string first = origins.substr(0, origins.find('\n'));
-    fail("step ", step.number, ": the ", std::isfinite(report_.loss) ? "gradient" : "loss",
+    fail("step ", step.step.number, ": the ", std::isfinite(report_.loss) ? "gradient" : "loss",
          " is not finite; nothing was updated. The batch's files are listed in ", listing.string(),
          " (the first: ", first, "). Last good checkpoint: ", last_checkpoint_,
          ". A lower train.learning_rate or train.clip_norm usually helps");
   }
 
   HitRate validation() {
-    if (!data_.validation) {
+    if (!data_.validation || folder_ == nullptr) {
       return {};
     }
     const Clock::time_point begin = Clock::now();
@@ -227,7 +243,7 @@ class Run {
     if (best) {
       state_.best_hit_rate = hits.segment;
       state_.best_step = state_.step;
-      nn::save_model(folder_.best(), trainer_.model());
+      nn::save_model(folder_->best(), trainer_.model());
     }
     progress_.line("step " + std::to_string(state_.step) + ": validation hit rate " + rounded(100 * hits.segment, 1) +
                    " % (right track " + rounded(100 * hits.track, 1) + " %), " + std::to_string(hits.queries) +
@@ -237,49 +253,28 @@ class Run {
     return hits;
   }
 
-  /// What is the same in every run of this configuration comes first; times come last.
-  void log(const OpenStep& step, const HitRate& hits) {
-    const bool validated = hits.queries > 0;
-    const StepReport& report = *step.report;
-    log_.append(std::to_string(step.number) + "," + exact(report.loss) + "," + exact(report.top1) + "," +
-                exact(step.rate) + "," + exact(report.grad_norm) + "," + (validated ? exact(hits.segment) : "") + "," +
-                (validated ? exact(hits.track) : "") + "," + rounded(step.segments_per_s, 1) + "," +
-                rounded(step.elapsed_seconds, 2) + "\n");
-    const auto scalar = [&](std::string_view tag, double value) {
-      events_.append(
-          tensorboard_record(tensorboard_scalar_event(wall_time(), step.number, tag, static_cast<float>(value))));
-    };
-    if (options_.log_interval > 0 && step.number % options_.log_interval == 0) {
-      scalar("train/loss", report.loss);
-      scalar("train/top1", report.top1);
-      scalar("train/learning_rate", step.rate);
-      scalar("train/grad_norm", report.grad_norm);
-      scalar("train/segments_per_s", step.segments_per_s);
-    }
-    if (validated) {
-      scalar("validation/segment_hit_rate", hits.segment);
-      scalar("validation/track_hit_rate", hits.track);
-    }
-  }
-
   void checkpoint() {
-    state_.log_bytes = log_.size();
-    state_.events_bytes = events_.size();
-    folder_.save_checkpoint(trainer_.model(), trainer_.adam(), state_, options_.keep_checkpoints);
-    last_checkpoint_ = folder_.latest_checkpoint()->string();
+    if (folder_ == nullptr) {
+      return;
+    }
+    state_.log_bytes = log_->log_bytes();
+    state_.events_bytes = log_->events_bytes();
+    folder_->save_checkpoint(trainer_.model(), trainer_.adam(), state_, options_.keep_checkpoints);
+    last_checkpoint_ = folder_->latest_checkpoint()->string();
     last_step_ = Clock::now();
   }
 
   const TrainOptions& options_;
   const TrainingData& data_;
-  const RunFolder& folder_;
+  const RunFolder* folder_;  // rank 0's
+  std::shared_ptr<Communicator> ranks_;
+  data::PairRange pairs_;
   bool on_cpu_;  // where a step is over when it was begun
   Trainer trainer_;
   std::string last_checkpoint_;
   bool data_changed_ = false;  // Before state_: restore() sets both.
   RunState state_;
-  AppendedFile log_;
-  AppendedFile events_;
+  std::optional<StepLog> log_;
   data::Progress progress_;
   std::deque<OpenStep> steps_;
   StepReport report_;  // the last that was taken
@@ -291,10 +286,17 @@ class Run {
 
 }  // namespace
 
+RunReport run_training(const TrainOptions& options, const TrainingData& data, const RunPlace& place,
+                       const std::atomic<bool>& stop, Device device, bool show_progress) {
+  check((place.ranks->rank() == 0) == (place.folder != nullptr), "rank 0, and no other, has the run's folder");
+  const Tf32Scope tf32(options.precision == Precision::tf32);
+  return Run(options, data, place, device, show_progress).go(stop);
+}
+
 RunReport run_training(const TrainOptions& options, const TrainingData& data, const RunFolder& folder,
                        const std::atomic<bool>& stop, Device device, bool show_progress) {
-  const Tf32Scope tf32(options.precision == Precision::tf32);
-  return Run(options, data, folder, device, show_progress).go(stop);
+  const RunPlace place{&folder, make_communicator({}, {})};
+  return run_training(options, data, place, stop, device, show_progress);
 }
 
 }  // namespace earmark::train

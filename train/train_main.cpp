@@ -1,12 +1,14 @@
 // train CONFIG [--set key=value]... [--out DIR]: trains an encoder as a configuration says.
 // train --resume RUN [--set key=value]...: goes on with a run.
 // train --compact MODEL --out FILE: the model with weights of 16 bits, to be passed on.
+#include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <iostream>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -14,7 +16,9 @@
 #include "data/progress.h"
 #include "data/stop_signal.h"
 #include "kernels/error.h"
+#include "kernels/parallel.h"
 #include "train/run.h"
+#include "train/run_group.h"
 
 namespace fs = std::filesystem;
 using namespace earmark;         // NOLINT(google-build-using-namespace): a program, not a header.
@@ -29,6 +33,7 @@ struct Arguments {
   std::string out;
   std::string compact;
   data::DeviceChoice device;
+  bool threads_given = false;
   bool help_config = false;
   bool dry_run = false;
 };
@@ -52,21 +57,6 @@ fs::path default_folder(const fs::path& config) {
   std::array<char, 32> text{};
   std::strftime(text.data(), text.size(), "-%Y%m%d-%H%M%S", &local);
   return fs::path("runs") / (config.stem().string() + text.data());
-}
-
-/// The first line in which two texts differ, for a message.
-std::string first_difference(const std::string& a, const std::string& b) {
-  std::istringstream in_a(a);
-  std::istringstream in_b(b);
-  std::string line_a;
-  std::string line_b;
-  while (true) {
-    const bool more_a = static_cast<bool>(std::getline(in_a, line_a));
-    const bool more_b = static_cast<bool>(std::getline(in_b, line_b));
-    if (!more_a || !more_b || line_a != line_b) {
-      return "\"" + (more_a ? line_a : "") + "\" there, \"" + (more_b ? line_b : "") + "\" here";
-    }
-  }
 }
 
 /// The run's own configuration with the overrides; a configuration given beside it must say the same.
@@ -110,6 +100,59 @@ int compact_main(const Arguments& arguments) {
   return 0;
 }
 
+/// Processes on one machine share its processors out among themselves, unless they were told how many to take. The
+/// number of threads changes no result.
+void share_processors(const Rank& rank, bool threads_given) {
+  if (rank.local_size > 1 && !threads_given && std::getenv("EARMARK_THREADS") == nullptr) {
+    set_num_threads(std::max(1, num_threads() / rank.local_size));
+  }
+}
+
+/// The other processes of the run, if there are any.
+std::shared_ptr<Communicator> meet(const Rank& rank, const TrainOptions& options, const Config& config, Device device) {
+  check(rank.size == 1 || device.backend == Backend::cpu,
+        "training by several processes runs on the CPU: add --device cpu");
+  const std::chrono::duration<double> timeout(options.rank_timeout_s);
+  std::shared_ptr<Communicator> ranks = make_communicator(rank, std::chrono::ceil<std::chrono::milliseconds>(timeout));
+  check_same_configuration(*ranks, config.resolved());
+  return ranks;
+}
+
+/// What the configuration says is trained, by this process alone or beside the others.
+int train(Arguments& arguments, const Config& config, const TrainOptions& options, std::optional<RunFolder> run) {
+  const bool resuming = run.has_value();
+  const Rank rank = rank_from_environment();
+  const bool first = rank.rank == 0;
+  share_processors(rank, arguments.threads_given);
+  const fs::path folder = resuming                ? fs::path(arguments.resume)
+                          : arguments.out.empty() ? default_folder(arguments.config)
+                                                  : fs::path(arguments.out);
+  const Device device = arguments.device.choose();  // before the long work
+  const std::shared_ptr<Communicator> ranks = meet(rank, options, config, device);
+  if (first && resuming) {
+    run->claim();
+  } else if (first) {
+    RunFolder::check_free(folder);  // before the long work too, though the folder is made only when there is a run
+  }
+  const auto report = [](const std::string& line) { std::cerr << line << "\n"; };
+  if (first) {
+    arguments.device.announce();
+    report("run folder " + folder.string());
+  }
+  const TrainingData data = open_training_data(options, *ranks, rank, report);
+  if (first && resuming) {
+    run->write_config(config.resolved());
+  } else if (first) {
+    run = RunFolder::create(folder, config.resolved());
+  }
+  if (first) {
+    run->write_skipped(data.skipped);
+  }
+  const RunPlace place{first ? &*run : nullptr, ranks};
+  const RunReport done = run_training(options, data, place, data::watch_stop_signals(), device, first);
+  return first ? report_end(done, *run) : 0;
+}
+
 int train_main(Arguments& arguments) {
   if (!arguments.compact.empty()) {
     return compact_main(arguments);
@@ -137,25 +180,7 @@ int train_main(Arguments& arguments) {
     std::cout << config.resolved();
     return 0;
   }
-  const fs::path folder = resuming                ? fs::path(arguments.resume)
-                          : arguments.out.empty() ? default_folder(arguments.config)
-                                                  : fs::path(arguments.out);
-  if (resuming) {
-    run->claim();
-  } else {
-    RunFolder::check_free(folder);  // Before the long work, though the folder is made only when there is a run.
-  }
-  const Device device = arguments.device.choose();  // before the long work too
-  arguments.device.announce();
-  std::cerr << "run folder " << folder.string() << "\n";
-  const TrainingData data = open_training_data(options, [](const std::string& line) { std::cerr << line << "\n"; });
-  if (resuming) {
-    run->write_config(config.resolved());
-  } else {
-    run = RunFolder::create(folder, config.resolved());
-  }
-  run->write_skipped(data.skipped);
-  return report_end(run_training(options, data, *run, data::watch_stop_signals(), device), *run);
+  return train(arguments, config, options, std::move(run));
 }
 
 }  // namespace
@@ -175,5 +200,8 @@ int main(int argc, char** argv) {
   arguments.device.add_option(app);
   app.add_flag("--help-config", arguments.help_config, "Lists every configuration key and exits");
   app.add_flag("--dry-run", arguments.dry_run, "Checks the configuration, prints it with all defaults, and exits");
-  return data::run_program(app, argc, argv, [&] { return train_main(arguments); });
+  return data::run_program(app, argc, argv, [&] {
+    arguments.threads_given = app.count("--threads") > 0;
+    return train_main(arguments);
+  });
 }

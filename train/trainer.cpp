@@ -7,6 +7,7 @@
 #include "autograd/layer_range.h"
 #include "kernels/error.h"
 #include "kernels/trace.h"
+#include "train/data_parallel.h"
 #include "train/recorded_step.h"
 
 namespace earmark::train {
@@ -31,6 +32,23 @@ Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temper
 
 Trainer::~Trainer() = default;
 
+void Trainer::join(const std::shared_ptr<Communicator>& ranks, bool sync_batch_norm) {
+  if (ranks->size() == 1) {
+    return;
+  }
+  parallel_ = std::make_unique<DataParallel>(ranks, *model_.encoder, sync_batch_norm);
+  model_.encoder->weights_changed();
+  nn::SafetensorsFile state = adam_.state();
+  for (auto& [name, moment] : state.tensors) {
+    moment = moment.clone();
+    ranks->broadcast(moment, 0);
+  }
+  std::array<double, 1> steps{static_cast<double>(adam_.steps_done())};
+  take_over(*ranks, steps, 0);
+  state.metadata["steps_done"] = std::to_string(static_cast<std::int64_t>(steps[0]));
+  adam_.load_state(state, "rank 0");
+}
+
 void Trainer::begin_step(const data::Batch& batch, double learning_rate) {
   try {
     queue_step(batch, learning_rate);
@@ -54,15 +72,22 @@ void Trainer::queue_step(const data::Batch& batch, double learning_rate) {
 }
 
 StepLosses Trainer::compute(const Tensor& views) {
+  const RankStatisticsScope statistics(parallel_ ? parallel_->statistics() : nullptr);
+  if (parallel_) {
+    parallel_->begin_step();
+  }
   const NtXentResult result = [&] {
     const TraceRange forward("forward");
     const Variable embeddings = model_.encoder->forward(Variable(views));
     const LayerRange loss("loss");
-    return nt_xent(embeddings, temperature_);
+    return parallel_ ? parallel_->loss(embeddings, temperature_) : nt_xent(embeddings, temperature_);
   }();
   {
     const TraceRange backward("backward");
     result.loss.backward();
+  }
+  if (parallel_) {
+    parallel_->finish_step(result);
   }
   adam_.update(result.loss.value());
   return {result.loss.value(), result.top1};

@@ -11,6 +11,8 @@
 
 namespace earmark::train {
 
+class Communicator;
+class DataParallel;
 class RecordedStep;
 struct StepLosses;
 
@@ -31,6 +33,11 @@ class Trainer {
   ~Trainer();
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
+
+  /// From now on a step is one rank's part of a step of all `ranks`: batches are its share of theirs, all of one size,
+  /// and loss, top-1 and gradients those of all pairs. The model and the optimiser's state become rank 0's. On the CPU
+  /// only. Throws Error as the communicator does, as do steps. Of one rank alone it changes nothing.
+  void join(const std::shared_ptr<Communicator>& ranks, bool sync_batch_norm);
 
   /// Trains on one batch, on the encoder's device, without waiting for it: reports are taken later, in order. From the
   /// first step on whose loss or gradient is not finite, nothing is updated. The encoder is in training mode
@@ -53,6 +60,7 @@ class Trainer {
   nn::Model model_;
   Adam adam_;
   double temperature_;
+  std::unique_ptr<DataParallel> parallel_;  // null: one process
   Readback reports_;
 };
 

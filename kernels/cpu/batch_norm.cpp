@@ -39,14 +39,15 @@ void channel_moments(const T* x, std::int64_t rows, std::int64_t channels, doubl
       });
 }
 
-template <class T>
-void statistics_as(const BatchNormStatistics& a) {
-  const std::int64_t channels = a.x.dim(-1);
-  const std::int64_t rows = a.x.numel() / channels;
+/// Calls take(c, moments) for every channel c of x.
+template <class T, class Take>
+void for_moments_of_channels(const Tensor& x, const Take& take) {
+  const std::int64_t channels = x.dim(-1);
+  const std::int64_t rows = x.numel() / channels;
   const std::int64_t blocks = row_blocks(rows, channels);
   std::vector<double> mean(static_cast<std::size_t>(blocks * channels));
   std::vector<double> squares(mean.size());
-  channel_moments(a.x.data<T>(), rows, channels, mean.data(), squares.data());
+  channel_moments(x.data<T>(), rows, channels, mean.data(), squares.data());
   const std::int64_t per_block = rows_per_block(channels);
   for (std::int64_t c = 0; c < channels; ++c) {
     Moments m;
@@ -54,16 +55,39 @@ void statistics_as(const BatchNormStatistics& a) {
       const auto i = static_cast<std::size_t>(b * channels + c);
       m.merge(static_cast<double>(std::min(per_block, rows - b * per_block)), mean[i], squares[i]);
     }
-    const double variance = m.squares / m.count;
-    a.mean.mutable_data<T>()[c] = static_cast<T>(m.mean);
-    a.inverse_deviation.mutable_data<T>()[c] = static_cast<T>(1 / std::sqrt(variance + a.epsilon));
-    if (a.running_mean) {
-      T& running_mean = a.running_mean.mutable_data<T>()[c];
-      T& running_variance = a.running_variance.mutable_data<T>()[c];
-      const double unbiased = m.count > 1 ? m.squares / (m.count - 1) : variance;
-      running_mean += static_cast<T>(a.momentum * (m.mean - static_cast<double>(running_mean)));
-      running_variance += static_cast<T>(a.momentum * (unbiased - static_cast<double>(running_variance)));
+    take(c, m);
+  }
+}
+
+template <class T>
+void keep_statistics(const BatchNormStatistics& a, std::int64_t c, const Moments& m) {
+  const double variance = m.squares / m.count;
+  a.mean.mutable_data<T>()[c] = static_cast<T>(m.mean);
+  a.inverse_deviation.mutable_data<T>()[c] = static_cast<T>(1 / std::sqrt(variance + a.epsilon));
+  if (a.running_mean) {
+    T& running_mean = a.running_mean.mutable_data<T>()[c];
+    T& running_variance = a.running_variance.mutable_data<T>()[c];
+    const double unbiased = m.count > 1 ? m.squares / (m.count - 1) : variance;
+    running_mean += static_cast<T>(a.momentum * (m.mean - static_cast<double>(running_mean)));
+    running_variance += static_cast<T>(a.momentum * (unbiased - static_cast<double>(running_variance)));
+  }
+}
+
+template <class T>
+void statistics_as(const BatchNormStatistics& a) {
+  for_moments_of_channels<T>(a.x, [&](std::int64_t c, const Moments& m) { keep_statistics<T>(a, c, m); });
+}
+
+template <class T>
+void merge_as(const Tensor& moments, double rows, const BatchNormStatistics& a) {
+  const std::int64_t channels = moments.dim(2);
+  for (std::int64_t c = 0; c < channels; ++c) {
+    Moments m;
+    for (std::int64_t part = 0; part < moments.dim(0); ++part) {
+      const double* of_part = moments.data<double>() + 2 * part * channels;
+      m.merge(rows, of_part[c], of_part[channels + c]);
     }
+    keep_statistics<T>(a, c, m);
   }
 }
 
@@ -207,6 +231,24 @@ void batch_norm_statistics(const BatchNormStatistics& a) {
   dispatch_float(a.x.dtype(), [&]<class T>() { statistics_as<T>(a); });
 }
 
+void batch_norm_moments(const Tensor& x, const Tensor& moments) {
+  if (x.dtype() == DType::bf16) {
+    Tensor wide = x;
+    return in_float({&wide}, {}, [&] { cpu::batch_norm_moments(wide, moments); });
+  }
+  double* to = moments.mutable_data<double>();
+  dispatch_float(x.dtype(), [&]<class T>() {
+    for_moments_of_channels<T>(x, [&](std::int64_t c, const Moments& m) {
+      to[c] = m.mean;
+      to[moments.dim(1) + c] = m.squares;
+    });
+  });
+}
+
+void batch_norm_merge(const Tensor& moments, std::int64_t rows, const BatchNormStatistics& a) {
+  dispatch_float(a.mean.dtype(), [&]<class T>() { merge_as<T>(moments, static_cast<double>(rows), a); });
+}
+
 void batch_norm_forward(const BatchNormForward& a) {
   if (a.x.dtype() == DType::bf16) {
     BatchNormForward wide = a;
@@ -238,6 +280,14 @@ void batch_norm_backward(const BatchNormBackward& a) {
     }
     input_gradient<T>(a);
   });
+}
+
+void batch_norm_gradient_sums(const BatchNormBackward& a) {
+  if (a.dout.dtype() == DType::bf16) {
+    BatchNormBackward wide = a;
+    return in_float({&wide.forward.x, &wide.dout}, {}, [&] { cpu::batch_norm_gradient_sums(wide); });
+  }
+  dispatch_float(a.forward.x.dtype(), [&]<class T>() { parameter_gradients<T>(a); });
 }
 
 void fold_batch_norm(const FoldBatchNorm& a) {

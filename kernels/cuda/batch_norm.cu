@@ -54,26 +54,70 @@ __device__ void move_towards(T& running, double value, double momentum) {
   running += static_cast<T>(momentum * (value - static_cast<double>(running)));
 }
 
+struct ChannelMoments {
+  double mean;
+  double squares;  // sum of squared differences from it
+};
+
+/// From the sums of MomentTerms, whose shift is `first`.
+__device__ __forceinline__ ChannelMoments moments_of(const ChannelSums& sums, double first, double rows) {
+  const double shifted_mean = sums.first / rows;
+  const double squares = sums.second - sums.first * shifted_mean;
+  return {first + shifted_mean, squares < 0 ? 0 : squares};  // keeps NaN
+}
+
+template <class T>
+__device__ __forceinline__ void keep(const MomentResults<T>& to, std::int64_t c, const ChannelMoments& m, double rows) {
+  to.mean[c] = static_cast<T>(m.mean);
+  to.inverse_deviation[c] = static_cast<T>(1 / sqrt(m.squares / rows + to.epsilon));
+  if (to.running_mean != nullptr) {
+    move_towards(to.running_mean[c], m.mean, to.momentum);
+    move_towards(to.running_variance[c], m.squares / (rows > 1 ? rows - 1 : rows), to.momentum);
+  }
+}
+
 /// A warp for each channel: from the sums of MomentTerms to what a layer keeps.
 template <class M>
 __global__ void __launch_bounds__(kChannelThreads)
     moments_kernel(const double* partials, std::int64_t parts, const M* x, std::int64_t rows, std::int64_t channels,
                    const MomentResults<Wide<M>> to) {
-  using T = Wide<M>;
   const std::int64_t c = channel_of_warp();
   const ChannelSums sums = sums_of_channel(partials, parts, channels, c);
   if (threadIdx.x % 32 == 0 && c < channels) {
     const auto count = static_cast<double>(rows);
-    const double shifted_mean = sums.first / count;
-    const double mean = static_cast<double>(widen(x[c])) + shifted_mean;
-    double squares = sums.second - sums.first * shifted_mean;
-    squares = squares < 0 ? 0 : squares;  // keeps NaN
-    to.mean[c] = static_cast<T>(mean);
-    to.inverse_deviation[c] = static_cast<T>(1 / sqrt(squares / count + to.epsilon));
-    if (to.running_mean != nullptr) {
-      move_towards(to.running_mean[c], mean, to.momentum);
-      move_towards(to.running_variance[c], squares / (rows > 1 ? count - 1 : count), to.momentum);
+    keep(to, c, moments_of(sums, static_cast<double>(widen(x[c])), count), count);
+  }
+}
+
+/// The same, as far as moments (2, C).
+template <class M>
+__global__ void __launch_bounds__(kChannelThreads)
+    own_moments_kernel(const double* partials, std::int64_t parts, const M* x, std::int64_t rows, std::int64_t channels,
+                       double* moments) {
+  const std::int64_t c = channel_of_warp();
+  const ChannelSums sums = sums_of_channel(partials, parts, channels, c);
+  if (threadIdx.x % 32 == 0 && c < channels) {
+    const ChannelMoments m = moments_of(sums, static_cast<double>(widen(x[c])), static_cast<double>(rows));
+    moments[c] = m.mean;
+    moments[channels + c] = m.squares;
+  }
+}
+
+/// A thread for each channel: moments (parts, 2, C) of `rows` rows each, merged in their order (Chan et al. 1979).
+template <class T>
+__global__ void __launch_bounds__(kChannelThreads) merge_kernel(const double* moments, std::int64_t parts, double rows,
+                                                                std::int64_t channels, const MomentResults<T> to) {
+  for (std::int64_t c = thread_index(); c < channels; c += thread_count()) {
+    ChannelMoments all{0, 0};
+    double count = 0;
+    for (std::int64_t part = 0; part < parts; ++part) {
+      const double* of_part = moments + 2 * part * channels;
+      const double delta = of_part[c] - all.mean;
+      all.mean += delta * rows / (count + rows);
+      all.squares += of_part[channels + c] + delta * delta * count * rows / (count + rows);
+      count += rows;
     }
+    keep(to, c, all, count);
   }
 }
 
@@ -149,22 +193,37 @@ T* data_or_null(const Tensor& t) {
   return t ? t.mutable_data<T>() : nullptr;
 }
 
+template <class T>
+MomentResults<T> results_of(const BatchNormStatistics& a) {
+  return {a.epsilon,
+          a.momentum,
+          a.mean.mutable_data<T>(),
+          a.inverse_deviation.mutable_data<T>(),
+          data_or_null<T>(a.running_mean),
+          data_or_null<T>(a.running_variance)};
+}
+
 template <class M>
 void statistics_as(const BatchNormStatistics& a) {
-  using T = Wide<M>;
   const std::int64_t channels = a.x.dim(-1);
   const std::int64_t rows = a.x.numel() / channels;
   const M* x = map_data<M>(a.x);
-  const MomentResults<T> results{a.epsilon,
-                                 a.momentum,
-                                 a.mean.mutable_data<T>(),
-                                 a.inverse_deviation.mutable_data<T>(),
-                                 data_or_null<T>(a.running_mean),
-                                 data_or_null<T>(a.running_variance)};
   with_channel_vectors<M>(channels, {x}, [&]<int N>() {
     const Tensor partials = channel_sums<N>(MomentTerms<M, N>{x}, rows, channels, a.x.device());
     launch(moments_kernel<M>, warp_per_channel(channels), partials.data<double>(), partials.dim(2), x, rows, channels,
-           results);
+           results_of<Wide<M>>(a));
+  });
+}
+
+template <class M>
+void moments_as(const Tensor& of, const Tensor& moments) {
+  const std::int64_t channels = of.dim(-1);
+  const std::int64_t rows = of.numel() / channels;
+  const M* x = map_data<M>(of);
+  with_channel_vectors<M>(channels, {x}, [&]<int N>() {
+    const Tensor partials = channel_sums<N>(MomentTerms<M, N>{x}, rows, channels, of.device());
+    launch(own_moments_kernel<M>, warp_per_channel(channels), partials.data<double>(), partials.dim(2), x, rows,
+           channels, moments.mutable_data<double>());
   });
 }
 
@@ -184,6 +243,17 @@ void forward_as(const BatchNormForward& a) {
 
 void batch_norm_statistics(const BatchNormStatistics& a) {
   dispatch_map(a.x.dtype(), [&]<class M>() { statistics_as<M>(a); });
+}
+
+void batch_norm_moments(const Tensor& x, const Tensor& moments) {
+  dispatch_map(x.dtype(), [&]<class M>() { moments_as<M>(x, moments); });
+}
+
+void batch_norm_merge(const Tensor& moments, std::int64_t rows, const BatchNormStatistics& a) {
+  dispatch_float(a.mean.dtype(), [&]<class T>() {
+    launch(merge_kernel<T>, over(moments.dim(2), kChannelThreads), moments.data<double>(), moments.dim(0),
+           static_cast<double>(rows), moments.dim(2), results_of<T>(a));
+  });
 }
 
 void batch_norm_forward(const BatchNormForward& a) {

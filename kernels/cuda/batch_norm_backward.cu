@@ -127,7 +127,23 @@ void backward_as(const BatchNormBackward& b) {
       });
 }
 
+template <class M>
+void gradient_sums_as(const BatchNormBackward& b) {
+  const BatchNormForward& a = b.forward;
+  const std::int64_t channels = a.x.dim(-1);
+  const Normalisation<Wide<M>> norm(a);
+  with_channel_vectors<M>(
+      channels, {map_data<M>(a.x), map_data<M>(b.dout), norm.mean, norm.inverse_deviation, norm.gamma, norm.beta},
+      [&]<int N>() { parameter_gradients<M, N>(b, a.x.numel() / channels, channels); });
+}
+
 }  // namespace
+
+void batch_norm_gradient_sums(const BatchNormBackward& b) {
+  if (b.dgamma.numel() > 0) {
+    dispatch_map(b.forward.x.dtype(), [&]<class M>() { gradient_sums_as<M>(b); });
+  }
+}
 
 void batch_norm_backward(const BatchNormBackward& b) {
   if (b.dgamma.numel() > 0) {

@@ -69,6 +69,33 @@ TEST_F(GpuBatchNorm, AConstantChannelHasNoVariance) {
   EXPECT_LT(largest_difference(s.inverse_deviation, Tensor::full({8}, 1 / std::sqrt(1e-5))), 1e-4);
 }
 
+TEST_F(GpuBatchNorm, MergedMomentsAreTheStatisticsOfAllRows) {
+  for (const std::int64_t channels : {1, 16, 300}) {
+    for (const DType dtype : {DType::f32, DType::f64, DType::bf16}) {
+      const Tensor x = draw({3 * 257, channels}, Domain::normal, dtype, 3);
+      const Tensor moments({3, 2, channels}, DType::f64, kGpu);
+      for (std::int64_t part = 0; part < 3; ++part) {
+        kernels::batch_norm_moments(x.slice(part * 257, (part + 1) * 257).to(kGpu),
+                                    moments.slice(part, part + 1).reshape({2, channels}));
+      }
+      const auto make = [&](double value) { return Tensor::full({channels}, value, compute_type(dtype), kGpu); };
+      const Statistics got{make(0), make(0), make(2), make(3)};
+      kernels::batch_norm_merge(moments, 257,
+                                {.x = {},
+                                 .running_mean = got.running_mean,
+                                 .running_variance = got.running_variance,
+                                 .mean = got.mean,
+                                 .inverse_deviation = got.inverse_deviation});
+      const Statistics want = statistics_of(x.to(DType::f64));
+      const double slack = dtype == DType::f64 ? 1e-12 : 1e-6;
+      EXPECT_LT(largest_difference(got.mean, want.mean), slack);
+      EXPECT_LT(largest_difference(got.inverse_deviation, want.inverse_deviation), 10 * slack);
+      EXPECT_LT(largest_difference(got.running_mean, want.running_mean), slack);
+      EXPECT_LT(largest_difference(got.running_variance, want.running_variance), 10 * slack);
+    }
+  }
+}
+
 struct Results {
   Tensor out, dx, dgamma, dbeta;
 };
@@ -87,6 +114,27 @@ Results run(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tens
   kernels::batch_norm_backward(
       {.forward = f, .training = training, .dout = dout, .dx = r.dx, .dgamma = r.dgamma, .dbeta = r.dbeta});
   return r;
+}
+
+TEST_F(GpuBatchNorm, GradientSumsAloneAreThoseOfBackward) {
+  const Tensor x = draw({700, 24}, Domain::normal, DType::f32, 1).to(kGpu);
+  const Tensor ones = Tensor::full({24}, 1, DType::f32, kGpu);
+  const Results want = run(x, ones, ones, x, true);
+  const Statistics s = statistics_of(x);
+  const Results got{{}, {}, empty_like(ones), empty_like(ones)};
+  kernels::batch_norm_gradient_sums({.forward = {.x = x,
+                                                 .mean = s.mean,
+                                                 .inverse_deviation = s.inverse_deviation,
+                                                 .gamma = ones,
+                                                 .beta = ones,
+                                                 .relu = true,
+                                                 .out = {}},
+                                     .dout = x,
+                                     .dx = {},
+                                     .dgamma = got.dgamma,
+                                     .dbeta = got.dbeta});
+  EXPECT_EQ(largest_difference(got.dgamma, want.dgamma), 0);
+  EXPECT_EQ(largest_difference(got.dbeta, want.dbeta), 0);
 }
 
 /// Slices that begin off the 16-byte grid take the kernels' other path.

@@ -67,6 +67,31 @@ TEST(PairSampler, AStepIsAPureFunctionOfItsNumber) {
   EXPECT_FALSE(same(late.clean, sampler_of(store, options).batch(17).clean));
 }
 
+TEST(PairSampler, PartsOfABatchAreThatBatch) {
+  PairOptions options;
+  options.pairs = 6;
+  options.augment = {3, 0.5, 1, 10, 1, 8};
+  options.augment.mask_anchors = true;
+  using Normalization = FeatureOptions::Normalization;
+  for (const Normalization normalization : {Normalization::mean, Normalization::batch_maximum}) {
+    FeatureOptions features;
+    features.normalization = normalization;
+    const PairSampler sampler = sampler_of(store_of({3, 4, 5}), options, features);
+    const Batch whole = sampler.batch(2);
+    for (const std::int64_t ranks : {1, 2, 3, 6}) {
+      const std::int64_t share = options.pairs / ranks;
+      for (std::int64_t begin = 0; begin < options.pairs; begin += share) {
+        const Batch part = sampler.batch(2, {begin, begin + share}, Device{});
+        EXPECT_TRUE(same(part.clean, whole.clean.slice(begin, begin + share))) << begin << " of " << ranks;
+        EXPECT_TRUE(same(part.distorted, whole.distorted.slice(begin, begin + share))) << begin << " of " << ranks;
+        EXPECT_EQ(part.origins.size(), 6U);
+      }
+    }
+    EXPECT_THROW(sampler.batch(2, {3, 3}, Device{}), Error);
+    EXPECT_THROW(sampler.batch(2, {4, 7}, Device{}), Error);
+  }
+}
+
 TEST(PairSampler, WorkersChangeNothing) {
   PairOptions options;
   options.pairs = 3;

@@ -63,6 +63,51 @@ TEST(BatchNorm, FloatStatisticsSurviveALargeMean) {
   EXPECT_NEAR(s.inverse_deviation.data<float>()[0], 1, 0.02);
 }
 
+/// Statistics of x (rows, C) from the moments of `parts` pieces with as many rows each.
+Statistics merged(const Tensor& x, std::int64_t parts, const Tensor& running_mean, const Tensor& running_variance) {
+  const std::int64_t rows = x.dim(0) / parts;
+  const Tensor moments({parts, 2, x.dim(1)}, DType::f64);
+  for (std::int64_t part = 0; part < parts; ++part) {
+    kernels::batch_norm_moments(x.slice(part * rows, (part + 1) * rows),
+                                moments.slice(part, part + 1).reshape({2, x.dim(1)}));
+  }
+  const DType results = running_mean.dtype();
+  const Statistics s{Tensor({x.dim(1)}, results), Tensor({x.dim(1)}, results)};
+  kernels::batch_norm_merge(moments, rows,
+                            {.x = {},
+                             .running_mean = running_mean,
+                             .running_variance = running_variance,
+                             .mean = s.mean,
+                             .inverse_deviation = s.inverse_deviation});
+  return s;
+}
+
+TEST(BatchNorm, MomentsOfPartsMergeToTheStatisticsOfAllRows) {
+  for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+    const DType vectors = dtype == DType::f64 ? DType::f64 : DType::f32;
+    const double slack = dtype == DType::f64 ? 1e-12 : 3e-6;
+    for (const std::int64_t parts : {1, 3, 4}) {
+      const Tensor x = normal({parts * 400, 19}, 1, DType::f64, 5).to(dtype);
+      const Tensor means[] = {Tensor::full({19}, 2, vectors), Tensor::full({19}, 2, vectors)};
+      const Tensor variances[] = {Tensor::full({19}, 3, vectors), Tensor::full({19}, 3, vectors)};
+      const Statistics got = merged(x, parts, means[0], variances[0]);
+      const Statistics want{Tensor({19}, vectors), Tensor({19}, vectors)};
+      kernels::batch_norm_statistics({.x = x,
+                                      .running_mean = means[1],
+                                      .running_variance = variances[1],
+                                      .mean = want.mean,
+                                      .inverse_deviation = want.inverse_deviation});
+      EXPECT_LT(largest_difference(got.mean, want.mean), slack) << parts << " parts";
+      EXPECT_LT(largest_difference(got.inverse_deviation, want.inverse_deviation), slack) << parts << " parts";
+      EXPECT_LT(largest_difference(means[0], means[1]), slack) << parts << " parts";
+      EXPECT_LT(largest_difference(variances[0], variances[1]), slack) << parts << " parts";
+      if (parts == 1) {
+        EXPECT_TRUE(same_bits(got.mean, want.mean) && same_bits(got.inverse_deviation, want.inverse_deviation));
+      }
+    }
+  }
+}
+
 struct BatchNormResults {
   Tensor out, dx, dgamma, dbeta;
 };
@@ -81,6 +126,29 @@ BatchNormResults run_batch_norm(const Tensor& x, const Tensor& gamma, const Tens
   kernels::batch_norm_forward(f);
   kernels::batch_norm_backward({.forward = f, .dout = dout, .dx = e.dx, .dgamma = e.dgamma, .dbeta = e.dbeta});
   return e;
+}
+
+TEST(BatchNorm, GradientSumsAloneAreThoseOfBackward) {
+  for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+    const DType vectors = dtype == DType::f64 ? DType::f64 : DType::f32;
+    const Tensor x = normal({700, 17}, 1).to(dtype);
+    const Tensor dout = normal({700, 17}, 4).to(dtype);
+    const Tensor gamma = normal({17}, 2).to(vectors);
+    const kernels::BatchNormForward f{.x = x,
+                                      .mean = normal({17}, 5).to(vectors),
+                                      .inverse_deviation = gamma,
+                                      .gamma = gamma,
+                                      .beta = normal({17}, 3).to(vectors),
+                                      .relu = true,
+                                      .out = {}};
+    const BatchNormResults want{{}, empty_like(x), empty_like(gamma), empty_like(gamma)};
+    const BatchNormResults got{{}, {}, empty_like(gamma), empty_like(gamma)};
+    kernels::batch_norm_backward(
+        {.forward = f, .dout = dout, .dx = want.dx, .dgamma = want.dgamma, .dbeta = want.dbeta});
+    kernels::batch_norm_gradient_sums({.forward = f, .dout = dout, .dx = {}, .dgamma = got.dgamma, .dbeta = got.dbeta});
+    EXPECT_TRUE(same_bits(got.dgamma, want.dgamma));
+    EXPECT_TRUE(same_bits(got.dbeta, want.dbeta));
+  }
 }
 
 TEST(BatchNorm, FloatAgreesWithDouble) {

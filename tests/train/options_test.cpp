@@ -104,6 +104,15 @@ TEST(TrainOptions, StepsAreRecordedOnlyWhereThatIsAskedFor) {
   EXPECT_THAT(demo_error({kMusic, "train.cuda_graph=2"}), HasSubstr("cuda_graph"));
 }
 
+TEST(TrainOptions, ProcessesNormaliseTogetherAndWaitForEachOtherUnlessTold) {
+  const TrainOptions options = read_options("demo.yaml", {kMusic});
+  EXPECT_TRUE(options.sync_batch_norm);
+  EXPECT_EQ(options.rank_timeout_s, 300);
+  EXPECT_FALSE(read_options("demo.yaml", {kMusic, "train.sync_batch_norm=false"}).sync_batch_norm);
+  EXPECT_EQ(read_options("demo.yaml", {kMusic, "train.rank_timeout_s=2.5"}).rank_timeout_s, 2.5);
+  EXPECT_THAT(demo_error({kMusic, "train.rank_timeout_s=0"}), HasSubstr("rank_timeout_s"));
+}
+
 TEST(TrainOptions, PrecisionIsOneOfThree) {
   EXPECT_EQ(read_options("demo.yaml", {kMusic}).precision, Precision::fp32);
   EXPECT_EQ(read_options("demo.yaml", {kMusic, "train.precision=tf32"}).precision, Precision::tf32);

@@ -1,0 +1,269 @@
+#include "train/communicator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <atomic>
+#include <thread>
+
+#include "kernels/error.h"
+#include "tests/compare_tensors.h"
+#include "tests/normal_numbers.h"
+#include "tests/train/ranks.h"
+#include "train/rendezvous.h"
+#include "train/socket.h"
+
+namespace earmark::train {
+namespace {
+
+using earmark::testing::normal;
+using earmark::testing::same_bits;
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+
+/// What rank `rank` brings.
+Tensor brought(int rank, std::int64_t count, DType dtype) {
+  return normal({count}, static_cast<std::uint64_t>(rank + 1)).to(dtype);
+}
+
+/// The sum or the mean of all ranks' numbers in the order of the ranks, in double.
+Tensor combined(int size, std::int64_t count, DType dtype, Combine how) {
+  const Tensor sum = Tensor::zeros({count}, DType::f64);
+  for (int rank = 0; rank < size; ++rank) {
+    const Tensor part = brought(rank, count, dtype).to(DType::f64);
+    for (std::int64_t i = 0; i < count; ++i) {
+      sum.mutable_data<double>()[i] += part.data<double>()[i];
+    }
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    sum.mutable_data<double>()[i] /= how == Combine::mean ? size : 1;
+  }
+  return sum.to(dtype);
+}
+
+TEST(Communicator, SumsAndMeansAreInTheOrderOfRanksAtAllOfThem) {
+  for (const int size : {1, 2, 3, 4}) {
+    run_as_ranks(size, [&](const std::shared_ptr<Communicator>& ranks) {
+      for (const DType dtype : {DType::f32, DType::f64}) {
+        for (const std::int64_t count : {1, 3, 4097, 20011}) {
+          for (const Combine how : {Combine::sum, Combine::mean}) {
+            const Tensor t = brought(ranks->rank(), count, dtype);
+            ranks->all_reduce(std::array{t}, how);
+            EXPECT_TRUE(same_bits(t, combined(size, count, dtype, how))) << size << " ranks, " << count;
+          }
+        }
+      }
+    });
+  }
+}
+
+TEST(Communicator, ManyTensorsAtOnceAreReducedAsOneByOne) {
+  run_as_ranks(3, [](const std::shared_ptr<Communicator>& ranks) {
+    std::vector<Tensor> tensors;
+    for (const std::int64_t count : {5, 70001, 1, 300}) {
+      tensors.push_back(brought(ranks->rank(), count, DType::f32));
+    }
+    ranks->all_reduce(tensors, Combine::mean);
+    for (const Tensor& t : tensors) {
+      EXPECT_TRUE(same_bits(t, combined(3, t.numel(), DType::f32, Combine::mean))) << t.numel();
+    }
+  });
+}
+
+TEST(Communicator, GathersScattersAndBroadcasts) {
+  for (const int size : {1, 2, 4}) {
+    run_as_ranks(size, [&](const std::shared_ptr<Communicator>& ranks) {
+      const int rank = ranks->rank();
+      const Tensor whole({3 * size, 50}, DType::f32);
+      ranks->all_gather(brought(rank, 150, DType::f32).reshape({3, 50}), whole);
+      for (int other = 0; other < size; ++other) {
+        EXPECT_TRUE(same_bits(whole.slice(3 * other, 3 * other + 3), brought(other, 150, DType::f32).reshape({3, 50})));
+      }
+      const Tensor part({2, 50}, DType::f64);
+      ranks->reduce_scatter(brought(rank, 100 * size, DType::f64).reshape({2 * size, 50}), part, Combine::sum);
+      const Tensor sums = combined(size, 100 * size, DType::f64, Combine::sum).reshape({2 * size, 50});
+      EXPECT_TRUE(same_bits(part, sums.slice(2 * rank, 2 * rank + 2)));
+      for (int root = 0; root < size; ++root) {
+        const Tensor t = brought(rank, 7, DType::f32).to(DType::i16);
+        ranks->broadcast(t, root);
+        EXPECT_TRUE(same_bits(t, brought(root, 7, DType::f32).to(DType::i16)));
+        std::array<double, 2> numbers{rank + 0.5, rank - 3.0};
+        take_over(*ranks, numbers, root);
+        EXPECT_EQ(numbers, (std::array<double, 2>{root + 0.5, root - 3.0}));
+      }
+      std::array<double, 1> sum{1.0 + rank};
+      add_up(*ranks, sum);
+      EXPECT_EQ(sum[0], size * (size + 1) / 2);
+      ranks->barrier();
+    });
+  }
+}
+
+TEST(Communicator, AnotherOneServesAnotherThread) {
+  run_as_ranks(3, [](const std::shared_ptr<Communicator>& ranks) {
+    const std::shared_ptr<Communicator> other = ranks->another();
+    const auto reduce = [](Communicator& by, std::int64_t count) {
+      for (int i = 0; i < 20; ++i) {
+        const Tensor t = brought(by.rank(), count, DType::f32);
+        by.all_reduce(std::array{t}, Combine::sum);
+        EXPECT_TRUE(same_bits(t, combined(3, count, DType::f32, Combine::sum)));
+      }
+    };
+    std::thread beside([&] { reduce(*other, 9000); });
+    reduce(*ranks, 300);
+    beside.join();
+  });
+}
+
+TEST(Communicator, WhatDoesNotFitIsRefused) {
+  run_as_ranks(2, [](const std::shared_ptr<Communicator>& ranks) {
+    EXPECT_THROW(ranks->all_reduce(std::array{Tensor({3}, DType::i16)}, Combine::sum), Error);
+    EXPECT_THROW(ranks->all_reduce(std::array{Tensor({3}), Tensor({3}, DType::f64)}, Combine::sum), Error);
+    EXPECT_THROW(ranks->all_gather(Tensor({3}), Tensor({5})), Error);
+    EXPECT_THROW(ranks->reduce_scatter(Tensor({6}), Tensor({2}), Combine::sum), Error);
+    EXPECT_THROW(ranks->broadcast(Tensor({6}), 2), Error);
+    ranks->barrier();  // all of them are still there
+  });
+}
+
+TEST(Communicator, RanksThatDoNotComeAreNamed) {
+  const int port = free_port();
+  std::vector<std::string> problems(2);
+  std::vector<std::thread> threads;
+  for (const int rank : {0, 1}) {
+    threads.emplace_back([&, rank] {
+      try {
+        make_communicator(local_rank(rank, 4, port), milliseconds(700));
+      } catch (const Error& error) {
+        problems[static_cast<std::size_t>(rank)] = error.what();
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  const std::string sentence = "ranks 2 and 3 of 4 did not come to 127.0.0.1:" + std::to_string(port) + " within 0.7 s";
+  EXPECT_THAT(problems[0], HasSubstr(sentence));
+  EXPECT_THAT(problems[1], HasSubstr(sentence));
+}
+
+TEST(Communicator, AMissingRankZeroIsNamed) {
+  const int port = free_port();
+  try {
+    make_communicator(local_rank(1, 2, port), milliseconds(200));
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(),
+                HasSubstr("rank 0 of 2 did not come to 127.0.0.1:" + std::to_string(port) + " within 0.2 s"));
+    EXPECT_THAT(error.what(), HasSubstr("refused"));
+  }
+}
+
+std::string problem_of_coming(const Rank& rank) {
+  try {
+    const Rendezvous here(rank, milliseconds(2000));
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+TEST(Rendezvous, RanksThatContradictEachOtherAreToldSo) {
+  const int port = free_port();
+  std::thread first([&] { EXPECT_EQ(problem_of_coming(local_rank(0, 3, port)), ""); });
+  EXPECT_THAT(problem_of_coming(local_rank(1, 2, port)), HasSubstr("rank 1 was told that there are 2 ranks, rank 0 3"));
+  EXPECT_THAT(problem_of_coming(local_rank(3, 3, port)),
+              HasSubstr("more than one process says that it is rank 3 of 3"));
+  std::thread second([&] { EXPECT_EQ(problem_of_coming(local_rank(1, 3, port)), ""); });
+  EXPECT_EQ(problem_of_coming(local_rank(2, 3, port)), "");
+  first.join();
+  second.join();
+}
+
+TEST(Rendezvous, KeepsWhatIsSaidAndLetsStrangersTalk) {
+  const int port = free_port();
+  const std::string large(100000, 'x');
+  std::thread first([&] {
+    Rendezvous here(local_rank(0, 2, port), milliseconds(5000));
+    EXPECT_EQ(here.address(), "127.0.0.1");
+    here.set("colour", "green");
+    EXPECT_EQ(here.get("size"), large);
+    here.set("end", "");
+    EXPECT_EQ(here.get("end of 1"), "1");
+  });
+  const Socket stranger = connect_to("127.0.0.1", port, std::chrono::steady_clock::now() + std::chrono::seconds(5));
+  stranger.send("GET / HTTP/1.1\r\n\r\n", std::chrono::steady_clock::now() + std::chrono::seconds(5));
+  Rendezvous here(local_rank(1, 2, port), milliseconds(5000));
+  EXPECT_EQ(here.get("colour"), "green");
+  here.set("size", large);
+  EXPECT_EQ(here.get("end"), "");
+  here.set("end of 1", "1");
+  first.join();
+}
+
+TEST(Communicator, AKilledRankEndsTheOthers) {
+  const auto work = [](const std::shared_ptr<Communicator>& ranks) {
+    ranks->barrier();
+    if (ranks->rank() == 2) {
+      ::raise(SIGKILL);
+    }
+    const Tensor t = brought(ranks->rank(), 100003, DType::f32);
+    while (true) {
+      ranks->all_reduce(std::array{t}, Combine::mean);
+    }
+  };
+  const std::vector<std::string> problems = problems_of_processes(3, work, milliseconds(30000));
+  EXPECT_EQ(problems[2], "killed by signal 9");
+  EXPECT_THAT(problems[0], HasSubstr("of 3 has ended, or given up on another rank"));
+  EXPECT_THAT(problems[1], HasSubstr("of 3 has ended, or given up on another rank"));
+}
+
+TEST(Communicator, AStoppedRankEndsTheOthersInTime) {
+  const auto work = [](const std::shared_ptr<Communicator>& ranks) {
+    ranks->barrier();
+    if (ranks->rank() == 1) {
+      ::raise(SIGSTOP);
+    }
+    ranks->barrier();
+  };
+  const auto end_stopped = [](const std::vector<int>& ids) {
+    int status = 0;  // of a rank that has ended while the other is still stopped
+    for (const int rank : {0, 2}) {
+      siginfo_t info{};
+      EXPECT_EQ(::waitid(P_PID, static_cast<id_t>(ids[static_cast<std::size_t>(rank)]), &info, WEXITED | WNOWAIT), 0);
+      status += info.si_status;
+    }
+    EXPECT_EQ(status, 0);
+    ::kill(ids[1], SIGKILL);
+  };
+  const std::vector<std::string> problems = problems_of_processes(3, work, milliseconds(1500), end_stopped);
+  const auto told = ::testing::AnyOf(HasSubstr("rank 1 of 3 did not answer rank"),
+                                     HasSubstr("has ended, or given up on another rank"));
+  EXPECT_THAT(problems[0], told);
+  EXPECT_THAT(problems[2], told);
+  EXPECT_THAT(problems[0] + problems[2], HasSubstr("rank 1 of 3 did not answer rank"));
+  EXPECT_THAT(problems[0] + problems[2], HasSubstr("within 1.5 s"));
+  EXPECT_EQ(problems[1], "killed by signal 9");
+}
+
+TEST(Communicator, ARankThatAbandonsEndsTheOthersAtOnce) {
+  const std::vector<std::string> problems = problems_of_threads(
+      3,
+      [](const std::shared_ptr<Communicator>& ranks) {
+        if (ranks->rank() == 0) {
+          ranks->abandon();
+          return;
+        }
+        ranks->barrier();
+      },
+      milliseconds(600000));
+  EXPECT_EQ(problems[0], "");
+  EXPECT_THAT(problems[1], HasSubstr("has ended, or given up"));
+  EXPECT_THAT(problems[2], HasSubstr("has ended, or given up"));
+}
+
+}  // namespace
+}  // namespace earmark::train

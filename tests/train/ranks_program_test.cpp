@@ -1,0 +1,95 @@
+// The program `train` as several processes, started as a launcher starts them.
+#include <csignal>
+#include <memory>
+
+#include "kernels/error.h"
+#include "tests/train/example_run.h"
+#include "tests/train/ranks.h"
+#include "tests/train/train_program.h"
+
+namespace earmark::train {
+namespace {
+
+using earmark::testing::EnvironmentScope;
+
+class RanksProgramWhole : public TrainProgram {
+ protected:
+  using Processes = std::vector<std::unique_ptr<Program>>;
+
+  /// One process for each rank, told by its environment.
+  static Processes start(int size, const std::vector<std::string>& arguments) {
+    const std::string port = std::to_string(free_port());
+    const std::string count = std::to_string(size);
+    const EnvironmentScope sizes[] = {{"WORLD_SIZE", count.c_str()},
+                                      {"LOCAL_WORLD_SIZE", count.c_str()},
+                                      {"MASTER_ADDR", "127.0.0.1"},
+                                      {"MASTER_PORT", port.c_str()}};
+    Processes processes;
+    for (int rank = 0; rank < size; ++rank) {
+      const EnvironmentScope own[] = {{"RANK", std::to_string(rank).c_str()},
+                                      {"LOCAL_RANK", std::to_string(rank).c_str()}};
+      processes.push_back(std::make_unique<Program>("train", arguments));
+    }
+    return processes;
+  }
+  static void expect_all_end_well(const Processes& processes) {
+    for (const std::unique_ptr<Program>& process : processes) {
+      EXPECT_EQ(process->wait(), 0) << process->err();
+    }
+  }
+};
+
+TEST_F(RanksProgramWhole, TrainsStopsAndGoesOn) {
+  const std::vector<std::string> endless{"train.steps=1000000", "train.schedule=constant"};
+  {
+    const Processes processes = start(2, arguments("run", endless));
+    wait_for_lines(*processes[0], folder_ / "run" / "log.csv", 8);
+    processes[1]->kill(SIGTERM);
+    expect_all_end_well(processes);
+    EXPECT_THAT(processes[0]->out(), HasSubstr("go on with: train --resume"));
+    EXPECT_EQ(processes[1]->out() + processes[1]->err(), "") << "rank 0 speaks for all";
+  }
+  const std::int64_t stopped = lines_of(folder_ / "run" / "log.csv") - 1;
+  const std::string steps = "train.steps=" + std::to_string(stopped + 3);
+  const std::vector<std::string> on{"--resume", (folder_ / "run").string(), "--set", steps};
+  expect_all_end_well(start(4, on));
+  EXPECT_EQ(lines_of(folder_ / "run" / "log.csv") - 1, stopped + 3);
+  ASSERT_EQ(run(arguments("alone", {steps, endless[1]})), 0) << output_;
+  EXPECT_EQ(lines_of(folder_ / "alone" / "log.csv") - 1, stopped + 3);
+}
+
+TEST_F(RanksProgramWhole, AKilledProcessEndsTheOthersAndIsNamed) {
+  const Processes processes = start(3, arguments("run", {"train.steps=1000000", "pairs.count=6"}));
+  wait_for_lines(*processes[0], folder_ / "run" / "log.csv", 3);
+  processes[2]->kill(SIGKILL);
+  EXPECT_EQ(processes[2]->wait(), -SIGKILL);
+  EXPECT_EQ(processes[0]->wait(), 1);
+  EXPECT_EQ(processes[1]->wait(), 1);
+  EXPECT_THAT(processes[0]->err() + processes[1]->err(), HasSubstr("train: rank 2 of 3 has ended"));
+}
+
+TEST_F(RanksProgramWhole, AStoppedProcessEndsTheOthersInTime) {
+  const Processes processes = start(2, arguments("run", {"train.steps=1000000", "train.rank_timeout_s=1.5"}));
+  wait_for_lines(*processes[0], folder_ / "run" / "log.csv", 3);
+  processes[1]->kill(SIGSTOP);
+  EXPECT_EQ(processes[0]->wait(), 1);
+  EXPECT_THAT(processes[0]->err(), HasSubstr("rank 1 of 2 did not answer rank 0 within 1.5 s"));
+}
+
+TEST_F(RanksProgramWhole, ProcessesThatWereToldDifferentThingsSaySo) {
+  const std::string port = std::to_string(free_port());
+  const EnvironmentScope place[] = {
+      {"WORLD_SIZE", "2"}, {"LOCAL_WORLD_SIZE", "2"}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", port.c_str()}};
+  Processes processes;
+  for (const char* rank : {"0", "1"}) {
+    const EnvironmentScope own[] = {{"RANK", rank}, {"LOCAL_RANK", rank}};
+    processes.push_back(std::make_unique<Program>("train", arguments("run", {std::string("train.seed=7") + rank})));
+  }
+  EXPECT_EQ(processes[0]->wait(), 1);
+  EXPECT_EQ(processes[1]->wait(), 1);
+  EXPECT_THAT(processes[1]->err(), HasSubstr("rank 1 was given another configuration than rank 0"));
+  EXPECT_THAT(processes[1]->err(), HasSubstr("70"));
+}
+
+}  // namespace
+}  // namespace earmark::train

@@ -1,0 +1,56 @@
+// What the ranks of a training do together: sums over all, gathering, scattering, broadcasting. Every rank makes the
+// same calls in the same order, with tensors of the same shapes and types. Each returns when this rank's tensors are
+// what it says. The same inputs give the same bits, at all ranks: sums are taken in the order of the ranks, in double.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <span>
+
+#include "kernels/tensor.h"
+#include "train/rank.h"
+
+namespace earmark::train {
+
+enum class Combine { sum, mean };
+
+/// A rank's end of its group. Everything throws Error that names the rank which has gone, or has not answered in time;
+/// so does every later call, of every rank of the group: nobody waits for ever.
+class Communicator {
+ public:
+  Communicator() = default;
+  virtual ~Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  /// Each tensor becomes the sum or the mean of all ranks' ones. They are f32 or f64, all alike; many at once cost
+  /// hardly more than one.
+  virtual void all_reduce(std::span<const Tensor> tensors, Combine how) = 0;
+  /// `whole` (size * n, ...) becomes all ranks' `part` (n, ...), in the order of the ranks.
+  virtual void all_gather(const Tensor& part, const Tensor& whole) = 0;
+  /// `part` (n, ...) becomes this rank's part of the sum or the mean of all ranks' `whole` (size * n, ...), f32 or f64.
+  virtual void reduce_scatter(const Tensor& whole, const Tensor& part, Combine how) = 0;
+  /// `t` becomes that of rank `root`.
+  virtual void broadcast(const Tensor& t, int root) = 0;
+  /// Returns when all ranks have called it.
+  virtual void barrier() = 0;
+
+  /// Of the same ranks, for another thread: its calls do not mix with this one's. They all fail together.
+  virtual std::shared_ptr<Communicator> another() = 0;
+  /// Makes what any thread of any rank waits for fail at once: this rank will not go on.
+  virtual void abandon() = 0;
+};
+
+/// Of one process alone it does nothing; else it connects the ranks over TCP (Gloo), for tensors in the host's memory.
+/// Waits, then and later, at most `timeout`. Throws Error naming the ranks that have not come by then. From then on the
+/// process ignores SIGPIPE: a rank that has gone is an error, not an end.
+std::shared_ptr<Communicator> make_communicator(const Rank& rank, std::chrono::milliseconds timeout);
+
+/// Numbers of all ranks added up, element by element.
+void add_up(Communicator& ranks, std::span<double> numbers);
+/// Numbers of rank `root`.
+void take_over(Communicator& ranks, std::span<double> numbers, int root);
+
+}  // namespace earmark::train
