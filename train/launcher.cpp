@@ -89,15 +89,13 @@ std::string joined(const std::vector<std::string>& names) {
 struct Machine {
   std::vector<int> processors;
   std::vector<std::string> gpus;
-  int threads = 0;  ///< To be told to the ranks; 0: they know by their processors, or by what the user told them.
+  int threads = 0;  ///< To be divided; 0: each rank does as the user has told it, or takes all.
 };
 
 Machine this_machine(const LaunchOptions& options) {
   Machine machine;
   machine.processors = processors_by_core();
-  const bool fewer_threads =
-      variable(kThreads) == nullptr && static_cast<std::size_t>(num_threads()) < machine.processors.size();  // a quota
-  if (options.divide_threads || fewer_threads) {
+  if (options.divide_threads || (options.local_size > 1 && variable(kThreads) == nullptr)) {
     machine.threads = num_threads();
   }
   if (options.local_size > 1) {  // a single rank may see them all

@@ -26,10 +26,11 @@ struct LaunchOptions {
 std::string problem_of(const LaunchOptions& options);
 
 /// Runs the group until it has ended, at most 1 + max_restarts times. Every rank gets torchrun's variables, the
-/// processors that are its part of this process's, EARMARK_THREADS where a quota allows fewer threads than that, and
-/// CUDA_VISIBLE_DEVICES with its part of the GPUs. Returns the exit code: 0 where all ranks ended well; the failed
-/// rank's where it is 2, bad usage, which is not tried again; else 1. Told by a signal to end, and some rank did not
-/// end well, this process ends by that signal. Throws Error where the program cannot be started or a log not be made.
+/// processors that are its part of this process's, EARMARK_THREADS with its part of the threads unless that is
+/// set, and CUDA_VISIBLE_DEVICES with its part of the GPUs. Returns the exit code: 0 where all ranks ended well; the
+/// failed rank's where it is 2, bad usage, which is not tried again; else 1. Told by a signal to end, and some rank did
+/// not end well, this process ends by that signal. Throws Error where the program cannot be started or a log not be
+/// made.
 int launch(const LaunchOptions& options);
 
 }  // namespace earmark::train

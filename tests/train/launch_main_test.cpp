@@ -6,6 +6,7 @@
 #include <set>
 
 #include "kernels/device_choice.h"
+#include "kernels/parallel.h"
 #include "tests/train/launch_program.h"
 #include "train/machine_share.h"
 
@@ -197,12 +198,17 @@ TEST_F(LaunchProgramWhole, ProcessorsAreDivided) {
   EXPECT_EQ(numbers_of(file("1")), second);
 }
 
-TEST_F(LaunchProgramWhole, ThreadsAreDividedWhereTheirNumberIsGiven) {
+TEST_F(LaunchProgramWhole, ThreadsAreDividedUnlessTheUserHasSaid) {
   const std::string script = "echo ${EARMARK_THREADS-not set} >$1/$RANK";
   {
     const EnvironmentScope by_user("EARMARK_THREADS", "5");
     EXPECT_EQ(run({"--nproc-per-node", "2"}, script).code, 0);
     EXPECT_EQ(file("0") + file("1"), "5\n5\n");
+  }
+  if (std::getenv("EARMARK_THREADS") == nullptr) {
+    EXPECT_EQ(run({"--nproc-per-node", "2"}, script).code, 0);
+    const int threads = num_threads();
+    EXPECT_EQ(file("0") + file("1"), str(threads_of_part(threads, 0, 2), "\n", threads_of_part(threads, 1, 2), "\n"));
   }
   EXPECT_EQ(run({"--nproc-per-node", "2", "--threads", "3"}, script).code, 0);
   EXPECT_EQ(file("0") + file("1"), "1\n2\n");
