@@ -28,8 +28,7 @@ RankGroup::RankGroup(const std::vector<RankPlan>& plans, Clock::duration grace, 
 }
 
 void RankGroup::start(const RankPlan& plan) {
-  RankProcess process(plan.command, signals_.mask_before());
-  guard_.watch(process.group());
+  RankProcess process(plan.command, signals_.mask_before(), guard_);
   RankStream out(process.take_out(), plan.rank, console_, Console::Stream::out, plan.shown);
   RankStream err(process.take_err(), plan.rank, console_, Console::Stream::err, plan.shown);
   if (!plan.log_dir.empty()) {

@@ -69,7 +69,7 @@ RankGuard::~RankGuard() {
   }
 }
 
-void RankGuard::watch(pid_t group) const { send(orders_, group); }
+void RankGuard::watch_this() const { send(orders_, ::getpid()); }
 
 void RankGuard::forget() const { send(orders_, kForget); }
 

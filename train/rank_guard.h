@@ -20,7 +20,8 @@ class RankGuard {
   RankGuard(const RankGuard&) = delete;
   RankGuard& operator=(const RankGuard&) = delete;
 
-  void watch(pid_t group) const;
+  /// In the first process of a group, between fork and exec: the guard watches over it from now on.
+  void watch_this() const;
   /// All so far. To be called while they still have their numbers.
   void forget() const;
 

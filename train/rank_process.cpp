@@ -44,6 +44,7 @@ struct RankStart {
   bool has_processors;
   sigset_t mask;
   pid_t parent;
+  const RankGuard* guard;
   int out;
   int err;
   int failure;  ///< Where errno goes when it cannot be executed.
@@ -56,6 +57,7 @@ struct RankStart {
   if (::getppid() != start.parent) {  // it ended before it could be asked for
     ::_exit(kNotStartedCode);
   }
+  start.guard->watch_this();  // before it can start anything
   if (start.has_processors) {
     ::sched_setaffinity(0, sizeof start.processors, &start.processors);
   }
@@ -124,11 +126,12 @@ std::string describe(const RankEnd& end) {
              end.number == SIGKILL ? ", as the system does where memory runs out" : "");
 }
 
-RankProcess::RankProcess(const RankCommand& command, const sigset_t& mask) {
+RankProcess::RankProcess(const RankCommand& command, const sigset_t& mask, const RankGuard& guard) {
   Pipe out = make_pipe();
   Pipe err = make_pipe();
   Pipe failure = make_pipe();
   RankStart start = prepare(command, mask);
+  start.guard = &guard;
   start.out = out.write.get();
   start.err = err.write.get();
   start.failure = failure.write.get();

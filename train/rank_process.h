@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "train/descriptor.h"
+#include "train/rank_guard.h"
 
 namespace earmark::train {
 
@@ -32,8 +33,9 @@ std::string describe(const RankEnd& end);
 class RankProcess {
  public:
   /// Starts it in a process group of its own, with nothing to read and the signals of `mask` blocked; it is killed when
-  /// this process ends, however it ends. Throws Error where the file cannot be executed.
-  RankProcess(const RankCommand& command, const sigset_t& mask);
+  /// this process ends, however it ends, and what it has started by `guard`. Throws Error where the file cannot be
+  /// executed.
+  RankProcess(const RankCommand& command, const sigset_t& mask, const RankGuard& guard);
   /// Kills its group unless it has been reaped.
   ~RankProcess();
   RankProcess(RankProcess&& other) noexcept;
@@ -41,8 +43,6 @@ class RankProcess {
   RankProcess(const RankProcess&) = delete;
   RankProcess& operator=(const RankProcess&) = delete;
 
-  /// Of its processes; its own number.
-  pid_t group() const { return group_; }
   /// The ends to read of its standard output and standard error; once each.
   Descriptor take_out() { return std::move(out_); }
   Descriptor take_err() { return std::move(err_); }
