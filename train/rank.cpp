@@ -207,6 +207,9 @@ Rank rank_from(const Variables& variables) {
   if (any_is_set(variables, kTorchrun)) {
     rank = read_named(variables, kTorchrun);
     read_master(variables, "", "", rank);
+    if (variables("TORCHELASTIC_USE_AGENT_STORE") == "True") {  // torchrun itself listens there
+      rank.master_port += rank.master_port < kHighestPort ? 1 : -1;
+    }
   } else if (any_is_set(variables, kOpenMpi)) {
     rank = read_named(variables, kOpenMpi);
     read_master(variables, "", variables("PMIX_NAMESPACE").value_or(""), rank);

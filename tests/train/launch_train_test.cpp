@@ -1,5 +1,6 @@
 // `launch` and `train` together: a run of two ranks, undisturbed and with one of them killed.
 #include <csignal>
+#include <cstdlib>
 
 #include "tests/train/train_program.h"
 
@@ -35,6 +36,37 @@ TEST_F(LaunchTrainWhole, AKilledRankIsStartedAgainWithTheOthersAndTheRunGoesOn) 
   EXPECT_EQ(lines_of(folder_ / "killed" / "log.csv"), 31);
   EXPECT_TRUE(bytes_of(folder_ / "straight" / "model.safetensors") ==
               bytes_of(folder_ / "killed" / "model.safetensors"));
+}
+
+/// Where there are none, nothing is tested.
+TEST_F(LaunchTrainWhole, TorchrunAndMpirunStartRanksToo) {
+  const fs::path program = fs::read_symlink("/proc/self/exe").parent_path() / "train";
+  std::string command;
+  for (const std::string& argument : arguments("straight")) {
+    command += " '" + argument + "'";
+  }
+  ASSERT_EQ(std::system((program.string() + command + " >/dev/null 2>&1").c_str()), 0);
+  int launchers = 0;
+  for (const std::string launcher :
+       {"torchrun --no-python --nproc-per-node 2 ", "mpirun --allow-run-as-root --oversubscribe -np 2 "}) {
+    const std::string name = launcher.substr(0, launcher.find(' '));
+    if (std::system(("command -v " + name + " >/dev/null").c_str()) != 0) {
+      continue;
+    }
+    ++launchers;
+    command.clear();
+    for (const std::string& argument : arguments(name)) {
+      command += " '" + argument + "'";
+    }
+    const fs::path said = folder_ / (name + ".said");
+    const std::string all = launcher + program.string() + command + " --device cpu >" + said.string() + " 2>&1";
+    ASSERT_EQ(std::system(all.c_str()), 0) << bytes_of(said);
+    EXPECT_EQ(lines_of(folder_ / name / "log.csv"), 31) << "one of them writes";
+    EXPECT_EQ(bytes_of(folder_ / name / "skipped.txt"), bytes_of(folder_ / "straight" / "skipped.txt"));
+  }
+  if (launchers == 0) {
+    GTEST_SKIP() << "there is neither torchrun nor mpirun here";
+  }
 }
 
 }  // namespace

@@ -81,6 +81,9 @@ TEST(RankOfVariables, Torchruns) {
   const Settings one_node{{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "2"}};
   EXPECT_EQ(read(one_node), (Rank{1, 2, 1, 2, "127.0.0.1", 29500}));
   EXPECT_EQ(read(with(with(kMpi, kSlurm), kTorch)), read(kTorch));  // a launcher that Slurm or mpirun started
+  const Settings listens{{"TORCHELASTIC_USE_AGENT_STORE", "True"}};
+  EXPECT_EQ(read(with(kTorch, listens)).master_port, 29502);
+  EXPECT_EQ(read(with(with(kTorch, {{"MASTER_PORT", "65535"}}), listens)).master_port, 65534);
 }
 
 TEST(RankOfVariables, OpenMpis) {
