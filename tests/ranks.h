@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "train/communicator.h"
+#include "kernels/communicator.h"
 
-namespace earmark::train {
+namespace earmark {
 
 /// Of this machine, where nobody listens.
 int free_port();
@@ -27,4 +27,4 @@ void run_as_ranks(int size, const RankWork& work);
 std::vector<std::string> problems_of_processes(int size, const RankWork& work, std::chrono::milliseconds timeout,
                                                const std::function<void(const std::vector<int>& ids)>& watch = {});
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -3,12 +3,12 @@
 
 #include <functional>
 
-#include "train/communicator.h"
+#include "kernels/communicator.h"
 
-namespace earmark::train {
+namespace earmark {
 
 /// Does `work`, and returns when all ranks have done theirs: all call it together. Meanwhile they tell each other that
 /// they are alive. Throws what `work` throws; and Error, once `work` is done, where another rank's failed, or has gone.
 void work_beside_ranks(Communicator& ranks, const std::function<void()>& work);
 
-}  // namespace earmark::train
+}  // namespace earmark

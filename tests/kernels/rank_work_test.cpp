@@ -1,4 +1,4 @@
-#include "train/rank_work.h"
+#include "kernels/rank_work.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,9 +7,9 @@
 #include <thread>
 
 #include "kernels/error.h"
-#include "tests/train/ranks.h"
+#include "tests/ranks.h"
 
-namespace earmark::train {
+namespace earmark {
 namespace {
 
 using std::chrono::milliseconds;
@@ -54,4 +54,4 @@ TEST(RankWork, OfOneRankIsJustDone) {
 }
 
 }  // namespace
-}  // namespace earmark::train
+}  // namespace earmark

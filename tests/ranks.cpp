@@ -1,4 +1,4 @@
-#include "tests/train/ranks.h"
+#include "tests/ranks.h"
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -11,11 +11,11 @@
 #include <exception>
 #include <thread>
 
-namespace earmark::train {
+namespace earmark {
 
 namespace {
 
-std::string problem_of(const std::function<void()>& work) {
+std::string thrown_by(const std::function<void()>& work) {
   try {
     work();
     return "";
@@ -64,7 +64,7 @@ std::vector<std::string> problems_of_threads(int size, const RankWork& work, std
   for (int rank = 0; rank < size; ++rank) {
     threads.emplace_back([&, rank] {
       problems[static_cast<std::size_t>(rank)] =
-          problem_of([&] { work(make_communicator(local_rank(rank, size, port), timeout)); });
+          thrown_by([&] { work(make_communicator(local_rank(rank, size, port), timeout)); });
     });
   }
   for (std::thread& thread : threads) {
@@ -89,7 +89,7 @@ std::vector<std::string> problems_of_processes(int size, const RankWork& work, s
     EXPECT_EQ(::pipe(ends.data()), 0);
     const pid_t id = ::fork();
     if (id == 0) {
-      const std::string problem = problem_of([&] { work(make_communicator(local_rank(rank, size, port), timeout)); });
+      const std::string problem = thrown_by([&] { work(make_communicator(local_rank(rank, size, port), timeout)); });
       const bool said = ::write(ends[1], problem.data(), problem.size()) == static_cast<ssize_t>(problem.size());
       ::_exit(said ? 0 : 1);
     }
@@ -112,4 +112,4 @@ std::vector<std::string> problems_of_processes(int size, const RankWork& work, s
   return problems;
 }
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -1,4 +1,4 @@
-#include "train/rank_work.h"
+#include "kernels/rank_work.h"
 
 #include <array>
 #include <condition_variable>
@@ -8,7 +8,7 @@
 
 #include "kernels/error.h"
 
-namespace earmark::train {
+namespace earmark {
 
 namespace {
 
@@ -84,4 +84,4 @@ void work_beside_ranks(Communicator& ranks, const std::function<void()>& work) {
   pulse.check_others();
 }
 
-}  // namespace earmark::train
+}  // namespace earmark
