@@ -112,4 +112,21 @@ std::vector<std::string> problems_of_processes(int size, const RankWork& work, s
   return problems;
 }
 
+std::vector<std::unique_ptr<testing::Program>> programs_as_ranks(const std::string& name, int size,
+                                                                 const std::vector<std::string>& arguments) {
+  const std::string port = std::to_string(free_port());
+  const std::string count = std::to_string(size);
+  const testing::EnvironmentScope group[] = {{"WORLD_SIZE", count.c_str()},
+                                             {"LOCAL_WORLD_SIZE", count.c_str()},
+                                             {"MASTER_ADDR", "127.0.0.1"},
+                                             {"MASTER_PORT", port.c_str()}};
+  std::vector<std::unique_ptr<testing::Program>> programs;
+  for (int rank = 0; rank < size; ++rank) {
+    const std::string own = std::to_string(rank);
+    const testing::EnvironmentScope ranks[] = {{"RANK", own.c_str()}, {"LOCAL_RANK", own.c_str()}};
+    programs.push_back(std::make_unique<testing::Program>(name, arguments));
+  }
+  return programs;
+}
+
 }  // namespace earmark

@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "kernels/communicator.h"
+#include "tests/program.h"
 
 namespace earmark {
 
@@ -26,5 +28,9 @@ void run_as_ranks(int size, const RankWork& work);
 /// they run, with their ids, by rank.
 std::vector<std::string> problems_of_processes(int size, const RankWork& work, std::chrono::milliseconds timeout,
                                                const std::function<void(const std::vector<int>& ids)>& watch = {});
+
+/// A program of the project as every rank of `size`, told by its environment as a launcher does.
+std::vector<std::unique_ptr<testing::Program>> programs_as_ranks(const std::string& name, int size,
+                                                                 const std::vector<std::string>& arguments);
 
 }  // namespace earmark
