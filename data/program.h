@@ -2,7 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <iostream>
@@ -13,6 +16,7 @@
 #include "kernels/device_choice.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "kernels/rank.h"
 
 namespace earmark::data {
 
@@ -41,6 +45,31 @@ class DeviceChoice {
   std::string text_ = "auto";
   Device device_;
   std::string why_cpu_;
+};
+
+/// Processes on one machine share its processors out among themselves, unless they were told how many to take. The
+/// number of threads changes no result.
+inline void share_processors(const Rank& rank, bool threads_given) {
+  if (rank.local_size > 1 && !threads_given && std::getenv("EARMARK_THREADS") == nullptr) {
+    set_num_threads(std::max(1, num_threads() / rank.local_size));
+  }
+}
+
+/// What --rank-timeout was given: how long a process waits for another one of its group.
+class RankTimeout {
+ public:
+  void add_option(CLI::App& app) {
+    app.add_option("--rank-timeout", seconds_,
+                   "Of several processes: seconds after which one that is silent is given up")
+        ->check(CLI::Range(0.1, 1e6))
+        ->capture_default_str();
+  }
+  std::chrono::milliseconds value() const {
+    return std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(seconds_));
+  }
+
+ private:
+  double seconds_ = 300;
 };
 
 /// Adds --threads, parses, and runs `work`. Returns the exit code: what `work` returns; 2 on bad usage; 1, with a

@@ -86,6 +86,13 @@ void AtomicFile::commit() {
   flush_folder(target_.parent_path());
 }
 
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    fail_with_errno(to, errno);
+  }
+  flush_folder(to.parent_path());
+}
+
 bool is_unfinished_file(const std::filesystem::path& path) {
   const std::string name = path.filename().string();
   return name.starts_with(kPrefix) && name.ends_with(kSuffix);

@@ -35,6 +35,9 @@ class AtomicFile {
   std::uint64_t size_ = 0;
 };
 
+/// Gives a file of the same folder another name, durably. Throws Error.
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// Whether this is the name of a temporary: one without a process was left behind when that was killed.
 bool is_unfinished_file(const std::filesystem::path& path);
 /// Removes what killed processes left behind in `folder`. For whoever has the right to change it.

@@ -142,6 +142,14 @@ Tensor Database::stored_rows(const TrackRows& track) const {
   return block.stored.rows.slice(track.first - block.first, track.first - block.first + track.count);
 }
 
+std::int64_t first_row_of_share(const Database& database, int i, int size) {
+  check(size >= 1 && i >= 0 && i <= size, "share ", i, " of ", size);
+  const std::vector<TrackRows>& tracks = database.tracks();
+  const std::int64_t least = database.rows() / size * i + database.rows() % size * i / size;
+  const auto first = std::ranges::lower_bound(tracks, least, {}, &TrackRows::first);
+  return first == tracks.end() ? database.rows() : first->first;
+}
+
 std::size_t row_budget(Device device) {
   constexpr std::size_t kReserve = std::size_t{4} << 30U;  // the encoder's activations, lists of neighbours
   if (device.backend == Backend::cpu) {

@@ -68,6 +68,10 @@ class Database {
   std::int64_t part_rows_ = 0;
 };
 
+/// Of `size` shares of the database's rows, about alike, the first row of share `i`, where a track begins; share `size`
+/// begins behind the last row. Shares may be empty.
+std::int64_t first_row_of_share(const Database& database, int i, int size);
+
 /// What Database::on() can take of a device's memory as it is now: all that is free, but for what searching needs. The
 /// CPU takes everything.
 std::size_t row_budget(Device device);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels/tensor.h"
 #include "search/database.h"
@@ -21,5 +22,12 @@ Neighbours exact_search(const Database& database, const Tensor& queries, int k);
 /// The same without rows [begin, end): as if they were not in the database.
 Neighbours exact_search_without(const Database& database, const Tensor& queries, int k, std::int64_t begin,
                                 std::int64_t end);
+
+/// The same among rows [begin, end) alone; their numbers are those of the whole database.
+Neighbours exact_search_within(const Database& database, const Tensor& queries, int k, std::int64_t begin,
+                               std::int64_t end);
+
+/// The k best of lists (m, k) that were found in different rows: those that one search of all rows gives.
+Neighbours best_neighbours(const std::vector<Neighbours>& lists);
 
 }  // namespace earmark::search

@@ -1,4 +1,5 @@
-// index build|add|remove|list|info|verify|merge|calibrate INDEX ...: makes and changes an index of music.
+// index build|add|remove|list|info|verify|merge|calibrate INDEX ...: makes and changes an index of music. `build` and
+// `add` may be done by several processes together (kernels/rank.h).
 #include <fnmatch.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,14 +18,19 @@
 #include "data/program.h"
 #include "data/progress.h"
 #include "data/stop_signal.h"
+#include "kernels/communicator.h"
 #include "kernels/error.h"
+#include "kernels/rank.h"
+#include "kernels/rank_work.h"
 #include "nn/shipped_model.h"
 #include "search/calibrate.h"
+#include "search/catalogue.h"
 #include "search/index_store.h"
 #include "search/index_writer.h"
 #include "search/indexer.h"
 #include "search/landmark_rows.h"
 #include "search/query.h"
+#include "search/rank_indexer.h"
 #include "search/report.h"
 
 namespace fs = std::filesystem;
@@ -48,7 +55,9 @@ struct Arguments {
   bool json = false;
   bool calibrate = true;
   bool lsh = false;
+  bool threads_given = false;
   data::DeviceChoice device;
+  data::RankTimeout rank_timeout;
 };
 
 void say_waiting(const std::string& message) { std::cerr << "index: " << message << '\n'; }
@@ -108,26 +117,37 @@ void calibrate_held_out(IndexWriter& writer, Device device) {
   }
 }
 
-/// Adds what is not there yet. What goes wrong leaves what was committed before, and says so.
-IndexReport add_sources(IndexWriter& writer, const std::vector<AudioSource>& sources, const Embedder& embedder) {
+/// What `build` and `add` fill.
+struct Opened {
+  IndexWriter writer;
+  std::vector<AudioSource> sources;
+  Embedding embedding;
+};
+
+/// Adds what is not there yet. What goes wrong leaves what was committed before, and says so. `ranks`: null where this
+/// process is by itself.
+IndexReport add_sources(Opened& opened, Communicator* ranks) {
   IndexerOptions options;
   options.progress = true;
   options.stop = &data::watch_stop_signals();
+  IndexWriter& writer = opened.writer;
+  const Embedder& embedder = opened.embedding.embedder;
   try {
-    return add_audio(writer, sources, embedder, options);
+    return ranks == nullptr ? add_audio(writer, opened.sources, embedder, options)
+                            : add_audio(&writer, writer.folder(), opened.sources, embedder, options, *ranks);
   } catch (const Error& error) {
     fail(error.what(), "; ", writer.folder().string(), " keeps the ", writer.tracks().size(),
          " tracks that were committed before");
   }
 }
 
-int fill(IndexWriter writer, const std::vector<AudioSource>& sources, const Embedding& embedding,
-         const Arguments& arguments) {
-  const Device device = embedding.device;
+int fill(Opened opened, const Arguments& arguments, Communicator* ranks) {
+  IndexWriter& writer = opened.writer;
+  const Device device = opened.embedding.device;
   if (!writer.format().landmarks) {
     arguments.device.announce();
   }
-  const IndexReport report = add_sources(writer, sources, embedding.embedder);
+  const IndexReport report = add_sources(opened, ranks);
   print_report(report);
   if (report.interrupted) {
     std::cerr << "index: interrupted; what was added is kept, and the same command goes on\n";
@@ -147,53 +167,86 @@ int fill(IndexWriter writer, const std::vector<AudioSource>& sources, const Embe
   return nothing ? 1 : 0;
 }
 
-int build_landmarks(const Arguments& arguments) {
+Opened open_landmarks(const Arguments& arguments) {
   if (!arguments.model.empty() || arguments.hop_frames > 0 || arguments.precision != "fp32" ||
       arguments.scale != "row" || arguments.lsh) {
     data::fail_usage("--model, --hop, --precision, --scale and --lsh mean nothing to landmarks");
   }
-  const std::vector<AudioSource> sources = sources_of(arguments);
+  std::vector<AudioSource> sources = sources_of(arguments);
   const LandmarkOptions options = landmark_setting(arguments.landmark.empty() ? "default" : arguments.landmark);
-  return fill(IndexWriter::create(arguments.index, {}, landmark_format(options), say_waiting), sources,
-              landmarks_by(options), arguments);
+  return {IndexWriter::create(arguments.index, {}, landmark_format(options), say_waiting), std::move(sources),
+          landmarks_by(options)};
 }
 
-int build(Arguments& arguments) {
+Opened open_to_build(Arguments& arguments) {
   if (arguments.method == "landmark") {
-    return build_landmarks(arguments);
+    return open_landmarks(arguments);
   }
   if (!arguments.landmark.empty()) {
     data::fail_usage("--landmark goes with --method landmark");
   }
-  const std::vector<AudioSource> sources = sources_of(arguments);  // complains before anything is made
+  std::vector<AudioSource> sources = sources_of(arguments);  // complains before anything is made
   const fs::path file = arguments.model.empty() ? nn::shipped_model() : fs::path(arguments.model);
   nn::Model model = nn::load_model(file);
   const Device device = arguments.device.choose();
   const IndexFormat format = format_of(model, arguments.hop_frames, parse_precision(arguments.precision),
                                        arguments.scale == "global" ? ScaleMode::global : ScaleMode::row);
-  const Embedding embedding = fingerprints_by(std::move(model), format, device);
-  return fill(IndexWriter::create(arguments.index, file, format, say_waiting), sources, embedding, arguments);
+  Embedding embedding = fingerprints_by(std::move(model), format, device);
+  return {IndexWriter::create(arguments.index, file, format, say_waiting), std::move(sources), std::move(embedding)};
 }
 
-int add(Arguments& arguments) {
-  const std::vector<AudioSource> sources = sources_of(arguments);
+Embedding embedding_of(Arguments& arguments, const IndexFormat& format) {
+  if (format.landmarks) {
+    return landmarks_by(*format.landmarks);
+  }
+  const Device device = arguments.device.choose();
+  return fingerprints_by(load_model_of(arguments.index, format), format, device);
+}
+
+Opened open_to_add(Arguments& arguments) {
+  std::vector<AudioSource> sources = sources_of(arguments);
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
   const IndexFormat format = writer.format();
   if (format.landmarks && (!arguments.model.empty() || arguments.lsh)) {
     data::fail_usage("--model and --lsh mean nothing to an index of landmarks");
   }
-  if (format.landmarks) {
-    return fill(std::move(writer), sources, landmarks_by(*format.landmarks), arguments);
-  }
-  const Device device = arguments.device.choose();
-  const Embedding embedding = fingerprints_by(load_model_of(arguments.index, format), format, device);
-  if (!arguments.model.empty()) {
+  Embedding embedding = embedding_of(arguments, format);
+  if (!format.landmarks && !arguments.model.empty()) {
     const std::string given = nn::model_hash(nn::load_model(arguments.model));
     check(given == format.model_hash, data::printable(arguments.index), ": made with another model (",
           format.model_hash, ") than ", arguments.model, " (", given, ")");
   }
-  return fill(std::move(writer), sources, embedding, arguments);
+  return {std::move(writer), std::move(sources), std::move(embedding)};
 }
+
+/// Rank 0 opens and commits, speaks and calibrates; the others prepare their shares beside it.
+int fill_beside_ranks(Arguments& arguments, const Rank& rank, Opened (*open)(Arguments&)) {
+  data::share_processors(rank, arguments.threads_given);
+  const std::shared_ptr<Communicator> ranks = make_communicator(rank, arguments.rank_timeout.value());
+  const bool first = rank.rank == 0;
+  std::optional<Opened> opened;
+  work_beside_ranks(*ranks, [&] {
+    if (first) {
+      opened.emplace(open(arguments));
+    }
+  });
+  if (first) {
+    return fill(std::move(*opened), arguments, ranks.get());
+  }
+  const Embedding embedding =
+      embedding_of(arguments, Catalogue(fs::path(arguments.index) / "catalogue.sqlite", Sqlite::Mode::read).format());
+  IndexerOptions options;
+  options.stop = &data::watch_stop_signals();
+  return add_audio(nullptr, arguments.index, {}, embedding.embedder, options, *ranks).interrupted ? 1 : 0;
+}
+
+int open_and_fill(Arguments& arguments, Opened (*open)(Arguments&)) {
+  const Rank rank = rank_from_environment();
+  return rank.size > 1 ? fill_beside_ranks(arguments, rank, open) : fill(open(arguments), arguments, nullptr);
+}
+
+int build(Arguments& arguments) { return open_and_fill(arguments, open_to_build); }
+int add(Arguments& arguments) { return open_and_fill(arguments, open_to_add); }
 
 /// A track's path, its whole path, or a pattern for either.
 bool is_meant(const Track& track, const std::string& pattern) {
@@ -363,6 +416,7 @@ void add_input_options(CLI::App* sub, Arguments& arguments) {
   sub->add_flag("!--no-calibrate", arguments.calibrate, "Keep the thresholds for \"is in the index\" as they are");
   sub->add_flag("--lsh", arguments.lsh, "Also make the hash tables now, not at the first search");
   arguments.device.add_option(*sub);
+  arguments.rank_timeout.add_option(*sub);
 }
 
 void add_build(CLI::App& app, Arguments& arguments) {
@@ -422,6 +476,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   add_commands(app, arguments);
   return data::run_program(app, argc, argv, [&] {
+    arguments.threads_given = app.count("--threads") > 0;
     const std::string name = app.get_subcommands().front()->get_name();
     const std::vector<std::pair<std::string, int (*)(Arguments&)>> commands = {
         {"build", build}, {"add", add},       {"remove", remove}, {"list", list},

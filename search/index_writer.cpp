@@ -15,11 +15,11 @@
 #include "kernels/file_lock.h"
 #include "search/catalogue.h"
 #include "search/landmark_rows.h"
+#include "search/segment_rows.h"
 
 namespace earmark::search {
 namespace {
 
-constexpr std::int64_t kSegmentRows = 131072;      // a segment file is closed when it has this many
 constexpr std::int64_t kSmallSegmentRows = 32768;  // segments below are joined when there are more than
 constexpr std::size_t kSmallSegments = 16;         // this many of them
 
@@ -70,11 +70,6 @@ void check_same_format(const IndexFormat& wanted, const IndexFormat& present, co
         ": its fingerprints have another dimension or length");
 }
 
-/// Rows of one kind, to be filled: f32 fingerprints before they are stored, or landmarks.
-Tensor fresh_rows(const IndexFormat& format, std::int64_t rows) {
-  return Tensor({rows, format.dimension}, format.landmarks ? DType::i32 : DType::f32);
-}
-
 /// Rows [begin, end) of a segment, copied, as they were given.
 Tensor taken_from(const kernels::StoredRows& segment, std::int64_t begin, std::int64_t end) {
   if (are_landmarks(segment.rows)) {
@@ -85,24 +80,25 @@ Tensor taken_from(const kernels::StoredRows& segment, std::int64_t begin, std::i
   return rows;
 }
 
-kernels::StoredRows empty_rows(const IndexFormat& format, std::int64_t rows) {
-  switch (format.precision) {
-    case Precision::fp16:
-      return {Tensor({rows, format.dimension}, DType::f16), {}};
-    case Precision::int8:
-      return {Tensor({rows, format.dimension}, DType::i8), Tensor({format.scale == ScaleMode::row ? rows : 1})};
-    default:
-      return {Tensor({rows, format.dimension}), {}};
+/// A copy of the rows of `tracks` alone, as they are stored. Their first rows become those of the copy.
+kernels::StoredRows taken_out(const kernels::StoredRows& segment, std::vector<IndexWriter::Written>& tracks) {
+  std::int64_t rows = 0;
+  for (const IndexWriter::Written& written : tracks) {
+    rows += written.track.rows;
   }
-}
-
-/// As they are written to a segment.
-kernels::StoredRows stored(const IndexFormat& format, const Tensor& rows) {
-  if (format.landmarks) {
-    return {rows, {}};
+  const bool scaled_by_row = segment.scales && segment.scales.numel() == segment.rows.dim(0);
+  const kernels::StoredRows out{Tensor({rows, segment.rows.dim(1)}, segment.rows.dtype()),
+                                scaled_by_row ? Tensor({rows}) : segment.scales};
+  std::int64_t row = 0;
+  for (IndexWriter::Written& written : tracks) {
+    Track& track = written.track;
+    const std::int64_t from = std::exchange(track.first_row, row);
+    out.rows.slice(row, row + track.rows).copy_from(segment.rows.slice(from, from + track.rows));
+    if (scaled_by_row) {
+      out.scales.slice(row, row + track.rows).copy_from(segment.scales.slice(from, from + track.rows));
+    }
+    row += track.rows;
   }
-  kernels::StoredRows out = empty_rows(format, rows.dim(0));
-  kernels::narrow_rows(rows, out);
   return out;
 }
 
@@ -128,6 +124,7 @@ struct IndexWriter::State {
   }
 
   void remove_orphans() const;
+  void check_new(const Track& track) const;
   void append(Track track, const Tensor& rows);
   void flush();
   void forget(const std::vector<std::int64_t>& ids);
@@ -162,6 +159,12 @@ void IndexWriter::State::remove_orphans() const {
   }
 }
 
+void IndexWriter::State::check_new(const Track& track) const {
+  const std::string name = data::printable(track.path);
+  check(!contents.contains(track.content_hash), name, ": the same content is in the index already");
+  check(!paths.contains({track.folder, track.path}), name, ": this path is in the index already");
+}
+
 void IndexWriter::State::append(Track track, const Tensor& rows) {
   const IndexFormat& format = catalogue.format();
   check(rows.shape().rank() == 2 && rows.dim(1) == format.dimension && rows.dim(0) > 0, "fingerprints ", rows.shape(),
@@ -189,7 +192,7 @@ void IndexWriter::State::flush() {
     row += p.track.rows;
   }
   written.push_back(
-      {next_segment, write_segment(segment_path(folder, next_segment), stored(catalogue.format(), rows))});
+      {next_segment, write_segment(segment_path(folder, next_segment), as_stored(catalogue.format(), rows))});
   for (Pending& p : pending) {
     entries.push_back({std::move(p.track), next_segment});
   }
@@ -323,15 +326,44 @@ std::vector<Track> IndexWriter::tracks() const {
 }
 
 void IndexWriter::add(Track track, const Tensor& fingerprints) {
-  const std::string name = data::printable(track.path);
-  check(!state_->contents.contains(track.content_hash), name, ": the same content is in the index already");
-  check(!state_->paths.contains({track.folder, track.path}), name, ": this path is in the index already");
+  state_->check_new(track);
   track.id = 0;
   const std::string content = track.content_hash;
   const PathKey path{track.folder, track.path};
   state_->append(std::move(track), fingerprints);
   state_->contents.insert(content);
   state_->paths.insert(path);
+}
+
+void IndexWriter::adopt(const std::filesystem::path& file, const SegmentInfo& info, std::vector<Written> tracks) {
+  State& s = *state_;
+  s.flush();
+  std::int64_t rows = 0;
+  for (Written& written : tracks) {
+    if (written.replaces != 0) {
+      s.forget({written.replaces});
+    }
+    Track& track = written.track;
+    s.check_new(track);
+    track.id = 0;
+    s.contents.insert(track.content_hash);
+    s.paths.insert({track.folder, track.path});
+    rows += track.rows;
+  }
+  const std::filesystem::path place = segment_path(s.folder, s.next_segment);
+  SegmentInfo adopted = info;
+  const bool whole = rows == info.rows;
+  const kernels::StoredRows mapped = map_segment(file, info, !whole);  // complains about another file
+  if (whole) {
+    rename_durably(file, place);
+  } else {
+    adopted = write_segment(place, taken_out(mapped, tracks));
+  }
+  s.written.push_back({s.next_segment, adopted});
+  for (Written& written : tracks) {
+    s.entries.push_back({std::move(written.track), s.next_segment});
+  }
+  ++s.next_segment;
 }
 
 void IndexWriter::replace(std::int64_t id, Track track, const Tensor& fingerprints) {

@@ -12,6 +12,7 @@
 
 #include "kernels/tensor.h"
 #include "search/index_store.h"
+#include "search/segment_file.h"
 
 namespace earmark::search {
 
@@ -45,6 +46,14 @@ class IndexWriter {
   void add(Track track, const Tensor& fingerprints);
   /// The same, and track `id` goes in the same transaction: a file whose content has changed.
   void replace(std::int64_t id, Track track, const Tensor& fingerprints);
+  /// A track whose rows another process has written; `replaces` goes in the same transaction, 0: none.
+  struct Written {
+    Track track;
+    std::int64_t replaces = 0;
+  };
+  /// Takes over a segment file of this format in the index's folder of segments, with the tracks in it, whose
+  /// `first_row` counts from its beginning; rows of none of them are left out. Visible after commit().
+  void adopt(const std::filesystem::path& file, const SegmentInfo& info, std::vector<Written> tracks);
   /// Removes tracks and rewrites the segments that held them; committed when it returns.
   void remove(const std::vector<std::int64_t>& ids);
   /// Another path for the same content; committed when it returns.

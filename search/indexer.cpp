@@ -10,137 +10,21 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <map>
 #include <memory>
 #include <set>
 #include <utility>
 
 #include "data/audio_files.h"
-#include "data/decode.h"
 #include "data/progress.h"
-#include "kernels/device_failure.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "search/audio_adder.h"
 #include "search/pipeline.h"
 
 namespace earmark::search {
 namespace {
 
 constexpr float kSilence = 1e-4F;  // -80 dB of full scale
-
-/// What a worker makes of a file; which of the fields are set says how far it came.
-struct Prepared {
-  std::string hash;
-  std::string problem;  // why it cannot be added
-  std::string damage;   // why it is not whole
-  Tensor fingerprints;  // empty where the content is known already
-  double seconds = 0;
-  data::Tags tags;
-};
-
-Prepared prepare(const AudioSource& source, const std::set<std::string>& known, const IndexFormat& format,
-                 const Embedder& embedder) {
-  Prepared prepared;
-  try {
-    prepared.hash = content_hash(source.file);
-    if (known.contains(prepared.hash)) {
-      return prepared;
-    }
-    data::DecodedAudio audio = data::decode_file(source.file, {format.sample_rate, data::Channel::mean, false});
-    prepared.seconds = static_cast<double>(audio.samples.size()) / format.sample_rate;
-    prepared.damage = audio.problem;
-    prepared.tags = std::move(audio.tags);
-    if (static_cast<std::int64_t>(audio.samples.size()) < format.segment_samples) {
-      prepared.problem = str("too short: ", prepared.seconds, " s, one fingerprint needs ", format.segment_seconds());
-    } else if (is_silent(audio.samples)) {
-      prepared.problem = "silent";
-    } else {
-      prepared.fingerprints = embedder(audio.samples);
-      if (prepared.fingerprints.dim(0) == 0) {
-        prepared.problem = "nothing in it stands out";
-      }
-    }
-  } catch (const DeviceFailure&) {  // no other file can be added either
-    throw;
-  } catch (const Error& error) {
-    prepared.problem = error.what();
-  }
-  return prepared;
-}
-
-/// Puts prepared files into the index.
-class Adder {
- public:
-  explicit Adder(IndexWriter& writer) : writer_(writer) {
-    for (Track& track : writer.tracks()) {
-      const std::string hash = track.content_hash;
-      by_path_[{track.folder, track.path}] = track.id;
-      by_content_.emplace(hash, std::move(track));
-    }
-  }
-
-  std::set<std::string> known_contents() const {
-    std::set<std::string> known;
-    for (const auto& [hash, track] : by_content_) {
-      known.insert(hash);
-    }
-    return known;
-  }
-
-  void add(const AudioSource& source, Prepared prepared) {
-    if (!prepared.problem.empty()) {
-      report.skipped.push_back({source.path, prepared.problem});
-      return;
-    }
-    if (const auto found = by_content_.find(prepared.hash); found != by_content_.end()) {
-      return note_known(source, found->second);
-    }
-    Track track{0,
-                source.path,
-                source.folder,
-                prepared.seconds,
-                source.title.empty() ? prepared.tags.title : source.title,
-                source.artist.empty() ? prepared.tags.artist : source.artist,
-                prepared.hash,
-                0,
-                0};
-    if (!prepared.damage.empty()) {
-      report.damaged.push_back({source.path, prepared.damage});
-    }
-    report.audio_seconds += prepared.seconds;
-    by_content_.emplace(prepared.hash, track);
-    const auto old = by_path_.find({source.folder, source.path});
-    if (old != by_path_.end() && old->second != 0) {
-      ++report.replaced;
-      writer_.replace(std::exchange(old->second, 0), std::move(track), prepared.fingerprints);
-    } else {
-      ++report.added;
-      by_path_[{source.folder, source.path}] = 0;
-      writer_.add(std::move(track), prepared.fingerprints);
-    }
-  }
-
-  IndexReport report;
-
- private:
-  void note_known(const AudioSource& source, Track& present) {
-    if (present.folder == source.folder && present.path == source.path) {
-      ++report.unchanged;
-    } else if (present.id == 0 || std::filesystem::exists(std::filesystem::path(present.folder) / present.path) ||
-               by_path_.contains({source.folder, source.path})) {
-      report.skipped.push_back({source.path, "the same content as " + data::printable(present.path)});
-    } else {
-      writer_.rename(present.id, source.folder, source.path);
-      present.folder = source.folder;
-      present.path = source.path;
-      ++report.renamed;
-    }
-  }
-
-  IndexWriter& writer_;
-  std::map<std::string, Track> by_content_;
-  std::map<std::pair<std::string, std::string>, std::int64_t> by_path_;  // id; 0: added just now
-};
 
 }  // namespace
 
@@ -190,11 +74,18 @@ IndexReport add_audio(IndexWriter& writer, const std::vector<AudioSource>& sourc
   };
   const Clock::time_point start = Clock::now();
   Clock::time_point committed = start;
-  Adder adder(writer);
+  AudioAdder adder(writer, [&](std::int64_t replaced, Track track, const PreparedAudio& prepared) {
+    if (replaced != 0) {
+      writer.replace(replaced, std::move(track), prepared.fingerprints);
+    } else {
+      writer.add(std::move(track), prepared.fingerprints);
+    }
+  });
   const std::set<std::string> known = adder.known_contents();
   data::Progress progress("indexing", static_cast<std::int64_t>(sources.size()), "files", options.progress);
-  Pipeline<Prepared> pipeline(sources.size(), static_cast<std::size_t>(std::max(options.window, 2 * num_threads())),
-                              [&](std::size_t i) { return prepare(sources[i], known, writer.format(), embedder); });
+  Pipeline<PreparedAudio> pipeline(
+      sources.size(), static_cast<std::size_t>(std::max(options.window, 2 * num_threads())),
+      [&](std::size_t i) { return prepare_audio(sources[i], known, writer.format(), embedder); });
   for (const AudioSource& source : sources) {
     adder.report.interrupted = options.stop != nullptr && *options.stop;
     if (adder.report.interrupted) {

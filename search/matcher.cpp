@@ -49,6 +49,9 @@ Matcher::Matcher(const Database& database, MatcherOptions options)
 }
 
 Neighbours Matcher::neighbours(const Tensor& fingerprints) const {
+  if (options_.search) {
+    return options_.search(fingerprints);
+  }
   return lsh_ ? lsh_->search(*database_, fingerprints, options_.neighbours)
               : exact_search(*database_, fingerprints, options_.neighbours);
 }

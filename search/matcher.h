@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -47,6 +48,8 @@ struct MatcherOptions {
   std::optional<Calibration> calibration;  // taken from the index where there is one
   std::int64_t masked_track = -1;          // track id that no answer may come from: leave-one-out calibration
   LshOptions lsh;
+  /// Finds neighbours instead of this process by itself (SharedSearch); called from several threads.
+  std::function<Neighbours(const Tensor& fingerprints)> search{};
 };
 
 struct Match {

@@ -7,12 +7,16 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "data/audio_files.h"
 #include "data/csv.h"
 #include "data/progress.h"
 #include "kernels/error.h"
+#include "kernels/rank_work.h"
 #include "search/pipeline.h"
+#include "search/rank_exchange.h"
 
 namespace earmark::search {
 namespace {
@@ -52,6 +56,36 @@ void write_row(std::ostream& out, const std::string& id, const Match& match) {
       << (match.track_id < 0 ? "\t\t\t0\n" : numbers.data());
 }
 
+constexpr const char* kHeaderLine = "query_id\ttrack\tstart_s\tscore\tmatched\n";
+
+std::string complaint_about(const ListedQuery& query, const Answer& answer) {
+  return "query " + data::printable(query.id) + ": " + answer.error;
+}
+
+/// Answers in parallel; `take` hears of them in the order of the queries.
+void answer_all(const Searcher& searcher, const std::vector<ListedQuery>& queries, bool progress,
+                const std::function<void(const ListedQuery&, const Answer&)>& take) {
+  constexpr std::size_t kWindow = 64;
+  data::Progress bar("searching", static_cast<std::int64_t>(queries.size()), "queries", progress);
+  const std::size_t together = searcher.files_at_once(queries.size());
+  const auto answers_from = [&](std::size_t group) {
+    std::vector<std::filesystem::path> files;
+    for (std::size_t i = group * together; i < std::min(queries.size(), (group + 1) * together); ++i) {
+      files.push_back(queries[i].file);
+    }
+    return searcher.answer(files);
+  };
+  Pipeline<std::vector<Answer>> pipeline((queries.size() + together - 1) / together, kWindow / together, answers_from);
+  std::vector<Answer> answers;
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    if (i % together == 0) {
+      answers = pipeline.take();
+    }
+    take(queries[i], answers[i % together]);
+    bar.add();
+  }
+}
+
 }  // namespace
 
 std::vector<ListedQuery> read_query_list(const std::filesystem::path& list) {
@@ -78,31 +112,54 @@ std::vector<ListedQuery> read_query_list(const std::filesystem::path& list) {
 
 int answer_query_list(const Searcher& searcher, const std::vector<ListedQuery>& queries, std::ostream& out,
                       bool progress, const std::function<void(const std::string&)>& complain) {
-  constexpr std::size_t kWindow = 64;
-  data::Progress bar("searching", static_cast<std::int64_t>(queries.size()), "queries", progress);
-  const std::size_t together = searcher.files_at_once(queries.size());
-  const auto answers_from = [&](std::size_t group) {
-    std::vector<std::filesystem::path> files;
-    for (std::size_t i = group * together; i < std::min(queries.size(), (group + 1) * together); ++i) {
-      files.push_back(queries[i].file);
-    }
-    return searcher.answer(files);
-  };
-  Pipeline<std::vector<Answer>> pipeline((queries.size() + together - 1) / together, kWindow / together, answers_from);
-  out << "query_id\ttrack\tstart_s\tscore\tmatched\n";
+  out << kHeaderLine;
   int failed = 0;
-  std::vector<Answer> answers;
-  for (std::size_t i = 0; i < queries.size(); ++i) {
-    if (i % together == 0) {
-      answers = pipeline.take();
-    }
-    const Answer& answer = answers[i % together];
+  answer_all(searcher, queries, progress, [&](const ListedQuery& query, const Answer& answer) {
     if (!answer.error.empty()) {
       ++failed;
-      complain("query " + data::printable(queries[i].id) + ": " + answer.error);
+      complain(complaint_about(query, answer));
     }
-    write_row(out, queries[i].id, best_of(answer));
-    bar.add();
+    write_row(out, query.id, best_of(answer));
+  });
+  return failed;
+}
+
+int answer_query_list(const Searcher& searcher, const std::vector<ListedQuery>& queries, std::ostream& out,
+                      bool progress, const std::function<void(const std::string&)>& complain, Communicator& ranks,
+                      SharedSearch* shared) {
+  const auto size = static_cast<std::size_t>(ranks.size());
+  std::vector<ListedQuery> share;
+  for (auto i = static_cast<std::size_t>(ranks.rank()); i < queries.size(); i += size) {
+    share.push_back(queries[i]);
+  }
+  nlohmann::json lines = nlohmann::json::array();  // of each query what is written, and what is complained about
+  const auto answer_share = [&](const CheckRanks& check_ranks) {
+    answer_all(searcher, share, progress && ranks.rank() == 0, [&](const ListedQuery& query, const Answer& answer) {
+      check_ranks();
+      std::ostringstream row;
+      write_row(row, query.id, best_of(answer));
+      lines.push_back({row.str(), answer.error.empty() ? "" : complaint_about(query, answer)});
+    });
+  };
+  if (shared != nullptr) {
+    answer_share([shared] { shared->check_ranks(); });
+    shared->finish();
+  } else {
+    work_beside_ranks(ranks, answer_share);
+  }
+  const std::vector<nlohmann::json> all = gathered(ranks, lines);
+  int failed = 0;
+  out << (ranks.rank() == 0 ? kHeaderLine : "");
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    const nlohmann::json& line = all[i % size][i / size];
+    const auto complaint = line[1].get<std::string>();
+    failed += complaint.empty() ? 0 : 1;
+    if (ranks.rank() == 0) {
+      out << line[0].get<std::string>();
+      if (!complaint.empty()) {
+        complain(complaint);
+      }
+    }
   }
   return failed;
 }

@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "kernels/communicator.h"
 #include "search/query.h"
+#include "search/shared_search.h"
 
 namespace earmark::search {
 
@@ -23,5 +25,13 @@ std::vector<ListedQuery> read_query_list(const std::filesystem::path& list);
 /// query without an answer has an empty track; `complain` hears why. Returns how many could not be answered.
 int answer_query_list(const Searcher& searcher, const std::vector<ListedQuery>& queries, std::ostream& out,
                       bool progress, const std::function<void(const std::string&)>& complain);
+
+/// The same by several ranks, which all call it with the same queries: each answers those of every `size`-th place,
+/// decodes them and ranks what was found. Rank 0 alone writes and complains; all return the same. Where the searcher
+/// asks `shared`, which has started, the index is divided as well; else each rank has all of it. Throws Error where
+/// another rank has failed.
+int answer_query_list(const Searcher& searcher, const std::vector<ListedQuery>& queries, std::ostream& out,
+                      bool progress, const std::function<void(const std::string&)>& complain, Communicator& ranks,
+                      SharedSearch* shared);
 
 }  // namespace earmark::search

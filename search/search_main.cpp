@@ -1,8 +1,12 @@
-// search INDEX FILE... | --list CSV --out TSV | --monitor FILE|-: finds recordings in an index.
+// search INDEX FILE... | --list CSV --out TSV | --monitor FILE|-: finds recordings in an index. --list may be answered
+// by several processes together (kernels/rank.h).
 #include <unistd.h>
 
 #include <filesystem>
+#include <iomanip>
 #include <iostream>
+#include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -11,11 +15,16 @@
 #include "data/decode.h"
 #include "data/program.h"
 #include "kernels/atomic_file.h"
+#include "kernels/communicator.h"
 #include "kernels/error.h"
+#include "kernels/rank.h"
+#include "kernels/rank_work.h"
 #include "search/index_store.h"
 #include "search/query.h"
 #include "search/query_list.h"
+#include "search/rank_exchange.h"
 #include "search/report.h"
+#include "search/shared_search.h"
 
 namespace fs = std::filesystem;
 using namespace earmark;          // NOLINT(google-build-using-namespace): a program, not a header.
@@ -40,6 +49,7 @@ struct Arguments {
   bool ends = false;
   bool trust = false;
   data::DeviceChoice device;
+  data::RankTimeout rank_timeout;
 
   Form form() const { return json ? Form::json : tsv ? Form::tsv : Form::text; }
 };
@@ -63,17 +73,25 @@ int search_files(const Searcher& searcher, const Arguments& arguments) {
   return failed == arguments.files.size() ? 1 : 0;
 }
 
-int search_list(const Searcher& searcher, const Arguments& arguments) {
-  const std::vector<ListedQuery> queries = read_query_list(arguments.list);
-  std::ostringstream rows;
-  const auto complain = [](const std::string& message) { std::cerr << "search: " << data::printable(message) << '\n'; };
-  const int failed = answer_query_list(searcher, queries, rows, !arguments.out.empty(), complain);
+void complain(const std::string& message) { std::cerr << "search: " << data::printable(message) << '\n'; }
+
+void write_rows(const std::ostringstream& rows, const Arguments& arguments) {
   if (arguments.out.empty()) {
     std::cout << rows.str();
   } else {
     write_file_atomically(arguments.out, std::string_view(rows.view()));
   }
-  return failed > 0 && failed == static_cast<int>(queries.size()) ? 1 : 0;
+}
+
+/// Exit code 1 only where no query could be answered.
+int list_code(int failed, std::size_t queries) { return failed > 0 && failed == static_cast<int>(queries) ? 1 : 0; }
+
+int search_list(const Searcher& searcher, const Arguments& arguments) {
+  const std::vector<ListedQuery> queries = read_query_list(arguments.list);
+  std::ostringstream rows;
+  const int failed = answer_query_list(searcher, queries, rows, !arguments.out.empty(), complain);
+  write_rows(rows, arguments);
+  return list_code(failed, queries.size());
 }
 
 data::AudioStream open_stream(const Arguments& arguments, int sample_rate) {
@@ -163,6 +181,7 @@ void add_options(CLI::App& app, Arguments& arguments) {
   CLI::Option* json = app.add_flag("--json", arguments.json, "One JSON object per line");
   app.add_flag("--tsv", arguments.tsv, "Tab-separated values")->excludes(json);
   arguments.device.add_option(app);
+  arguments.rank_timeout.add_option(app);
   add_query_options(app, arguments);
   add_matcher_options(app, arguments.matcher);
   add_lsh_options(app, arguments.matcher.lsh);
@@ -179,6 +198,66 @@ void check_fits(const CLI::App& app, const IndexStore& store) {
   }
 }
 
+/// What all ranks must be told alike: what is asked, of which index, and how.
+std::string question(const Arguments& arguments, const IndexStore& store, const std::vector<ListedQuery>& queries) {
+  const MatcherOptions& options = arguments.matcher;
+  const LshOptions& lsh = options.lsh;
+  std::string text =
+      str(std::setprecision(17), store.content_key(), ' ', static_cast<int>(options.method), ' ',
+          static_cast<int>(options.ranking), ' ', options.neighbours, ' ', options.threshold.value_or(-1), ' ',
+          arguments.query_hop_s, ' ', arguments.query.whole_s, ' ', arguments.query.stretch.window_s, ' ', lsh.tables,
+          ' ', lsh.bits, ' ', lsh.rotations, ' ', lsh.probes, ' ', lsh.max_candidates, ' ', lsh.max_entries, '\n');
+  for (const ListedQuery& query : queries) {
+    text += query.id + '\t' + query.file.string() + '\n';
+  }
+  return text;
+}
+
+/// --list by one of several processes, which answer it together.
+int search_list_beside_ranks(const CLI::App& app, Arguments& arguments, const Rank& rank) {
+  data::share_processors(rank, app.count("--threads") > 0);
+  const Device device = arguments.device.choose();
+  const std::shared_ptr<Communicator> ranks = make_communicator(rank, arguments.rank_timeout.value());
+  std::vector<ListedQuery> queries;
+  std::optional<IndexStore> store;
+  std::unique_ptr<SharedSearch> shared;
+  std::unique_ptr<Searcher> searcher;
+  const auto open = [&] {
+    queries = read_query_list(arguments.list);
+    // One process on each machine compares the checksums.
+    const bool verify = !arguments.trust && rank.local_rank == 0;
+    store = IndexStore::open(arguments.index, {.verify = verify, .device = device});
+    check_fits(app, *store);
+    MatcherOptions options = arguments.matcher;
+    if (options.method == Method::exact && !store->format().landmarks) {
+      shared = std::make_unique<SharedSearch>(ranks->another(), store->database(), options.neighbours);
+      options.search = [&shared](const Tensor& fingerprints) { return shared->search(fingerprints); };
+    }
+    searcher = std::make_unique<Searcher>(*store, options, arguments.query, arguments.query_hop_s);
+  };
+  for (const bool first : {true, false}) {  // hash tables that rank 0 has to make are there for the others
+    work_beside_ranks(*ranks, [&] {
+      if (first == (rank.rank == 0 || arguments.matcher.method == Method::exact)) {
+        open();
+      }
+    });
+  }
+  check_same(*ranks, question(arguments, *store, queries), "another index, other queries or other options");
+  if (rank.rank == 0 && !store->format().landmarks) {
+    arguments.device.announce();
+  }
+  if (shared) {
+    shared->start();
+  }
+  std::ostringstream rows;
+  const int failed =
+      answer_query_list(*searcher, queries, rows, !arguments.out.empty(), complain, *ranks, shared.get());
+  if (rank.rank == 0) {
+    write_rows(rows, arguments);
+  }
+  return list_code(failed, queries.size());
+}
+
 int run(const CLI::App& app, Arguments& arguments) {
   const int kinds =
       (arguments.files.empty() ? 0 : 1) + (arguments.list.empty() ? 0 : 1) + (arguments.monitor.empty() ? 0 : 1);
@@ -188,12 +267,17 @@ int run(const CLI::App& app, Arguments& arguments) {
   if (arguments.raw && arguments.monitor != "-") {
     data::fail_usage("--raw goes with --monitor -");
   }
-  const IndexStore store =
-      IndexStore::open(arguments.index, {.verify = !arguments.trust, .device = arguments.device.choose()});
-  check_fits(app, store);
   if (app.count("--neighbours") == 0) {
     arguments.matcher.neighbours = default_neighbours(arguments.matcher.ranking);
   }
+  if (!arguments.list.empty()) {
+    if (const Rank rank = rank_from_environment(); rank.size > 1) {
+      return search_list_beside_ranks(app, arguments, rank);
+    }
+  }
+  const IndexStore store =
+      IndexStore::open(arguments.index, {.verify = !arguments.trust, .device = arguments.device.choose()});
+  check_fits(app, store);
   const Searcher searcher(store, arguments.matcher, arguments.query, arguments.query_hop_s);
   if (!store.format().landmarks) {
     arguments.device.announce();

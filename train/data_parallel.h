@@ -10,8 +10,8 @@
 
 #include "autograd/functions.h"
 #include "autograd/rank_statistics.h"
+#include "kernels/communicator.h"
 #include "nn/encoder.h"
-#include "train/communicator.h"
 #include "train/gradient_buckets.h"
 
 namespace earmark::train {

@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/communicator.h"
 #include "nn/encoder.h"
-#include "train/communicator.h"
 
 namespace earmark::train {
 

@@ -14,7 +14,7 @@
 #include "kernels/atomic_file.h"
 #include "kernels/conv.h"
 #include "kernels/error.h"
-#include "train/rank_work.h"
+#include "kernels/rank_work.h"
 #include "train/step_log.h"
 #include "train/trainer.h"
 #include "train/validation.h"

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <memory>
 
-#include "train/communicator.h"
+#include "kernels/communicator.h"
 #include "train/data_sources.h"
 #include "train/options.h"
 #include "train/run_folder.h"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/error.h"
-#include "train/rank_work.h"
+#include "kernels/rank_work.h"
 
 namespace earmark::train {
 
@@ -36,7 +36,7 @@ std::string first_difference(const std::string& there, const std::string& here) 
     const bool more_there = static_cast<bool>(std::getline(in_there, line_there));
     const bool more_here = static_cast<bool>(std::getline(in_here, line_here));
     if (!more_there || !more_here || line_there != line_here) {
-      return "\"" + (more_there ? line_there : "") + "\" there, \"" + (more_here ? line_here : "") + "\" here";
+      return str("\"", more_there ? line_there : "", "\" there, \"", more_here ? line_here : "", "\" here");
     }
   }
 }

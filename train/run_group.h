@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "train/communicator.h"
+#include "kernels/communicator.h"
 #include "train/data_sources.h"
 
 namespace earmark::train {

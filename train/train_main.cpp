@@ -18,7 +18,6 @@
 #include "data/progress.h"
 #include "data/stop_signal.h"
 #include "kernels/error.h"
-#include "kernels/parallel.h"
 #include "train/run.h"
 #include "train/run_group.h"
 
@@ -102,14 +101,6 @@ int compact_main(const Arguments& arguments) {
   return 0;
 }
 
-/// Processes on one machine share its processors out among themselves, unless they were told how many to take. The
-/// number of threads changes no result.
-void share_processors(const Rank& rank, bool threads_given) {
-  if (rank.local_size > 1 && !threads_given && std::getenv("EARMARK_THREADS") == nullptr) {
-    set_num_threads(std::max(1, num_threads() / rank.local_size));
-  }
-}
-
 /// The other processes of the run, if there are any.
 std::shared_ptr<Communicator> meet(const Rank& rank, const TrainOptions& options, const Config& config, Device device) {
   check(rank.size == 1 || device.backend == Backend::cpu,
@@ -125,7 +116,7 @@ int train(Arguments& arguments, const Config& config, const TrainOptions& option
   const bool resuming = run.has_value();
   const Rank rank = rank_from_environment();
   const bool first = rank.rank == 0;
-  share_processors(rank, arguments.threads_given);
+  data::share_processors(rank, arguments.threads_given);
   const fs::path folder = resuming                ? fs::path(arguments.resume)
                           : arguments.out.empty() ? default_folder(arguments.config)
                                                   : fs::path(arguments.out);

@@ -9,9 +9,12 @@
 #include "nn/model.h"
 #include "train/adam.h"
 
+namespace earmark {
+class Communicator;
+}
+
 namespace earmark::train {
 
-class Communicator;
 class DataParallel;
 class RecordedStep;
 struct StepLosses;

@@ -92,5 +92,15 @@ TEST(AtomicFile, AFullDiskLeavesTheOldFileAndNoTemporary) {
   EXPECT_EQ(files_in(folder.path()), 1);
 }
 
+TEST(AtomicFile, AnotherNameReplacesWhatHasIt) {
+  const testing::TemporaryFolder folder;
+  write_file_atomically(folder / "from", "new");
+  write_file_atomically(folder / "to", "old");
+  rename_durably(folder / "from", folder / "to");
+  EXPECT_EQ(bytes_of(folder / "to"), "new");
+  EXPECT_EQ(files_in(folder.path()), 1);
+  EXPECT_THROW(rename_durably(folder / "from", folder / "to"), Error);
+}
+
 }  // namespace
 }  // namespace earmark

@@ -10,8 +10,8 @@
 #include "kernels/error.h"
 #include "tests/compare_tensors.h"
 #include "tests/normal_numbers.h"
+#include "tests/ranks.h"
 #include "tests/train/example_run.h"
-#include "tests/train/ranks.h"
 #include "train/trainer.h"
 
 namespace earmark::train {

@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "kernels/error.h"
+#include "tests/ranks.h"
 #include "tests/train/example_run.h"
-#include "tests/train/ranks.h"
 #include "tests/train/train_program.h"
 
 namespace earmark::train {

@@ -10,9 +10,9 @@
 
 #include "kernels/error.h"
 #include "nn/safetensors.h"
+#include "tests/ranks.h"
 #include "tests/test_support.h"
 #include "tests/train/example_run.h"
-#include "tests/train/ranks.h"
 #include "train/run.h"
 
 namespace earmark::train {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-namespace earmark::train {
+namespace earmark {
 
 struct Rank {
   int rank = 0;  ///< Of all processes of the group, [0, size).
@@ -34,4 +34,4 @@ using Variables = std::function<std::optional<std::string>(const std::string& na
 /// The same of any variables.
 Rank rank_from(const Variables& variables);
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -3,12 +3,17 @@
 
 #include <functional>
 
-#include "train/communicator.h"
+#include "kernels/communicator.h"
 
-namespace earmark::train {
+namespace earmark {
 
 /// Does `work`, and returns when all ranks have done theirs: all call it together. Meanwhile they tell each other that
 /// they are alive. Throws what `work` throws; and Error, once `work` is done, where another rank's failed, or has gone.
 void work_beside_ranks(Communicator& ranks, const std::function<void()>& work);
 
-}  // namespace earmark::train
+/// Throws Error as soon as another rank's work has failed, or it has gone.
+using CheckRanks = std::function<void()>;
+/// The same with work that takes long and asks now and then, so that it ends soon after another rank has.
+void work_beside_ranks(Communicator& ranks, const std::function<void(const CheckRanks& check_ranks)>& work);
+
+}  // namespace earmark

@@ -3,12 +3,14 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "train/communicator.h"
+#include "kernels/communicator.h"
+#include "tests/program.h"
 
-namespace earmark::train {
+namespace earmark {
 
 /// Of this machine, where nobody listens.
 int free_port();
@@ -27,4 +29,8 @@ void run_as_ranks(int size, const RankWork& work);
 std::vector<std::string> problems_of_processes(int size, const RankWork& work, std::chrono::milliseconds timeout,
                                                const std::function<void(const std::vector<int>& ids)>& watch = {});
 
-}  // namespace earmark::train
+/// A program of the project as every rank of `size`, told by its environment as a launcher does.
+std::vector<std::unique_ptr<testing::Program>> programs_as_ranks(const std::string& name, int size,
+                                                                 const std::vector<std::string>& arguments);
+
+}  // namespace earmark

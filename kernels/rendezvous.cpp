@@ -1,9 +1,9 @@
-#include "train/rendezvous.h"
+#include "kernels/rendezvous.h"
 
 #include "kernels/error.h"
-#include "train/rendezvous_server.h"
+#include "kernels/rendezvous_server.h"
 
-namespace earmark::train {
+namespace earmark {
 
 namespace {
 
@@ -49,4 +49,4 @@ std::string Rendezvous::ask(std::uint8_t kind, const std::string& key, const std
   return message.value;
 }
 
-}  // namespace earmark::train
+}  // namespace earmark

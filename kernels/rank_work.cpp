@@ -1,6 +1,7 @@
-#include "train/rank_work.h"
+#include "kernels/rank_work.h"
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -8,7 +9,7 @@
 
 #include "kernels/error.h"
 
-namespace earmark::train {
+namespace earmark {
 
 namespace {
 
@@ -34,6 +35,11 @@ class Pulse {
       thread_.join();
     }
   }
+  void check_meanwhile() const {
+    if (over_) {  // before this rank's work is: something went wrong
+      check_others();
+    }
+  }
   void check_others() const {
     if (lost_) {
       std::rethrow_exception(lost_);
@@ -43,6 +49,10 @@ class Pulse {
 
  private:
   void beat() {
+    listen();
+    over_ = true;
+  }
+  void listen() {
     try {
       while (true) {
         std::array<double, 2> state{};  // how many have ended well, how many have failed
@@ -67,21 +77,26 @@ class Pulse {
   std::condition_variable changed_;
   bool ended_ = false;
   bool well_ = false;
-  bool other_failed_ = false;  // these two: read when the thread has ended
+  bool other_failed_ = false;  // these two: read when the thread has done with them
   std::exception_ptr lost_;
+  std::atomic<bool> over_ = false;
   std::thread thread_;
 };
 
 }  // namespace
 
 void work_beside_ranks(Communicator& ranks, const std::function<void()>& work) {
+  work_beside_ranks(ranks, [&work](const CheckRanks& /*check_ranks*/) { work(); });
+}
+
+void work_beside_ranks(Communicator& ranks, const std::function<void(const CheckRanks& check_ranks)>& work) {
   if (ranks.size() == 1) {
-    return work();
+    return work([] {});
   }
   Pulse pulse(ranks);
-  work();  // what it throws ends the pulse as failed
+  work([&pulse] { pulse.check_meanwhile(); });  // what it throws ends the pulse as failed
   pulse.end(true);
   pulse.check_others();
 }
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -1,5 +1,5 @@
 // What a process learns of its group from torchrun's, Open MPI's and Slurm's variables.
-#include "train/rank.h"
+#include "kernels/rank.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include "tests/program.h"
 #include "tests/test_support.h"
 
-namespace earmark::train {
+namespace earmark {
 
 bool operator==(const Rank& a, const Rank& b) {
   return a.rank == b.rank && a.size == b.size && a.local_rank == b.local_rank && a.local_size == b.local_size &&
@@ -189,4 +189,4 @@ TEST(RankOfVariables, TheEnvironmentsAreRead) {
 }
 
 }  // namespace
-}  // namespace earmark::train
+}  // namespace earmark

@@ -6,10 +6,10 @@
 #include <memory>
 #include <string>
 
-#include "train/rank.h"
-#include "train/socket.h"
+#include "kernels/rank.h"
+#include "kernels/socket.h"
 
-namespace earmark::train {
+namespace earmark {
 
 class RendezvousServer;
 
@@ -40,4 +40,4 @@ class Rendezvous {
   std::string address_;
 };
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -1,4 +1,4 @@
-#include "train/rank.h"
+#include "kernels/rank.h"
 
 #include <algorithm>
 #include <charconv>
@@ -11,7 +11,7 @@
 
 #include "kernels/error.h"
 
-namespace earmark::train {
+namespace earmark {
 namespace {
 
 constexpr int kMostRanks = 1 << 20;
@@ -229,4 +229,4 @@ Rank rank_from_environment() {
   });
 }
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -1,11 +1,11 @@
-#include "train/communicator.h"
+#include "kernels/communicator.h"
 
 #include <algorithm>
 
 #include "kernels/error.h"
-#include "train/gloo_communicator.h"
+#include "kernels/gloo_communicator.h"
 
-namespace earmark::train {
+namespace earmark {
 
 namespace {
 
@@ -45,4 +45,4 @@ void take_over(Communicator& ranks, std::span<double> numbers, int root) {
   std::ranges::copy(t.values<double>(), numbers.begin());
 }
 
-}  // namespace earmark::train
+}  // namespace earmark

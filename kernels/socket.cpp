@@ -1,4 +1,4 @@
-#include "train/socket.h"
+#include "kernels/socket.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 #include "kernels/error.h"
 
-namespace earmark::train {
+namespace earmark {
 
 namespace {
 
@@ -285,4 +285,4 @@ Message receive_message(const Socket& socket, Deadline deadline) {
   return message;
 }
 
-}  // namespace earmark::train
+}  // namespace earmark

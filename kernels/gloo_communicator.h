@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "train/communicator.h"
+#include "kernels/communicator.h"
 
-namespace earmark::train {
+namespace earmark {
 
 class GlooCommunicator final : public Communicator {
  public:
@@ -49,4 +49,4 @@ class GlooCommunicator final : public Communicator {
   std::uint64_t calls_ = 0;
 };
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -1,4 +1,4 @@
-#include "train/rank_work.h"
+#include "kernels/rank_work.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,9 +7,9 @@
 #include <thread>
 
 #include "kernels/error.h"
-#include "tests/train/ranks.h"
+#include "tests/ranks.h"
 
-namespace earmark::train {
+namespace earmark {
 namespace {
 
 using std::chrono::milliseconds;
@@ -53,5 +53,20 @@ TEST(RankWork, OfOneRankIsJustDone) {
   EXPECT_THROW(work_beside_ranks(*alone, [] { fail("no"); }), Error);
 }
 
+TEST(RankWork, ThatAsksEndsWhenAnotherRankHasFailed) {
+  const std::vector<std::string> problems = problems_of_threads(3, [](const std::shared_ptr<Communicator>& ranks) {
+    work_beside_ranks(*ranks, [&](const CheckRanks& check_ranks) {
+      check(ranks->rank() != 1, "this one is bad");
+      while (true) {
+        check_ranks();
+        std::this_thread::sleep_for(milliseconds(1));
+      }
+    });
+  });
+  EXPECT_EQ(problems[1], "this one is bad");
+  EXPECT_THAT(problems[0], HasSubstr("another rank"));
+  EXPECT_THAT(problems[2], HasSubstr("another rank"));
+}
+
 }  // namespace
-}  // namespace earmark::train
+}  // namespace earmark

@@ -1,4 +1,4 @@
-// What the ranks of a training do together: sums over all, gathering, scattering, broadcasting. Every rank makes the
+// What ranks do together: sums over all, gathering, scattering, broadcasting. Every rank makes the
 // same calls in the same order, with tensors of the same shapes and types. Each returns when this rank's tensors are
 // what it says. The same inputs give the same bits, at all ranks: sums are taken in the order of the ranks, in double.
 #pragma once
@@ -7,10 +7,10 @@
 #include <memory>
 #include <span>
 
+#include "kernels/rank.h"
 #include "kernels/tensor.h"
-#include "train/rank.h"
 
-namespace earmark::train {
+namespace earmark {
 
 enum class Combine { sum, mean };
 
@@ -53,4 +53,4 @@ void add_up(Communicator& ranks, std::span<double> numbers);
 /// Numbers of rank `root`.
 void take_over(Communicator& ranks, std::span<double> numbers, int root);
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -1,4 +1,4 @@
-#include "train/communicator.h"
+#include "kernels/communicator.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,13 +10,13 @@
 #include <thread>
 
 #include "kernels/error.h"
+#include "kernels/rendezvous.h"
+#include "kernels/socket.h"
 #include "tests/compare_tensors.h"
 #include "tests/normal_numbers.h"
-#include "tests/train/ranks.h"
-#include "train/rendezvous.h"
-#include "train/socket.h"
+#include "tests/ranks.h"
 
-namespace earmark::train {
+namespace earmark {
 namespace {
 
 using earmark::testing::normal;
@@ -266,4 +266,4 @@ TEST(Communicator, ARankThatAbandonsEndsTheOthersAtOnce) {
 }
 
 }  // namespace
-}  // namespace earmark::train
+}  // namespace earmark

@@ -1,4 +1,4 @@
-#include "train/gloo_communicator.h"
+#include "kernels/gloo_communicator.h"
 
 #include <gloo/rendezvous/context.h>
 #include <gloo/rendezvous/store.h>
@@ -12,9 +12,9 @@
 
 #include "kernels/dispatch_type.h"
 #include "kernels/error.h"
-#include "train/rendezvous.h"
+#include "kernels/rendezvous.h"
 
-namespace earmark::train {
+namespace earmark {
 
 namespace {
 
@@ -323,4 +323,4 @@ void GlooCommunicator::barrier() {
   all_reduce({&nothing, 1}, Combine::sum);
 }
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -9,10 +9,10 @@
 #include <thread>
 #include <vector>
 
-#include "train/rank.h"
-#include "train/socket.h"
+#include "kernels/rank.h"
+#include "kernels/socket.h"
 
-namespace earmark::train {
+namespace earmark {
 
 /// What a rank asks, and how it is answered. `key` and `value` of a message mean:
 constexpr std::uint8_t kHello = 1;   ///< key: the rank, value: how many it knows of. Answered when all have come.
@@ -66,4 +66,4 @@ class RendezvousServer {
   std::thread thread_;
 };
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -1,4 +1,4 @@
-#include "train/rendezvous_server.h"
+#include "kernels/rendezvous_server.h"
 
 #include <poll.h>
 
@@ -7,7 +7,7 @@
 
 #include "kernels/error.h"
 
-namespace earmark::train {
+namespace earmark {
 
 namespace {
 
@@ -174,4 +174,4 @@ void RendezvousServer::answer(Client& client, std::uint8_t kind, const std::stri
   }
 }
 
-}  // namespace earmark::train
+}  // namespace earmark

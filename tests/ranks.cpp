@@ -1,4 +1,4 @@
-#include "tests/train/ranks.h"
+#include "tests/ranks.h"
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -12,11 +12,11 @@
 #include <exception>
 #include <thread>
 
-namespace earmark::train {
+namespace earmark {
 
 namespace {
 
-std::string problem_of(const std::function<void()>& work) {
+std::string thrown_by(const std::function<void()>& work) {
   try {
     work();
     return "";
@@ -74,7 +74,7 @@ std::vector<std::string> problems_of_threads(int size, const RankWork& work, std
   for (int rank = 0; rank < size; ++rank) {
     threads.emplace_back([&, rank] {
       problems[static_cast<std::size_t>(rank)] =
-          problem_of([&] { work(make_communicator(local_rank(rank, size, port), timeout)); });
+          thrown_by([&] { work(make_communicator(local_rank(rank, size, port), timeout)); });
     });
   }
   for (std::thread& thread : threads) {
@@ -99,7 +99,7 @@ std::vector<std::string> problems_of_processes(int size, const RankWork& work, s
     EXPECT_EQ(::pipe(ends.data()), 0);
     const pid_t id = ::fork();
     if (id == 0) {
-      const std::string problem = problem_of([&] { work(make_communicator(local_rank(rank, size, port), timeout)); });
+      const std::string problem = thrown_by([&] { work(make_communicator(local_rank(rank, size, port), timeout)); });
       const bool said = ::write(ends[1], problem.data(), problem.size()) == static_cast<ssize_t>(problem.size());
       ::_exit(said ? 0 : 1);
     }
@@ -122,4 +122,21 @@ std::vector<std::string> problems_of_processes(int size, const RankWork& work, s
   return problems;
 }
 
-}  // namespace earmark::train
+std::vector<std::unique_ptr<testing::Program>> programs_as_ranks(const std::string& name, int size,
+                                                                 const std::vector<std::string>& arguments) {
+  const std::string port = std::to_string(free_port());
+  const std::string count = std::to_string(size);
+  const testing::EnvironmentScope group[] = {{"WORLD_SIZE", count.c_str()},
+                                             {"LOCAL_WORLD_SIZE", count.c_str()},
+                                             {"MASTER_ADDR", "127.0.0.1"},
+                                             {"MASTER_PORT", port.c_str()}};
+  std::vector<std::unique_ptr<testing::Program>> programs;
+  for (int rank = 0; rank < size; ++rank) {
+    const std::string own = std::to_string(rank);
+    const testing::EnvironmentScope ranks[] = {{"RANK", own.c_str()}, {"LOCAL_RANK", own.c_str()}};
+    programs.push_back(std::make_unique<testing::Program>(name, arguments));
+  }
+  return programs;
+}
+
+}  // namespace earmark

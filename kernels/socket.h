@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace earmark::train {
+namespace earmark {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
@@ -63,4 +63,4 @@ bool take_message(std::string& bytes, Message& message);
 /// Throws Error as Socket::receive does.
 Message receive_message(const Socket& socket, Deadline deadline);
 
-}  // namespace earmark::train
+}  // namespace earmark

@@ -1,0 +1,183 @@
+// The program `index` as several processes: what they make together is what one makes.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+
+#include "search/index_store.h"
+#include "tests/compare_tensors.h"
+#include "tests/ranks.h"
+#include "tests/search/index_program.h"
+
+namespace earmark::search {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::StartsWith;
+
+class IndexRanksWhole : public IndexProgram {
+ protected:
+  using Programs = std::vector<std::unique_ptr<Program>>;
+
+  static Programs start(int size, const std::vector<std::string>& arguments) {
+    return programs_as_ranks("index", size, with_one_thread(arguments));
+  }
+  /// The music, a copy of its last track, which comes early, and what is no music.
+  void make_bad_files() const {
+    fs::copy_file(track(kTracks - 1), composed_.music() / "copy.wav");
+    write_bytes(composed_.music() / "broken.wav", "no music");
+  }
+  std::string list_of(const fs::path& index) const { return run({"list", index.string(), "--json"}).out; }
+  /// Up to how long it took.
+  static std::string counts_in(const std::string& report) { return report.substr(0, report.find(';')); }
+
+  /// The lines about files; those about progress come with time.
+  static std::string complaints_in(const std::string& err) {
+    std::istringstream lines(err);
+    std::string complaints;
+    for (std::string line; std::getline(lines, line);) {
+      complaints += line.starts_with("skipped ") || line.starts_with("damaged ") ? line + "\n" : "";
+    }
+    return complaints;
+  }
+
+  void expect_same(const fs::path& index, const fs::path& expected) const {
+    expect_sound(index);
+    EXPECT_EQ(list_of(index), list_of(expected));
+    const IndexStore store = IndexStore::open(index);
+    const IndexStore other = IndexStore::open(expected);
+    ASSERT_EQ(store.database().rows(), other.database().rows());
+    EXPECT_TRUE(earmark::testing::same_bits(store.database().widened(0, store.database().rows()),
+                                            other.database().widened(0, other.database().rows())));
+    ASSERT_EQ(store.calibration().has_value(), other.calibration().has_value());
+    if (store.calibration()) {
+      EXPECT_EQ(to_json(*store.calibration()), to_json(*other.calibration()));
+    }
+    for (const std::string& file : files_in(index / "segments")) {
+      EXPECT_TRUE(file.ends_with(".ear")) << file;
+    }
+  }
+  /// Every row, and its scale where it has one.
+  static std::string bytes_of_rows(const fs::path& index) {
+    std::string bytes;
+    const IndexStore store = IndexStore::open(index);
+    for (const Block& block : store.database().blocks()) {
+      for (std::int64_t row = 0; row < block.stored.rows.dim(0); ++row) {
+        const kernels::StoredRows one = block.stored.slice(row, row + 1);
+        bytes.append(reinterpret_cast<const char*>(one.rows.raw()), one.rows.bytes());
+        if (one.scales) {
+          bytes.append(reinterpret_cast<const char*>(one.scales.raw()), one.scales.bytes());
+        }
+      }
+    }
+    return bytes;
+  }
+  /// Runs as `size` ranks, of which rank 0 alone speaks, and says what `one` process said.
+  static void run_like(const Ended& one, int size, const std::vector<std::string>& arguments) {
+    const Programs ranks = start(size, arguments);
+    for (const std::unique_ptr<Program>& rank : ranks) {
+      EXPECT_EQ(rank->wait(), one.code) << rank->err();
+    }
+    EXPECT_EQ(counts_in(ranks[0]->out()), counts_in(one.out));
+    EXPECT_EQ(complaints_in(ranks[0]->err()), complaints_in(one.err));
+    for (std::size_t r = 1; r < ranks.size(); ++r) {
+      EXPECT_EQ(ranks[r]->out() + ranks[r]->err(), "") << "rank 0 speaks for all";
+    }
+  }
+};
+
+TEST_F(IndexRanksWhole, BuildsAndAddsWhatOneProcessDoes) {
+  make_bad_files();
+  const fs::path one = composed_.folder / "one";
+  const Ended built = build(one, {composed_.music()});
+  ASSERT_EQ(built.code, 0) << built.err;
+  EXPECT_THAT(built.err, AllOf(HasSubstr("skipped broken.wav"), HasSubstr("skipped track-3.wav: the same content")));
+  const auto of_ranks = [&](int size) { return composed_.folder / ("of " + std::to_string(size)); };
+  for (const int size : {2, 3}) {
+    run_like(built, size, build_arguments(of_ranks(size), {composed_.music()}));
+    expect_same(of_ranks(size), one);
+  }
+  // What is new, changed, renamed and as it was; the same segments to begin with, since what is left of one moves.
+  fs::remove_all(of_ranks(3));
+  fs::copy(one, of_ranks(3), fs::copy_options::recursive);
+  fs::rename(track(0), composed_.music() / "renamed.wav");
+  data::write_wav(track(1), composed_.part(2, 1, 4));
+  data::write_wav(composed_.music() / "a new one.wav", composed_.part(1, 2, 3));
+  const Ended added = run({"add", one.string(), composed_.music().string()});
+  EXPECT_THAT(added.out, StartsWith("added 1, replaced 1, renamed 1, unchanged "));
+  run_like(added, 3, {"add", of_ranks(3).string(), composed_.music().string()});
+  expect_same(of_ranks(3), one);
+}
+
+TEST_F(IndexRanksWhole, MoreRanksThanFilesAndOtherKindsOfRows) {
+  fs::copy_file(track(0), composed_.folder / "again.wav");
+  const std::vector<std::string> files{track(0).string(), track(1).string(), (composed_.folder / "again.wav").string()};
+  int number = 0;
+  for (const std::vector<std::string>& kind : {std::vector<std::string>{"--method", "landmark"},
+                                               {"--model", composed_.model().string(), "--precision", "int8"}}) {
+    const auto arguments = [&](const std::string& name) {
+      std::vector<std::string> all{"build", (composed_.folder / (name + std::to_string(number))).string()};
+      all.insert(all.end(), kind.begin(), kind.end());
+      all.insert(all.end(), files.begin(), files.end());
+      return all;
+    };
+    const Ended one = run(arguments("one"));
+    ASSERT_EQ(one.code, 0) << one.err;
+    run_like(one, 4, arguments("four"));
+    EXPECT_EQ(list_of(arguments("four")[1]), list_of(arguments("one")[1]));
+    expect_sound(arguments("four")[1]);
+    EXPECT_EQ(bytes_of_rows(arguments("four")[1]), bytes_of_rows(arguments("one")[1]));
+    ++number;
+  }
+}
+
+TEST_F(IndexRanksWhole, ARankThatDiesEndsAllAndTheIndexStaysAsItWas) {
+  ASSERT_EQ(build(index_, {track(0)}).code, 0);
+  const std::string before = list_of(index_);
+  const fs::path pipe = composed_.folder / "pipe.wav";  // who reads it waits for ever
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const std::vector<std::string> arguments{"add", index_.string(), track(1).string(), track(2).string(), pipe.string()};
+  const auto has_part_of = [&](int rank) {
+    return [&, rank] {
+      const std::string end = "-" + std::to_string(rank) + "-0.part";
+      const std::set<std::string> files = files_in(index_ / "segments");
+      return std::ranges::any_of(files, [&](const std::string& file) { return file.ends_with(end); });
+    };
+  };
+  const Programs ranks = start(3, arguments);
+  ASSERT_TRUE(ranks[0]->wait_until(has_part_of(0))) << ranks[0]->err();
+  ASSERT_TRUE(ranks[1]->wait_until(has_part_of(1))) << ranks[1]->err();
+  ranks[2]->kill(SIGKILL);
+  EXPECT_EQ(ranks[2]->wait(), -SIGKILL);
+  EXPECT_EQ(ranks[0]->wait(), 1);
+  EXPECT_EQ(ranks[1]->wait(), 1);
+  EXPECT_THAT(ranks[0]->err() + ranks[1]->err(), HasSubstr("rank 2 of 3 has ended"));
+  EXPECT_THAT(ranks[0]->err(), HasSubstr("keeps the 1 tracks that were committed before"));
+  expect_sound(index_);
+  EXPECT_EQ(list_of(index_), before);
+  {
+    const Programs all = start(3, arguments);  // all of them die: their files stay
+    ASSERT_TRUE(all[0]->wait_until(has_part_of(0))) << all[0]->err();
+    for (const std::unique_ptr<Program>& rank : all) {
+      rank->kill(SIGKILL);
+      EXPECT_EQ(rank->wait(), -SIGKILL);
+    }
+  }
+  EXPECT_TRUE(has_part_of(0)());
+  expect_sound(index_);
+  EXPECT_EQ(run({"add", index_.string(), track(1).string()}).code, 0);
+  EXPECT_FALSE(has_part_of(0)());
+  expect_sound(index_);
+}
+
+TEST_F(IndexRanksWhole, WhatRankZeroRefusesEndsAll) {
+  const Programs ranks = start(2, {"add", (composed_.folder / "nowhere").string(), track(0).string()});
+  EXPECT_EQ(ranks[0]->wait(), 1);
+  EXPECT_EQ(ranks[1]->wait(), 1);
+  EXPECT_THAT(ranks[0]->err(), HasSubstr("not an index"));
+  EXPECT_THAT(ranks[1]->err(), HasSubstr("another rank has failed"));
+}
+
+}  // namespace
+}  // namespace earmark::search
