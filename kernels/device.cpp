@@ -84,6 +84,8 @@ Device choose_device(std::string_view text, std::string& why_cpu) {
   return {Backend::cuda, index};
 }
 
+int gpu_count() { return cuda_devices(nullptr); }
+
 bool has_cuda_backend() { return kBuiltWithCuda; }
 
 std::string describe(Device device) {

@@ -15,6 +15,9 @@ Device choose_device(std::string_view text, std::string& why_cpu);
 /// Whether this build can compute on GPUs, where there are any.
 bool has_cuda_backend();
 
+/// How many GPUs this build can compute on here: their indices are below that.
+int gpu_count();
+
 /// What a user knows the device as: "cpu", "cuda:0 (NVIDIA H100 80GB HBM3)".
 std::string describe(Device device);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <exception>
 #include <thread>
@@ -36,16 +37,25 @@ std::string all_of(int descriptor) {
 
 }  // namespace
 
+// Below the ports that the system gives to whoever connects to something (from 32768 on): none of those takes it before
+// the rank listens. Tests that run at the same time begin to look at different places.
 int free_port() {
-  const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  EXPECT_EQ(::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), size), 0);
-  EXPECT_EQ(::getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  ::close(descriptor);
-  return ntohs(address.sin_port);
+  constexpr int kFirst = 20000;
+  constexpr int kCount = 12000;
+  static std::atomic<int> next{::getpid() * 37};
+  while (true) {
+    const int port = kFirst + static_cast<int>(static_cast<unsigned>(next++) % kCount);
+    const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const bool free = ::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    ::close(descriptor);
+    if (free) {
+      return port;
+    }
+  }
 }
 
 Rank local_rank(int rank, int size, int port) {

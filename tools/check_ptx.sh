@@ -150,6 +150,8 @@ gather          gather_rows_kernel                         buckets lie anywhere:
 batch_norm      affine_kernel<*>                           a number for each channel
 batch_norm      fold_kernel<*>                             a number for each channel
 batch_norm      moments_kernel<*>                          a number for each channel
+batch_norm      own_moments_kernel<*>                      a number for each channel
+batch_norm      merge_kernel<*>                            a few numbers for each channel
 batch_norm_backward  parameter_gradients_kernel<*>         a number for each channel
 layer_norm      moments_kernel<*>                          a number for each sample
 layer_norm_backward  gradient_means_kernel<*>              a number for each sample

@@ -10,6 +10,8 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "data/program.h"
@@ -144,10 +146,21 @@ int train(Arguments& arguments, const Config& config, const TrainOptions& option
   return first ? report_end(done, *run) : 0;
 }
 
+/// Whoever starts the processes again after a failure, with the same arguments, means them to go on.
+void go_on_after_restart(Arguments& arguments) {
+  const char* restarts = std::getenv("TORCHELASTIC_RESTART_COUNT");  // NOLINT(concurrency-mt-unsafe): nobody changes it
+  const bool restarted = restarts != nullptr && std::string_view(restarts) != "0";
+  if (restarted && arguments.resume.empty() && !arguments.out.empty() &&
+      fs::exists(fs::path(arguments.out) / "config.yaml")) {
+    arguments.resume = std::exchange(arguments.out, {});
+  }
+}
+
 int train_main(Arguments& arguments) {
   if (!arguments.compact.empty()) {
     return compact_main(arguments);
   }
+  go_on_after_restart(arguments);
   const bool resuming = !arguments.resume.empty();
   if (resuming && !arguments.out.empty()) {
     data::fail_usage("--out does not go with --resume");

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cmath>
 #include <fstream>
+#include <limits>
 
 #include "kernels/error.h"
 #include "nn/safetensors.h"
@@ -67,6 +68,8 @@ class RanksRun : public ::testing::Test {
   std::atomic<bool> never_{false};
 };
 
+class RanksRunWhole : public RanksRun {};  // too long for sanitizers
+
 void expect_close(const std::vector<double>& got, const std::vector<double>& want, double relative) {
   ASSERT_EQ(got.size(), want.size());
   for (std::size_t step = 0; step < want.size(); ++step) {
@@ -112,13 +115,13 @@ void RanksRun::expect_same_training() {
 
 // Each step rounds otherwise, and where a value beside the kink of a ReLU falls on its other side, the gradient jumps
 // by some percent: the steps are short, so that what such jumps add up to stays below the limit.
-TEST_F(RanksRun, AnyNumberOfProcessesTrainsTheSame) {
+TEST_F(RanksRunWhole, AnyNumberOfProcessesTrainsTheSame) {
   options_.optimizer.learning_rate = 2e-6;
   expect_same_training();
 }
 
 // No kinks, and no batch normalisation: steps as long as in any training.
-TEST_F(RanksRun, AnyNumberOfProcessesTrainsASmoothNetworkTheSame) {
+TEST_F(RanksRunWhole, AnyNumberOfProcessesTrainsASmoothNetworkTheSame) {
   const nn::EncoderOptions sizes = options_.encoder;
   options_.encoder = nn::default_encoder_options("nafp");
   options_.encoder.width = sizes.width;
@@ -139,7 +142,7 @@ TEST_F(RanksRun, TheSameNumberOfProcessesGivesTheSameBits) {
   EXPECT_EQ(timeless(folder_ / "a" / "log.csv"), timeless(folder_ / "b" / "log.csv"));
 }
 
-TEST_F(RanksRun, GoesOnWithAnotherNumberOfProcesses) {
+TEST_F(RanksRunWhole, GoesOnWithAnotherNumberOfProcesses) {
   options_.pairs.pairs = 16;
   options_.steps = 24;
   options_.optimizer.schedule = Schedule::constant;
@@ -173,6 +176,18 @@ TEST_F(RanksRun, PairsThatCannotBeSharedOutAreRefused) {
       3, [&](const std::shared_ptr<Communicator>& ranks) { train_as_one_of(ranks, "run", never_); });
   EXPECT_THAT(problems, ::testing::Each(HasSubstr("pairs.count is 64: it must be divisible by the number of processes, "
                                                   "which is 3")));
+}
+
+TEST_F(RanksRun, ALossThatIsNoNumberEndsAllAndTheWholeBatchIsListed) {
+  options_.pairs.pairs = 8;
+  options_.optimizer.warmup_steps = 0;
+  options_.optimizer.learning_rate = std::numeric_limits<double>::infinity();  // the first step ruins every weight
+  const std::vector<std::string> problems = problems_of_threads(
+      2, [&](const std::shared_ptr<Communicator>& ranks) { train_as_one_of(ranks, "run", never_); });
+  EXPECT_THAT(problems[0], HasSubstr("step 2: the loss is not finite; nothing was updated"));
+  EXPECT_THAT(problems[1], HasSubstr("step 2: the loss or the gradient is not finite; rank 0 says more"));
+  const std::string batch = written(folder_ / "run" / "bad-batch.txt");
+  EXPECT_EQ(std::count(batch.begin(), batch.end(), '\n'), 8);
 }
 
 TEST_F(RanksRun, AnErrorOfRankZeroEndsTheOthers) {

@@ -10,6 +10,7 @@
 
 #include "cudasim/control.h"
 #include "kernels/error.h"
+#include "tests/test_support.h"
 
 namespace earmark::testing {
 
@@ -47,15 +48,6 @@ inline Failure failing_library() {
 inline Failure no_stream_or_event() {
   return {[](std::uint64_t n) { cudasim::fail_creation(n); }, [] { return cudasim::calls().creations; },
           "cuda(Stream|Event)CreateWithFlags.*: out of memory"};
-}
-
-inline std::string error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 inline void expect_no_more(const cudasim::LiveMemory& before, const std::string& when) {
