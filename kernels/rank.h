@@ -18,9 +18,8 @@ struct Rank {
 };
 
 /// Reads the first of these that is there; where none is, this is one process by itself:
-/// - `launch` and torchrun: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE; where torchrun itself listens at
-/// MASTER_PORT
-///   (TORCHELASTIC_USE_AGENT_STORE), rank 0 does at the next one;
+/// - `launch` and torchrun: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE. Where torchrun itself listens at
+///   MASTER_PORT (TORCHELASTIC_USE_AGENT_STORE), rank 0 does at the next one;
 /// - Open MPI's mpirun: OMPI_COMM_WORLD_RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE;
 /// - Slurm's srun: SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID, the ranks of each node of SLURM_TASKS_PER_NODE, else
 ///   SLURM_NTASKS_PER_NODE (those of the step, SLURM_STEP_..., where it has its own). What runs in a batch script or an
