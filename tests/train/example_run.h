@@ -36,6 +36,18 @@ inline TrainOptions tiny_options() {
   return options;
 }
 
+/// NAFP's network of the same extents instead of the attention encoder.
+inline TrainOptions with_nafps_network(TrainOptions options) {
+  const nn::EncoderOptions sizes = options.encoder;
+  options.encoder = nn::default_encoder_options("nafp");
+  options.encoder.width = sizes.width;
+  options.encoder.bands = sizes.bands;
+  options.encoder.frames = sizes.frames;
+  options.encoder.embedding = sizes.embedding;
+  options.encoder.head_hidden = sizes.head_hidden;
+  return options;
+}
+
 /// Four tracks of music made from nothing and two to validate on, three noises, two rooms.
 TrainingData tiny_data(const TrainOptions& options);
 

@@ -16,14 +16,7 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 TrainOptions nafp_options() {
-  TrainOptions options = tiny_options();
-  const nn::EncoderOptions sizes = options.encoder;
-  options.encoder = nn::default_encoder_options("nafp");
-  options.encoder.width = sizes.width;
-  options.encoder.bands = sizes.bands;
-  options.encoder.frames = sizes.frames;
-  options.encoder.embedding = sizes.embedding;
-  options.encoder.head_hidden = sizes.head_hidden;
+  TrainOptions options = with_nafps_network(tiny_options());
   options.optimizer.kind = OptimizerKind::lamb;
   options.optimizer.weight_decay = 0.01;
   options.optimizer.clip_norm = 5;

@@ -122,13 +122,7 @@ TEST_F(RanksRunWhole, AnyNumberOfProcessesTrainsTheSame) {
 
 // No kinks, and no batch normalisation: steps as long as in any training.
 TEST_F(RanksRunWhole, AnyNumberOfProcessesTrainsASmoothNetworkTheSame) {
-  const nn::EncoderOptions sizes = options_.encoder;
-  options_.encoder = nn::default_encoder_options("nafp");
-  options_.encoder.width = sizes.width;
-  options_.encoder.bands = sizes.bands;
-  options_.encoder.frames = sizes.frames;
-  options_.encoder.embedding = sizes.embedding;
-  options_.encoder.head_hidden = sizes.head_hidden;
+  options_ = with_nafps_network(options_);
   options_.optimizer.learning_rate = 1e-3;
   options_.pairs.pairs = 16;
   expect_same_training();
