@@ -12,6 +12,7 @@
 #include <numeric>
 #include <utility>
 
+#include "kernels/cpu/byte_products.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/inner_product.h"
 #include "kernels/parallel.h"
@@ -19,33 +20,11 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-using Floats = Vec<float>;
-using Ints = Vec<std::int32_t>;
 constexpr int kQueryLane = kLanes<float>;
 constexpr int kQueryVectors = 3;
 constexpr int kByteRows = kVectorRegisters == 32 ? 8 : 4;
 constexpr std::int64_t kRowsPerByteScan = 8192;
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
-
-/// sums + the products of four unsigned and four signed bytes in each lane.
-inline Ints add_byte_products(Ints sums, Ints unsigned_bytes, Ints signed_bytes) {
-#if defined(__AVX512VNNI__)
-  return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums),
-                                                    reinterpret_cast<__m512i>(unsigned_bytes),
-                                                    reinterpret_cast<__m512i>(signed_bytes)));
-#elif defined(__AVXVNNI__)
-  return reinterpret_cast<Ints>(_mm256_dpbusd_avx_epi32(reinterpret_cast<__m256i>(sums),
-                                                        reinterpret_cast<__m256i>(unsigned_bytes),
-                                                        reinterpret_cast<__m256i>(signed_bytes)));
-#else
-  for (int shift = 0; shift < 32; shift += 8) {
-    const Ints a = (unsigned_bytes >> shift) & 255;
-    const Ints b = (signed_bytes << (24 - shift)) >> 24;
-    sums += a * b;
-  }
-  return sums;
-#endif
-}
 
 /// Up to kQueryVectors * kQueryLane queries as bytes, four elements of all of them side by side.
 struct BytePanel {
@@ -58,9 +37,6 @@ struct BytePanel {
   Floats per_missing_length[kQueryVectors] = {};  // row's two lengths
 };
 
-/// What computing a product in float can lose, as a share of both lengths.
-double rounding(std::int64_t d) { return static_cast<double>(d + 32) * std::ldexp(1.0, -23); }
-
 void pack_query(const ByteRows& bytes, std::int64_t query, std::int64_t dimension, int at, BytePanel& panel) {
   const std::int64_t d = bytes.bytes.dim(1);
   const std::int8_t* from = bytes.bytes.data<std::int8_t>() + query * d;
@@ -68,19 +44,14 @@ void pack_query(const ByteRows& bytes, std::int64_t query, std::int64_t dimensio
   const int vector = at / kQueryLane;
   const int lane = at % kQueryLane;
   for (std::int64_t j = 0; j < d; j += 4) {
-    std::uint8_t four[4];
-    for (int i = 0; i < 4; ++i) {
-      four[i] = static_cast<std::uint8_t>(from[j + i] + 128);
-    }
-    std::int32_t together = 0;
-    std::memcpy(&together, four, sizeof together);
-    panel.elements[static_cast<std::size_t>(j / 4 * panel.vectors + vector)][lane] = together;
+    std::int32_t four = 0;
+    std::memcpy(&four, from + j, sizeof four);
+    panel.elements[static_cast<std::size_t>(j / 4 * panel.vectors + vector)][lane] = four ^ kUnsignedBytes;
   }
-  const double lost = rounding(dimension);
-  const double length = static_cast<double>(facts[1]) + facts[2];
-  panel.scales[vector][lane] = facts[0];
-  panel.per_kept_length[vector][lane] = static_cast<float>(facts[2] + lost * length);
-  panel.per_missing_length[vector][lane] = static_cast<float>((1 + lost) * length);
+  const ByteBound bound = bound_of(facts, dimension);
+  panel.scales[vector][lane] = bound.scale;
+  panel.per_kept_length[vector][lane] = bound.per_kept_length;
+  panel.per_missing_length[vector][lane] = bound.per_missing_length;
 }
 
 std::vector<BytePanel> pack_byte_queries(const ByteRows& bytes, std::int64_t dimension) {
@@ -98,17 +69,6 @@ std::vector<BytePanel> pack_byte_queries(const ByteRows& bytes, std::int64_t dim
     panels.push_back(std::move(panel));
   }
   return panels;
-}
-
-/// Whether any of them can have any product at all.
-bool has_unknown(const ByteRows& rows) {
-  const auto facts = rows.facts.values<float>();
-  for (std::size_t row = 0; row < facts.size(); row += 4) {
-    if (facts[row + 2] == std::numeric_limits<float>::max()) {
-      return true;
-    }
-  }
-  return false;
 }
 
 /// A row that a query may want.
@@ -192,8 +152,8 @@ class PanelScan {
     sure[at] = least;
     // A row that only reaches the limit still comes before those behind it.
     const float limit = std::nextafter(sure[k_ - 1], kNothing);
-    float& now = limits_[lane / kQueryLane][lane % kQueryLane];
-    now = std::max(now, limit);
+    const float before = limits_[lane / kQueryLane][lane % kQueryLane];
+    limits_[lane / kQueryLane][lane % kQueryLane] = std::max(before, limit);
   }
 
   const BytePanel& panel_;
@@ -210,7 +170,7 @@ void scan_byte_tile(const std::int8_t* rows, std::int64_t d, const float* facts,
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      sums[r][v] = broadcast(-128 * static_cast<std::int32_t>(facts[r * 4 + 3]));
+      sums[r][v] = broadcast(sum_begin(facts + r * 4));
     }
   }
   const Ints* elements = panel.elements.data();
@@ -334,9 +294,14 @@ std::vector<std::int64_t> rows_above(const std::vector<Possible>& possible, cons
 
 std::vector<std::int64_t> scan_bytes(const ByteScan& args) {
   const std::int64_t n = args.rows.bytes.dim(0);
+  if (n == 0) {
+    return {};
+  }
   const ByteRows queries = make_byte_rows({args.queries, {}});
-  if (has_unknown(queries)) {
-    return all_rows(0, n);
+  for (std::int64_t q = 0; q < args.queries.dim(0); ++q) {
+    if (!is_known(queries.facts.data<float>() + q * 4)) {
+      return all_rows(0, n);
+    }
   }
   const std::vector<BytePanel> panels = pack_byte_queries(queries, args.queries.dim(1));
   Limits limits(args.limits);
