@@ -10,6 +10,7 @@
 
 #include "data/decode.h"
 #include "kernels/error.h"
+#include "kernels/life_signs.h"
 
 namespace earmark::data {
 namespace {
@@ -55,6 +56,7 @@ void add_folder(const fs::path& folder, std::vector<AudioFile>& out) {
   check(!error, folder.string(), ": ", error.message());
   for (; entries != fs::recursive_directory_iterator(); entries.increment(error)) {
     check(!error, folder.string(), ": ", error.message());
+    show_life();
     std::error_code ignored;  // a dangling link is no file
     if (entries->is_regular_file(ignored) && is_wanted(entries->path())) {
       found.push_back({.path = entries->path(), .name = entries->path().lexically_relative(folder).generic_string()});

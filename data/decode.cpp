@@ -15,6 +15,7 @@
 #include "data/audio_files.h"
 #include "data/demuxer.h"
 #include "kernels/error.h"
+#include "kernels/life_signs.h"
 
 namespace earmark::data {
 namespace {
@@ -94,6 +95,7 @@ class AudioStream::Impl {
 
  private:
   void refill() {
+    show_life();
     ready_.clear();
     position_ = 0;
     if (demuxer_ ? demuxer_->next(chunk_) : raw_.next(chunk_)) {

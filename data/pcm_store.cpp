@@ -20,6 +20,7 @@
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
 #include "kernels/file_lock.h"
+#include "kernels/life_signs.h"
 #include "kernels/parallel.h"
 
 namespace earmark::data {
@@ -235,6 +236,7 @@ std::vector<Task> missing_files(const fs::path& folder, const PcmIndex& index, s
   std::set<std::string> seen;
   const std::uint64_t stored = stored_samples(folder);
   for (const AudioFile& file : files) {
+    show_life();
     if (!is_current(index, file, stored) && seen.insert(key_of(file.path)).second) {
       missing.push_back({&file, identity_of(file.path).bytes});
     }

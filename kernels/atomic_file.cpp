@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -10,12 +11,14 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "kernels/life_signs.h"
 
 namespace earmark {
 namespace {
 
 constexpr std::string_view kPrefix = ".earmark-";
 constexpr std::string_view kSuffix = ".tmp";
+constexpr std::size_t kWrittenAtOnce = std::size_t{1} << 26U;  // then a sign of life, where disks are slow
 
 // Unique among threads and processes, and recognisable as a leftover.
 std::filesystem::path temporary_name(const std::filesystem::path& target) {
@@ -62,7 +65,9 @@ void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(te
 void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
   check(descriptor_ >= 0, target_.string(), ": written to after commit");
   while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const std::size_t size = std::min(bytes.size(), kWrittenAtOnce);
+    const ssize_t written = ::pwrite(descriptor_, bytes.data(), size, static_cast<off_t>(offset));
+    show_life();
     if (written < 0 && errno == EINTR) {
       continue;
     }

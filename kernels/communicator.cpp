@@ -14,6 +14,7 @@ class Alone final : public Communicator {
  public:
   int rank() const override { return 0; }
   int size() const override { return 1; }
+  std::chrono::milliseconds timeout() const override { return {}; }
   void all_reduce(std::span<const Tensor> /*tensors*/, Combine /*how*/) override {}
   void all_gather(const Tensor& part, const Tensor& whole) override { whole.copy_from(part); }
   void reduce_scatter(const Tensor& whole, const Tensor& part, Combine /*how*/) override { part.copy_from(whole); }

@@ -25,6 +25,8 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  /// How long it waits for a rank that is silent.
+  virtual std::chrono::milliseconds timeout() const = 0;
   /// Each tensor becomes the sum or the mean of all ranks' ones. They are f32 or f64, all alike; many at once cost
   /// hardly more than one.
   virtual void all_reduce(std::span<const Tensor> tensors, Combine how) = 0;

@@ -5,23 +5,34 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "kernels/error.h"
+#include "kernels/life_signs.h"
 
 namespace earmark {
+
+namespace {
+
+constexpr std::chrono::milliseconds kBetweenTries{50};
+
+}  // namespace
 
 FileLock::FileLock(const std::filesystem::path& file, const std::function<void()>& held)
     : descriptor_(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
   check(descriptor_ >= 0, file.string(), ": ", std::strerror(errno));
   try {
-    bool locked = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
-    if (!locked && errno == EWOULDBLOCK) {
-      held();
-    }
-    while (!locked) {
-      locked = ::flock(descriptor_, LOCK_EX) == 0;
-      check(locked || errno == EINTR, file.string(), ": cannot be locked: ", std::strerror(errno));
+    bool told = false;
+    while (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {  // ranks that wait for this one see that it is not dead
+      check(errno == EWOULDBLOCK || errno == EINTR, file.string(), ": cannot be locked: ", std::strerror(errno));
+      if (errno == EWOULDBLOCK && !told) {
+        told = true;
+        held();
+      }
+      std::this_thread::sleep_for(kBetweenTries);
+      show_life();
     }
   } catch (...) {
     ::close(descriptor_);

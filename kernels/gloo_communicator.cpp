@@ -98,6 +98,7 @@ struct GlooCommunicator::Mesh {
   std::mutex failing;
   std::string failure;
   std::mutex abandoning;
+  std::unique_ptr<Rendezvous> rendezvous;  // rank 0's: tells who comes later that the group is complete
 
   int rank() const { return context->rank; }
   int size() const { return context->size; }
@@ -145,22 +146,25 @@ struct GlooCommunicator::Mesh {
 GlooCommunicator::GlooCommunicator(const Rank& rank, std::chrono::milliseconds timeout)
     : mesh_(std::make_shared<Mesh>()), channel_(mesh_->channels++) {
   std::signal(SIGPIPE, SIG_IGN);
-  Rendezvous rendezvous(rank, timeout);
+  auto rendezvous = std::make_unique<Rendezvous>(rank, timeout);
   mesh_->timeout = timeout;
   try {
-    gloo::transport::tcp::attr place(rendezvous.address().c_str());
+    gloo::transport::tcp::attr place(rendezvous->address().c_str());
     std::shared_ptr<gloo::transport::Device> device = gloo::transport::tcp::CreateDevice(place);
     mesh_->context = std::make_shared<gloo::rendezvous::Context>(rank.rank, rank.size);
     mesh_->context->setTimeout(timeout);
-    RendezvousStore store(rendezvous);
+    RendezvousStore store(*rendezvous);
     mesh_->context->connectFullMesh(store, device);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    fail("rank ", rank.rank, " of ", rank.size, ", reached at ", rendezvous.address(),
+    fail("rank ", rank.rank, " of ", rank.size, ", reached at ", rendezvous->address(),
          ", and the others could not connect: ", error.what());
   }
   barrier();  // from here on nobody needs rank 0's table
+  if (rank.rank == 0) {
+    mesh_->rendezvous = std::move(rendezvous);
+  }
 }
 
 GlooCommunicator::GlooCommunicator(std::shared_ptr<Mesh> mesh) : mesh_(std::move(mesh)), channel_(mesh_->channels++) {}
@@ -169,6 +173,7 @@ GlooCommunicator::~GlooCommunicator() = default;
 
 int GlooCommunicator::rank() const { return mesh_->rank(); }
 int GlooCommunicator::size() const { return mesh_->size(); }
+std::chrono::milliseconds GlooCommunicator::timeout() const { return mesh_->timeout; }
 void GlooCommunicator::abandon() { mesh_->abandon(); }
 std::shared_ptr<Communicator> GlooCommunicator::another() {
   return std::shared_ptr<Communicator>(new GlooCommunicator(mesh_));

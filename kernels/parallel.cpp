@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "kernels/error.h"
+#include "kernels/life_signs.h"
 
 namespace earmark {
 namespace {
@@ -96,6 +97,7 @@ class Job {
           error_ = std::current_exception();
         }
       }
+      show_life();
       ++mine;
     }
     if (mine > 0 && finished_.fetch_add(mine) + mine == count_) {
@@ -228,6 +230,7 @@ void set_num_threads(int count) {
 }
 
 void parallel_for(std::int64_t count, TaskRef task) {
+  show_life();
   if (count <= 1 || serial) {
     return run_inline(count, task);
   }

@@ -1,24 +1,42 @@
 #include "kernels/rank_work.h"
 
-#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <span>
 #include <thread>
+#include <vector>
 
 #include "kernels/error.h"
+#include "kernels/life_signs.h"
 
 namespace earmark {
 
 namespace {
 
 constexpr std::chrono::milliseconds kPulse{200};
+constexpr double kEnded = -1;  // instead of signs of life
+
+/// What a rank says at each beat, and, added up, what all say.
+class Beat {
+ public:
+  explicit Beat(int size) : numbers_(2 + 2 * static_cast<std::size_t>(size)) {}
+  double& well() { return numbers_[0]; }                                                 // how many have ended well
+  double& failed() { return numbers_[1]; }                                               // how many have failed
+  double& signs(int rank) { return numbers_[2 + 2 * static_cast<std::size_t>(rank)]; }   // of life, by rank
+  double& doubts(int rank) { return numbers_[3 + 2 * static_cast<std::size_t>(rank)]; }  // how many give it up
+  std::span<double> numbers() { return numbers_; }
+
+ private:
+  std::vector<double> numbers_;
+};
 
 /// Tells the others, again and again, how far this rank is, and listens to them.
 class Pulse {
  public:
-  explicit Pulse(Communicator& ranks) : ranks_(ranks), thread_([this] { beat(); }) {}
+  explicit Pulse(Communicator& ranks)
+      : ranks_(ranks), watch_(ranks.size(), ranks.timeout()), thread_([this] { beat(); }) {}
   ~Pulse() { end(false); }
   Pulse(const Pulse&) = delete;
   Pulse& operator=(const Pulse&) = delete;
@@ -54,25 +72,45 @@ class Pulse {
   }
   void listen() {
     try {
-      while (true) {
-        std::array<double, 2> state{};  // how many have ended well, how many have failed
-        {
-          std::unique_lock lock(mutex_);
-          changed_.wait_for(lock, kPulse, [this] { return ended_; });
-          state = {ended_ && well_ ? 1.0 : 0.0, ended_ && !well_ ? 1.0 : 0.0};
-        }
-        add_up(ranks_, state);
-        other_failed_ = state[1] > 0;
-        if (other_failed_ || state[0] == ranks_.size()) {
-          return;
-        }
+      while (!over(exchanged())) {
       }
     } catch (...) {
       lost_ = std::current_exception();
     }
   }
+  /// What all say, once this rank has said it.
+  Beat exchanged() {
+    Beat said(ranks_.size());
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, kPulse, [this] { return ended_; });
+      said.well() = ended_ && well_ ? 1 : 0;
+      said.failed() = ended_ && !well_ ? 1 : 0;
+      said.signs(ranks_.rank()) = ended_ ? kEnded : static_cast<double>(signs_of_life());
+    }
+    const int silent = watch_.silent();
+    if (silent >= 0) {
+      said.doubts(silent) = 1;
+    }
+    add_up(ranks_, said.numbers());
+    return said;
+  }
+  /// Throws Error, at all ranks together, where one is silent: whoever has noticed it first has told the others.
+  bool over(Beat said) {
+    for (int rank = 0; rank < ranks_.size(); ++rank) {
+      check(said.doubts(rank) == 0, watch_.sentence(rank));
+      if (said.signs(rank) == kEnded) {
+        watch_.excuse(rank);
+      } else {
+        watch_.see(rank, static_cast<std::uint64_t>(said.signs(rank)));
+      }
+    }
+    other_failed_ = said.failed() > 0;
+    return other_failed_ || said.well() == ranks_.size();
+  }
 
   Communicator& ranks_;
+  LifeWatch watch_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool ended_ = false;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "kernels/rank.h"
@@ -15,9 +16,11 @@ class RendezvousServer;
 
 class Rendezvous {
  public:
-  /// Blocks until all ranks have come; rank 0's process serves them until its Rendezvous is destroyed. Throws Error
-  /// after `timeout`, naming the ranks that have not come, and at once where two say they are the same rank, or do not
-  /// agree on how many there are.
+  /// Blocks until all ranks have come; rank 0's process serves them until its Rendezvous is destroyed, and tells who
+  /// comes later that the group is complete. Throws Error after `timeout`, naming the ranks that have not come, or
+  /// where rank 0 is not to be found, or what is found there; and at once where two say they are the same rank, where
+  /// they do not agree on how many there are, where something else than rank 0 answers, and where rank 0 cannot be
+  /// reached at the address that it was told is its own.
   Rendezvous(const Rank& rank, std::chrono::milliseconds timeout);
   ~Rendezvous();
   Rendezvous(const Rendezvous&) = delete;
@@ -30,8 +33,10 @@ class Rendezvous {
   std::string get(const std::string& key);
 
  private:
-  std::string ask(std::uint8_t kind, const std::string& key, const std::string& value,
-                  std::chrono::milliseconds timeout) const;
+  void join();
+  std::optional<std::string> hello(Deadline deadline);
+  std::string ask(std::uint8_t kind, const std::string& key, const std::string& value) const;
+  std::string place() const;
 
   Rank rank_;
   std::chrono::milliseconds timeout_;

@@ -1,8 +1,11 @@
 #include "kernels/rendezvous_server.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <vector>
 
 #include "kernels/error.h"
@@ -11,7 +14,7 @@ namespace earmark {
 
 namespace {
 
-constexpr std::chrono::milliseconds kGlance{50};  // how long stopping may take to be seen
+constexpr std::chrono::milliseconds kGlance{50};  // how late the deadline may be seen
 constexpr std::chrono::seconds kAnswerTime{5};
 
 bool readable(const pollfd& polled) { return (polled.revents & (POLLIN | POLLHUP | POLLERR)) != 0; }
@@ -30,22 +33,26 @@ RendezvousServer::RendezvousServer(const Rank& rank, std::chrono::milliseconds t
     : rank_(rank),
       timeout_(timeout),
       listener_(listen_at(rank.master_addr, rank.master_port)),
-      thread_([this] { serve(); }) {}
+      wake_(::eventfd(0, EFD_CLOEXEC)) {
+  check(static_cast<bool>(wake_), "rank 0: no event: ", std::strerror(errno));
+  thread_ = std::thread([this] { serve(); });
+}
 
 RendezvousServer::~RendezvousServer() {
   stopping_ = true;
+  ::eventfd_write(wake_.descriptor(), 1);
   thread_.join();
 }
 
 void RendezvousServer::serve() {
   const Deadline deadline = std::chrono::steady_clock::now() + timeout_;
   while (!stopping_) {
-    std::vector<pollfd> polled{{listener_.descriptor(), POLLIN, 0}};
+    std::vector<pollfd> polled{{listener_.descriptor(), POLLIN, 0}, {wake_.descriptor(), POLLIN, 0}};
     std::transform(clients_.begin(), clients_.end(), std::back_inserter(polled), [](const Client& client) {
       return pollfd{client.socket.descriptor(), POLLIN, 0};
     });
-    ::poll(polled.data(), polled.size(), static_cast<int>(kGlance.count()));
-    std::size_t place = 1;
+    ::poll(polled.data(), polled.size(), complete_ ? -1 : static_cast<int>(kGlance.count()));
+    std::size_t place = 2;
     for (Client& client : clients_) {
       if (readable(polled[place++])) {
         read_from(client);
@@ -109,6 +116,9 @@ void RendezvousServer::greet(Client& client, const Message& message) {
   if (message.value != std::to_string(rank_.size)) {
     answer(client, kRefusal,
            str("rank ", rank, " was told that there are ", message.value, " ranks, rank 0 ", rank_.size));
+  } else if (complete_) {
+    answer(client, kFull,
+           str("a group of ", rank_.size, " ranks is together there, and has a rank ", rank, " already"));
   } else if (rank < 0 || rank >= rank_.size || taken) {
     answer(client, kRefusal, str("more than one process says that it is rank ", rank, " of ", rank_.size));
   } else if (given_up_) {

@@ -20,14 +20,15 @@ constexpr std::uint8_t kSet = 2;     ///< Keeps `value`.
 constexpr std::uint8_t kGet = 3;     ///< Answered when someone has set it.
 constexpr std::uint8_t kAnswer = 4;  ///< value: of a hello, the address by which others reach the rank; of a get, that.
 constexpr std::uint8_t kRefusal = 5;  ///< value: why.
+constexpr std::uint8_t kFull = 6;     ///< As a refusal; but the group that is there may end, and another one come.
 
 /// "rank 2", "ranks 1 and 3", "ranks 1, 2 and 5".
 std::string ranks_text(const std::vector<int>& ranks);
 
 class RendezvousServer {
  public:
-  /// Listens at the host and port of `rank`. Those who came are told after `timeout` who did not. Throws Error where it
-  /// cannot listen.
+  /// Listens at the host and port of `rank`. Those who came are told after `timeout` who did not; who comes when all
+  /// are there is told so. Throws Error where it cannot listen.
   RendezvousServer(const Rank& rank, std::chrono::milliseconds timeout);
   ~RendezvousServer();
   RendezvousServer(const RendezvousServer&) = delete;
@@ -63,6 +64,7 @@ class RendezvousServer {
   bool complete_ = false;
   bool given_up_ = false;
   std::atomic<bool> stopping_{false};
+  Socket wake_;  // an event: stopping_ is set
   std::thread thread_;
 };
 

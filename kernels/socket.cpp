@@ -13,8 +13,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <future>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "kernels/error.h"
 
@@ -50,15 +52,36 @@ bool wait_for(int descriptor, short events, Deadline deadline) {
   }
 }
 
-using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
+using Addresses = std::shared_ptr<addrinfo>;
 
-Addresses resolved(const std::string& host, int port, std::string& problem) {
+/// The addresses, or why there are none.
+std::pair<Addresses, std::string> look_up(const std::string& host, int port, int flags) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags;
   addrinfo* found = nullptr;
   const int code = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  problem = code == 0 ? "" : ::gai_strerror(code);
-  return {code == 0 ? found : nullptr, &::freeaddrinfo};
+  return code == 0 ? std::pair(Addresses(found, &::freeaddrinfo), std::string())
+                   : std::pair(Addresses(), std::string(::gai_strerror(code)));
+}
+
+/// A server of names that does not answer would hold us up beyond any deadline: a thread of its own waits for it.
+Addresses resolved(const std::string& host, int port, Deadline deadline, std::string& problem) {
+  if (Addresses numeric = look_up(host, port, AI_NUMERICHOST).first) {
+    return numeric;
+  }
+  std::promise<std::pair<Addresses, std::string>> promise;
+  auto answer = promise.get_future();
+  std::thread([host, port, promise = std::move(promise)]() mutable {
+    promise.set_value(look_up(host, port, 0));
+  }).detach();
+  if (answer.wait_until(deadline) != std::future_status::ready) {
+    problem = problem.empty() ? "nobody said in time which address that is" : problem;
+    return nullptr;
+  }
+  auto [addresses, why_not] = answer.get();
+  problem = addresses ? problem : why_not;
+  return addresses;
 }
 
 void send_at_once(int descriptor) {
@@ -153,7 +176,9 @@ void Socket::send(std::string_view bytes, Deadline deadline) const {
   while (!bytes.empty()) {
     check(wait_for(descriptor_, POLLOUT, deadline), "a message was not taken in time");
     const ssize_t sent = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    check(sent >= 0 || errno == EAGAIN || errno == EINTR, "the connection was lost: ", error_text(errno));
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+      throw Disconnected("the connection was lost: " + error_text(errno));
+    }
     bytes.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
   }
 }
@@ -164,8 +189,12 @@ std::string Socket::receive(std::size_t count, Deadline deadline) const {
   while (have < count) {
     check(wait_for(descriptor_, POLLIN, deadline), "no answer in time");
     const ssize_t received = ::recv(descriptor_, bytes.data() + have, count - have, MSG_DONTWAIT);
-    check(received != 0, "the connection was closed");
-    check(received > 0 || errno == EAGAIN || errno == EINTR, "the connection was lost: ", error_text(errno));
+    if (received == 0) {
+      throw Disconnected("the connection was closed");
+    }
+    if (received < 0 && errno != EAGAIN && errno != EINTR) {
+      throw Disconnected("the connection was lost: " + error_text(errno));
+    }
     have += static_cast<std::size_t>(std::max<ssize_t>(received, 0));
   }
   return bytes;
@@ -225,14 +254,15 @@ Socket listen_at(const std::string& host, int port) {
     v4.sin_addr.s_addr = htonl(here_only ? INADDR_LOOPBACK : INADDR_ANY);
     socket = open(AF_INET, &v4, sizeof v4);
   }
-  check(static_cast<bool>(socket), "rank 0 cannot listen at ", host, ":", port, ": ", error_text(errno));
+  check(static_cast<bool>(socket), "rank 0 cannot listen at ", host, ":", port, ": ", error_text(errno),
+        errno == EADDRINUSE ? "; it needs another MASTER_PORT (launch: --master-port)" : "");
   return socket;
 }
 
 Socket connect_to(const std::string& host, int port, Deadline deadline) {
-  std::string problem = "never tried";
+  std::string problem;
   while (true) {
-    const Addresses addresses = resolved(host, port, problem);
+    const Addresses addresses = resolved(host, port, deadline, problem);
     for (const addrinfo* address = addresses.get(); address != nullptr; address = address->ai_next) {
       Socket socket = try_connect(*address, deadline, problem);
       if (socket) {

@@ -6,7 +6,15 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/error.h"
+
 namespace earmark {
+
+/// The other side of a connection has gone.
+class Disconnected : public Error {
+ public:
+  explicit Disconnected(const std::string& message) : Error({"", 0}, message) {}
+};
 
 using Deadline = std::chrono::steady_clock::time_point;
 
@@ -27,9 +35,9 @@ class Socket {
   int descriptor() const { return descriptor_; }
   void close();
 
-  /// The whole of `bytes`. Throws Error where the other side has gone or does not take them until `deadline`.
+  /// The whole of `bytes`. Throws Disconnected, and Error where the other side does not take them until `deadline`.
   void send(std::string_view bytes, Deadline deadline) const;
-  /// Exactly `count` bytes. Throws Error where the other side has gone, or has not sent them until `deadline`.
+  /// Exactly `count` bytes. Throws Disconnected, and Error where the other side has not sent them until `deadline`.
   std::string receive(std::size_t count, Deadline deadline) const;
   /// What is there, up to 64 KiB; empty where the other side has gone. To be called when there is something.
   std::string receive_some() const;
@@ -45,7 +53,7 @@ class Socket {
 /// Where others can connect to `port` of this machine: on its loopback interface alone where `host` says so, else on
 /// all. Throws Error that names both.
 Socket listen_at(const std::string& host, int port);
-/// Keeps trying until `deadline`. Throws Error with what the system said last.
+/// Keeps trying until `deadline`, also where nobody knows the host yet. Throws Error with what the system said last.
 Socket connect_to(const std::string& host, int port, Deadline deadline);
 /// A connection that was made to `listener`; none where it has gone again.
 Socket accept_at(const Socket& listener);

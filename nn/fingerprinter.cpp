@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/error.h"
+#include "kernels/life_signs.h"
 #include "kernels/maximum.h"
 #include "kernels/trace.h"
 
@@ -47,6 +48,7 @@ class Embedding {
       filled_ += taken;
       if (filled_ == segments_.dim(0)) {
         const TraceRange range("embed");
+        show_life();
         std::unique_lock turn(turn_, std::defer_lock);
         if (device_.backend != Backend::cpu) {
           turn.lock();

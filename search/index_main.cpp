@@ -117,6 +117,10 @@ void calibrate_held_out(IndexWriter& writer, Device device) {
   }
 }
 
+bool is_calibrated(const IndexWriter& writer) {
+  return Catalogue(writer.folder() / "catalogue.sqlite", Sqlite::Mode::read).calibration().has_value();
+}
+
 /// What `build` and `add` fill.
 struct Opened {
   IndexWriter writer;
@@ -154,7 +158,7 @@ int fill(Opened opened, const Arguments& arguments, Communicator* ranks) {
     return 1;
   }
   const bool changed = report.added + report.replaced > 0;
-  if (changed && arguments.calibrate) {
+  if (arguments.calibrate && (changed || !is_calibrated(writer))) {  // not yet, where one that was killed has added all
     calibrate_held_out(writer, device);
   }
   if (arguments.lsh) {

@@ -17,6 +17,7 @@
 #include "data/audio_files.h"
 #include "data/progress.h"
 #include "kernels/error.h"
+#include "kernels/life_signs.h"
 #include "kernels/parallel.h"
 #include "search/audio_adder.h"
 #include "search/pipeline.h"
@@ -58,6 +59,7 @@ std::string content_hash(const std::filesystem::path& file) {
   std::vector<char> buffer(kChunk);
   while (in.read(buffer.data(), static_cast<std::streamsize>(kChunk)), in.gcount() > 0) {
     XXH3_128bits_update(state.get(), buffer.data(), static_cast<std::size_t>(in.gcount()));
+    show_life();
   }
   const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
   std::array<char, 33> text{};

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -47,13 +48,20 @@ std::vector<AudioSource> sources_in(const nlohmann::json& plan) {
   return sources;
 }
 
-std::string name_of_parts(const nlohmann::json& plan, int rank) {
-  return str(plan.at("name").get<std::string>(), "-", rank);
-}
+/// Files of the plan that are indexed together and committed at once: [first, end).
+struct Round {
+  int number = 0;
+  std::size_t first = 0;
+  std::size_t end = 0;
 
-/// Position of the first of `count` files that are rank `rank`'s.
-std::size_t first_of_share(std::size_t count, int rank, int size) {
-  return count * static_cast<std::size_t>(rank) / static_cast<std::size_t>(size);
+  /// The first of them that is rank `rank`'s.
+  std::size_t first_of(int rank, int size) const {
+    return first + (end - first) * static_cast<std::size_t>(rank) / static_cast<std::size_t>(size);
+  }
+};
+
+std::string name_of_parts(const nlohmann::json& plan, const Round& round, int rank) {
+  return str(plan.at("name").get<std::string>(), "-", round.number, "-", rank);
 }
 
 std::set<std::string> contents_of(Catalogue& catalogue) {
@@ -85,11 +93,11 @@ PreparedAudio prepared_in(const nlohmann::json& note) {
 /// Prepares the files of a share and writes their rows. What rank 0 must know of it.
 nlohmann::json index_share(std::span<const AudioSource> share, const std::set<std::string>& known,
                            const IndexFormat& format, const Embedder& embedder, const IndexerOptions& options,
-                           SegmentParts& parts, const CheckRanks& check_ranks) {
+                           SegmentParts& parts, data::Progress& progress, const CheckRanks& check_ranks) {
+  const auto start = std::chrono::steady_clock::now();
   nlohmann::json notes = nlohmann::json::array();
   std::set<std::string> seen;
   bool interrupted = false;
-  data::Progress progress("indexing", static_cast<std::int64_t>(share.size()), "files", options.progress);
   Pipeline<PreparedAudio> pipeline(share.size(), static_cast<std::size_t>(std::max(options.window, 2 * num_threads())),
                                    [&](std::size_t i) { return prepare_audio(share[i], known, format, embedder); });
   for (std::size_t i = 0; i < share.size(); ++i) {
@@ -109,41 +117,82 @@ nlohmann::json index_share(std::span<const AudioSource> share, const std::set<st
   for (const SegmentInfo& info : parts.written()) {
     written.push_back({info.rows, info.bytes, info.hash});
   }
-  return {{"notes", std::move(notes)}, {"written", std::move(written)}, {"interrupted", interrupted}};
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {
+      {"notes", std::move(notes)}, {"written", std::move(written)}, {"interrupted", interrupted}, {"seconds", seconds}};
 }
 
-/// Puts what all ranks have written into the index.
-IndexReport commit_shares(IndexWriter& writer, const nlohmann::json& plan, const std::vector<AudioSource>& sources,
-                          const std::vector<nlohmann::json>& shares) {
-  using Part = std::pair<int, std::int64_t>;  // rank, number
-  std::map<Part, std::vector<IndexWriter::Written>> tracks;
-  int rank = 0;
-  const nlohmann::json* note = nullptr;
-  AudioAdder adder(writer, [&](std::int64_t replaced, Track track, const PreparedAudio& /*prepared*/) {
-    track.first_row = note->at("first_row");
-    track.rows = note->at("rows");
-    check(track.rows > 0, data::printable(track.path), ": rank ", rank, " wrote no fingerprints of it");
-    tracks[{rank, note->at("part").get<std::int64_t>()}].push_back({std::move(track), replaced});
-  });
-  const int size = static_cast<int>(shares.size());
-  for (; rank < size; ++rank) {
-    std::size_t i = first_of_share(sources.size(), rank, size);
-    const nlohmann::json& share = shares[static_cast<std::size_t>(rank)];
-    for (const nlohmann::json& of_file : share.at("notes")) {
-      note = &of_file;
-      adder.add(sources[i++], prepared_in(of_file));
+/// Puts what all ranks have written into the index, round by round.
+class JointCommit {
+ public:
+  explicit JointCommit(IndexWriter& writer)
+      : writer_(writer), adder_(writer, [this](std::int64_t replaced, Track track, const PreparedAudio& /*prepared*/) {
+          take(replaced, std::move(track));
+        }) {}
+
+  void commit(const nlohmann::json& plan, const Round& round, const std::vector<AudioSource>& sources,
+              const std::vector<nlohmann::json>& shares) {
+    tracks_.clear();
+    const int size = static_cast<int>(shares.size());
+    for (rank_ = 0; rank_ < size; ++rank_) {
+      std::size_t i = round.first_of(rank_, size);
+      for (const nlohmann::json& of_file : shares[static_cast<std::size_t>(rank_)].at("notes")) {
+        note_ = &of_file;
+        adder_.add(sources[i++], prepared_in(of_file));
+      }
     }
-    adder.report.interrupted = adder.report.interrupted || share.at("interrupted").get<bool>();
+    for (auto& [part, written] : tracks_) {
+      const nlohmann::json& info =
+          shares[static_cast<std::size_t>(part.first)].at("written")[static_cast<std::size_t>(part.second)];
+      writer_.adopt(part_path(writer_.folder(), name_of_parts(plan, round, part.first), part.second),
+                    {info[0].get<std::int64_t>(), info[1].get<std::uint64_t>(), info[2].get<std::uint64_t>()},
+                    std::move(written));
+    }
+    writer_.commit();
   }
-  for (auto& [part, written] : tracks) {
-    const nlohmann::json& info =
-        shares[static_cast<std::size_t>(part.first)].at("written")[static_cast<std::size_t>(part.second)];
-    writer.adopt(part_path(writer.folder(), name_of_parts(plan, part.first), part.second),
-                 {info[0].get<std::int64_t>(), info[1].get<std::uint64_t>(), info[2].get<std::uint64_t>()},
-                 std::move(written));
+  const IndexReport& report() const { return adder_.report; }
+
+ private:
+  using Part = std::pair<int, std::int64_t>;  // rank, number
+
+  void take(std::int64_t replaced, Track track) {
+    track.first_row = note_->at("first_row");
+    track.rows = note_->at("rows");
+    check(track.rows > 0, data::printable(track.path), ": rank ", rank_, " wrote no fingerprints of it");
+    tracks_[{rank_, note_->at("part").get<std::int64_t>()}].push_back({std::move(track), replaced});
   }
-  writer.commit();
-  return adder.report;
+
+  IndexWriter& writer_;
+  AudioAdder adder_;
+  std::map<Part, std::vector<IndexWriter::Written>> tracks_;
+  int rank_ = 0;  // whose note it is
+  const nlohmann::json* note_ = nullptr;
+};
+
+/// How many files the next round has: as many as take about `wanted_s`, by how long the last one took, but not more
+/// than twice as many as it had.
+std::size_t next_count(const Round& last, const std::vector<nlohmann::json>& shares, std::size_t least,
+                       double wanted_s) {
+  double seconds = 1e-3;
+  for (const nlohmann::json& share : shares) {
+    seconds = std::max(seconds, share.at("seconds").get<double>());
+  }
+  const auto count = static_cast<double>(last.end - last.first);
+  return std::max(least, static_cast<std::size_t>(count * std::clamp(wanted_s / seconds, 0.25, 2.0)));
+}
+
+bool any_interrupted(const std::vector<nlohmann::json>& shares) {
+  return std::ranges::any_of(shares, [](const nlohmann::json& share) { return share.at("interrupted").get<bool>(); });
+}
+
+void learn_contents(std::set<std::string>& known, const std::vector<nlohmann::json>& shares) {
+  for (const nlohmann::json& share : shares) {
+    for (const nlohmann::json& note : share.at("notes")) {
+      if (note.at("problem").get<std::string>().empty()) {
+        known.insert(note.at("hash").get<std::string>());
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -153,26 +202,41 @@ IndexReport add_audio(IndexWriter* writer, const std::filesystem::path& folder, 
   const auto start = std::chrono::steady_clock::now();
   const nlohmann::json plan = gathered(ranks, writer != nullptr ? plan_of(folder, sources) : nlohmann::json()).front();
   const std::vector<AudioSource> all = sources_in(plan);
+  std::optional<JointCommit> commit;
+  if (writer != nullptr) {
+    commit.emplace(*writer);
+  }
   Catalogue catalogue(folder / "catalogue.sqlite", Sqlite::Mode::read);
-  SegmentParts parts(folder, catalogue.format(), name_of_parts(plan, ranks.rank()));
-  nlohmann::json own;
-  work_beside_ranks(ranks, [&](const CheckRanks& check_ranks) {
-    check(std::filesystem::canonical(folder).string() == plan.at("index").get<std::string>(), "rank ", ranks.rank(),
-          " was given another index, ", data::printable(folder.string()), ", than rank 0");
-    const std::size_t first = first_of_share(all.size(), ranks.rank(), ranks.size());
-    const std::size_t end = first_of_share(all.size(), ranks.rank() + 1, ranks.size());
-    own = index_share(std::span(all).subspan(first, end - first), contents_of(catalogue), catalogue.format(), embedder,
-                      options, parts, check_ranks);
-  });
-  const std::vector<nlohmann::json> shares = gathered(ranks, own);
-  IndexReport report;
-  work_beside_ranks(ranks, [&] {
-    if (writer != nullptr) {
-      report = commit_shares(*writer, plan, all, shares);
-    }
-  });
-  report.interrupted =
-      std::ranges::any_of(shares, [](const nlohmann::json& share) { return share.at("interrupted").get<bool>(); });
+  std::set<std::string> known = contents_of(catalogue);
+  const int size = ranks.size();
+  const std::size_t least = static_cast<std::size_t>(size) * static_cast<std::size_t>(std::max(1, options.window));
+  data::Progress progress("indexing", static_cast<std::int64_t>(all.size()), "files", options.progress);
+  bool interrupted = false;
+  for (Round round{0, 0, std::min(all.size(), least)}; round.first < all.size() && !interrupted;) {
+    SegmentParts parts(folder, catalogue.format(), name_of_parts(plan, round, ranks.rank()));
+    nlohmann::json own;
+    work_beside_ranks(ranks, [&](const CheckRanks& check_ranks) {
+      check(std::filesystem::canonical(folder).string() == plan.at("index").get<std::string>(), "rank ", ranks.rank(),
+            " was given another index, ", data::printable(folder.string()), ", than rank 0");
+      const std::size_t first = round.first_of(ranks.rank(), size);
+      const std::size_t end = round.first_of(ranks.rank() + 1, size);
+      own = index_share(std::span(all).subspan(first, end - first), known, catalogue.format(), embedder, options, parts,
+                        progress, check_ranks);
+    });
+    const std::vector<nlohmann::json> shares = gathered(ranks, own);
+    work_beside_ranks(ranks, [&] {
+      if (commit) {
+        commit->commit(plan, round, all, shares);
+      }
+    });
+    interrupted = any_interrupted(shares);
+    learn_contents(known, shares);
+    progress.set(static_cast<std::int64_t>(round.end));
+    round = {round.number + 1, round.end,
+             std::min(all.size(), round.end + next_count(round, shares, least, options.commit_every_s))};
+  }
+  IndexReport report = commit ? commit->report() : IndexReport{};
+  report.interrupted = interrupted;
   report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

@@ -9,6 +9,7 @@
 #include "data/audio_files.h"
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
+#include "kernels/life_signs.h"
 #include "search/database.h"
 #include "search/mapped_file.h"
 
@@ -77,6 +78,7 @@ SegmentInfo write_segment(const std::filesystem::path& file, const kernels::Stor
 }
 
 kernels::StoredRows map_segment(const std::filesystem::path& file, const SegmentInfo& expected, bool verify) {
+  show_life();
   const auto mapped = MappedFile::open(file);
   try {
     const std::span<const std::byte> bytes = mapped->bytes();

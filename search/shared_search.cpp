@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "kernels/rank_rows.h"
 
 namespace earmark::search {
 namespace {
@@ -25,11 +26,12 @@ std::vector<Tensor> parts_of(const Tensor& whole, int count) {
 }  // namespace
 
 SharedSearch::SharedSearch(std::shared_ptr<Communicator> ranks, const Database& database, int k)
-    : ranks_(std::move(ranks)), database_(database), k_(k) {}
+    : ranks_(std::move(ranks)), database_(database), k_(k), watch_(ranks_->size(), ranks_->timeout()) {}
 
 SharedSearch::~SharedSearch() { end(failed); }
 
 void SharedSearch::start() {
+  watch_ = LifeWatch(ranks_->size(), ranks_->timeout());
   thread_ = std::thread([this] { serve(); });
 }
 
@@ -98,24 +100,14 @@ bool SharedSearch::round() {
   }
   std::int64_t rows = 0;
   std::ranges::for_each(own, [&](const Request* request) { rows += request->fingerprints.dim(0); });
-  const Tensor brought = Tensor::from<std::int64_t>({1, 2}, std::array<std::int64_t, 2>{rows, state});
-  const Tensor all({ranks_->size(), 2}, DType::i64);
-  ranks_->all_gather(brought, all);
-  std::vector<std::int64_t> counts;
-  int ready = 0;
-  for (int r = 0; r < ranks_->size(); ++r) {
-    const std::int64_t* of = all.data<std::int64_t>() + 2 * r;
-    check(of[1] != failed, "another rank has failed: it says why");
-    counts.push_back(of[0]);
-    ready += of[1] == finished ? 1 : 0;
-  }
-  if (ready == ranks_->size()) {
+  const std::vector<std::int64_t> counts = exchanged(rows, state);
+  if (counts.empty()) {
     return false;
   }
   if (std::ranges::all_of(counts, [](std::int64_t count) { return count == 0; })) {
     return true;
   }
-  const Neighbours found = found_by_all(gathered_rows(packed(own, rows), counts));
+  const Neighbours found = found_by_all(gather_rows(*ranks_, packed(own, rows), counts));
   std::int64_t row = 0;
   for (int r = 0; r < ranks_->rank(); ++r) {
     row += counts[static_cast<std::size_t>(r)];
@@ -131,6 +123,27 @@ bool SharedSearch::round() {
   return true;
 }
 
+/// Tells the others what this rank brings to the round. How many rows each has; none: there are no more rounds.
+std::vector<std::int64_t> SharedSearch::exchanged(std::int64_t rows, State state) {
+  constexpr std::int64_t kNumbers = 4;  // rows, state, signs of life, the rank that is given up
+  const auto signs = static_cast<std::int64_t>(signs_of_life());
+  const Tensor own = Tensor::from<std::int64_t>(
+      {1, kNumbers}, std::array<std::int64_t, kNumbers>{rows, state, signs, watch_.silent()});
+  const Tensor all({ranks_->size(), kNumbers}, DType::i64);
+  ranks_->all_gather(own, all);
+  std::vector<std::int64_t> counts;
+  int ready = 0;
+  for (int r = 0; r < ranks_->size(); ++r) {
+    const std::int64_t* of = all.data<std::int64_t>() + kNumbers * r;
+    check(of[1] != failed, "another rank has failed: it says why");
+    check(of[3] < 0, watch_.sentence(static_cast<int>(of[3])));
+    counts.push_back(of[0]);
+    ready += of[1] == finished ? 1 : 0;
+    of[1] == finished ? watch_.excuse(r) : watch_.see(r, static_cast<std::uint64_t>(of[2]));
+  }
+  return ready == ranks_->size() ? std::vector<std::int64_t>() : counts;
+}
+
 Tensor SharedSearch::packed(const std::vector<Request*>& requests, std::int64_t rows) const {
   const Tensor all({rows, database_.dimension()});
   std::int64_t row = 0;
@@ -140,24 +153,6 @@ Tensor SharedSearch::packed(const std::vector<Request*>& requests, std::int64_t 
     row = end;
   }
   return all;
-}
-
-Tensor SharedSearch::gathered_rows(const Tensor& own, const std::vector<std::int64_t>& counts) const {
-  const std::int64_t most = *std::ranges::max_element(counts);
-  const Tensor part = Tensor::zeros({most, own.dim(1)});  // as long as the longest
-  part.slice(0, own.dim(0)).copy_from(own);
-  const Tensor whole({most * ranks_->size(), own.dim(1)});
-  ranks_->all_gather(part, whole);
-  std::int64_t rows = 0;
-  std::ranges::for_each(counts, [&](std::int64_t count) { rows += count; });
-  const Tensor packed({rows, own.dim(1)});
-  std::int64_t row = 0;
-  for (std::size_t r = 0; r < counts.size(); ++r) {
-    const std::int64_t from = static_cast<std::int64_t>(r) * most;
-    packed.slice(row, row + counts[r]).copy_from(whole.slice(from, from + counts[r]));
-    row += counts[r];
-  }
-  return packed;
 }
 
 Neighbours SharedSearch::found_by_all(const Tensor& fingerprints) const {

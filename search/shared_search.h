@@ -4,7 +4,8 @@
 // then lower row. LSH is not shared out so: how many entries and candidates it looks at are limits over all rows.
 //   a round   a thread of each rank brings what its rank asks by now, perhaps nothing; all gather these fingerprints,
 //             search, gather what was found. Rounds go on until no rank has anything more to ask, so that a rank that
-//             dies or hangs is seen by all within the communicator's time, whatever they do meanwhile.
+//             dies or hangs is seen by all within the communicator's time, whatever they do meanwhile. One that answers
+//             but gives no sign of life (kernels/life_signs.h) hangs as well; a search it does for others is one.
 #pragma once
 
 #include <condition_variable>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "kernels/communicator.h"
+#include "kernels/life_signs.h"
 #include "search/database.h"
 #include "search/exact.h"
 
@@ -50,16 +52,16 @@ class SharedSearch {
 
   void serve();
   bool round();
+  std::vector<std::int64_t> exchanged(std::int64_t rows, State state);
   void end(State state);
   /// What this rank asks, row by row.
   Tensor packed(const std::vector<Request*>& requests, std::int64_t rows) const;
-  /// All ranks' rows, those of rank r being counts[r].
-  Tensor gathered_rows(const Tensor& own, const std::vector<std::int64_t>& counts) const;
   Neighbours found_by_all(const Tensor& fingerprints) const;
 
   std::shared_ptr<Communicator> ranks_;
   const Database& database_;
   int k_;
+  LifeWatch watch_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Request*> waiting_;

@@ -109,8 +109,9 @@ class Run {
       }
       if (validates || saves || on_cpu_) {
         take_report(steps_.front());
+        const Validated validated = validates ? validation() : Validated{};
         const auto wind_up = [&] {
-          settle(validates ? validation() : HitRate{});
+          settle(validates ? report_of(validated) : HitRate{});
           if (saves) {
             checkpoint();
           }
@@ -233,12 +234,27 @@ class Run {
          ". A lower train.learning_rate or train.clip_norm usually helps");
   }
 
-  HitRate validation() {
-    if (!data_.validation || folder_ == nullptr) {
+  struct Validated {
+    HitRate hits;
+    double seconds = 0;
+  };
+
+  /// By all ranks together.
+  Validated validation() {
+    if (!data_.validation) {
       return {};
     }
     const Clock::time_point begin = Clock::now();
-    const HitRate hits = validate(trainer_.model(), *data_.validation);
+    const HitRate hits = validate(trainer_.model(), *data_.validation, *ranks_);
+    return {hits, seconds_since(begin)};
+  }
+
+  /// Rank 0 says what was found, and keeps the best model.
+  HitRate report_of(const Validated& validated) {
+    const HitRate& hits = validated.hits;
+    if (!data_.validation || folder_ == nullptr) {
+      return {};
+    }
     const bool best = hits.segment > state_.best_hit_rate;
     if (best) {
       state_.best_hit_rate = hits.segment;
@@ -247,8 +263,8 @@ class Run {
     }
     progress_.line("step " + std::to_string(state_.step) + ": validation hit rate " + rounded(100 * hits.segment, 1) +
                    " % (right track " + rounded(100 * hits.track, 1) + " %), " + std::to_string(hits.queries) +
-                   " queries in " + std::to_string(hits.database) + " fingerprints, " +
-                   rounded(seconds_since(begin), 1) + " s" + (best ? ", best so far" : ""));
+                   " queries in " + std::to_string(hits.database) + " fingerprints, " + rounded(validated.seconds, 1) +
+                   " s" + (best ? ", best so far" : ""));
     last_step_ = Clock::now();
     return hits;
   }

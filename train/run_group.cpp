@@ -60,11 +60,15 @@ TrainingData open_training_data(const TrainOptions& options, Communicator& ranks
     });
   }
   constexpr std::uint64_t kHalf = 32;
-  std::array<double, 2> halves{static_cast<double>(data.identity >> kHalf),
-                               static_cast<double>(data.identity & 0xffffffffU)};
-  const std::array<double, 2> own = halves;
-  take_over(ranks, halves, 0);
-  check(own == halves, "rank ", rank.rank, " has other music to train on than rank 0");
+  const bool validates = data.validation != nullptr;
+  const std::array<double, 4> own{static_cast<double>(data.identity >> kHalf),
+                                  static_cast<double>(data.identity & 0xffffffffU),
+                                  validates ? static_cast<double>(data.validation->store().size()) : 0,
+                                  validates ? static_cast<double>(data.validation->store().total_samples()) : 0};
+  std::array<double, 4> first = own;
+  take_over(ranks, first, 0);
+  check(own[0] == first[0] && own[1] == first[1], "rank ", rank.rank, " has other music to train on than rank 0");
+  check(own == first, "rank ", rank.rank, " has other music to validate on than rank 0");
   return data;
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "data/pair_sampler.h"
+#include "kernels/communicator.h"
 #include "nn/fingerprinter.h"
 
 namespace earmark::train {
@@ -18,5 +19,9 @@ struct HitRate {
 
 /// The same queries at every call: they depend on the sampler alone.
 HitRate validate(const nn::Model& model, const data::PairSampler& held_out);
+/// The same by several processes, which call it together: each has its share of the tracks and of the queries, and all
+/// have the result, one process's. `held_out` is the same for all; of the model, running statistics become rank 0's.
+/// Throws Error also where another process fails, hangs or has gone.
+HitRate validate(const nn::Model& model, const data::PairSampler& held_out, Communicator& ranks);
 
 }  // namespace earmark::train

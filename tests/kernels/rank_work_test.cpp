@@ -2,11 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <thread>
 
 #include "kernels/error.h"
+#include "kernels/life_signs.h"
 #include "tests/ranks.h"
 
 namespace earmark {
@@ -21,8 +25,9 @@ TEST(RankWork, MayTakeLongerThanRanksWaitForADeadOne) {
       3,
       [&](const std::shared_ptr<Communicator>& ranks) {
         work_beside_ranks(*ranks, [&] {
-          if (ranks->rank() == 1) {
-            std::this_thread::sleep_for(milliseconds(2500));
+          for (int i = 0; ranks->rank() == 1 && i < 25; ++i) {
+            std::this_thread::sleep_for(milliseconds(100));
+            show_life();
           }
           ++done;
         });
@@ -43,6 +48,29 @@ TEST(RankWork, FailsEverywhereWhereOneFails) {
   EXPECT_EQ(problems[2], "the disk is full");
   EXPECT_THAT(problems[0], HasSubstr("another rank has failed"));
   EXPECT_THAT(problems[1], HasSubstr("another rank has failed"));
+}
+
+/// Its main thread hangs in its work; the one that answers the others does not.
+TEST(RankWork, OfARankThatHangsEndsTheOthersInTime) {
+  const auto work = [](const std::shared_ptr<Communicator>& ranks) {
+    work_beside_ranks(*ranks, [&] {
+      while (ranks->rank() == 1) {
+        ::pause();
+      }
+    });
+  };
+  const auto end_hanging = [](const std::vector<int>& ids) {
+    for (const std::size_t rank : {0, 2}) {
+      siginfo_t info{};
+      EXPECT_EQ(::waitid(P_PID, static_cast<id_t>(ids[rank]), &info, WEXITED | WNOWAIT), 0);
+    }
+    ::kill(ids[1], SIGKILL);
+  };
+  const std::vector<std::string> problems = problems_of_processes(3, work, milliseconds(2000), end_hanging);
+  const std::string sentence = "rank 1 of 3 answers, but has got nowhere for 2 s: it hangs";
+  EXPECT_EQ(problems[0], sentence);
+  EXPECT_EQ(problems[1], "killed by signal 9");
+  EXPECT_EQ(problems[2], sentence);
 }
 
 TEST(RankWork, OfOneRankIsJustDone) {
