@@ -41,7 +41,8 @@ Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temper
       groups_(reduction_groups, 1) {
   check(!groups_.on() || model_.encoder->device().backend == Backend::cpu, "train.reduction_groups is ",
         reduction_groups, ": the same bits for any number of processes are the CPU's alone, since a GPU's libraries ",
-        "choose how to add up by how much there is; the encoder is on ", model_.encoder->device());
+        "choose how to add up by how much there is; set it to 1 for ", model_.encoder->device(),
+        ", or train with --device cpu");
   check(!groups_.on() || model_.encoder->activation_type() != DType::bf16, "train.reduction_groups is ",
         reduction_groups, ": it goes with precision fp32, since bf16 rounds the gradients of each process' share");
 }
