@@ -1,7 +1,9 @@
 #include "train/options.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <iterator>
 #include <limits>
 #include <numbers>
@@ -168,6 +170,10 @@ void read_train(Section section, TrainOptions& options) {
   section.read("sync_batch_norm", options.sync_batch_norm,
                "Of several processes: batch normalisation over the pairs of all of them, as one process has it; "
                "otherwise each process normalises its own.");
+  section.read(
+      "reduction_groups", options.reduction_groups, {1, 65536}, "groups",
+      "A power of two that divides pairs.count. Above 1, any number of processes that divides it trains the "
+      "same model, bit for bit: sums over a batch are taken group by group, then in pairs. On the CPU, in fp32.");
   section.read("rank_timeout_s", options.rank_timeout_s, {0.1, 1e6}, "s",
                "How long a process waits for one that does not answer before it gives up.");
   section.read_choice(
@@ -218,6 +224,22 @@ void check_sources(const Section& data, const Section& pairs, const TrainOptions
     if (color != "white" && color != "pink" && color != "brown") {
       data.reject("colored_noise", "expected white, pink or brown, got \"" + color + '"');
     }
+  }
+}
+
+void check_reduction_groups(const Section& section, const TrainOptions& options) {
+  const std::int64_t groups = options.reduction_groups;
+  if (!std::has_single_bit(static_cast<std::uint64_t>(groups)) || options.pairs.pairs % groups != 0) {
+    section.reject("reduction_groups", str("expected a power of two that divides pairs.count, which is ",
+                                           options.pairs.pairs, ", got ", groups));
+  }
+  if (groups > 1 && options.precision == Precision::bf16) {
+    section.reject("reduction_groups",
+                   "goes with train.precision fp32: bf16 rounds the gradients of each process' share");
+  }
+  if (groups > 1 && !options.sync_batch_norm) {
+    section.reject("reduction_groups",
+                   "goes with train.sync_batch_norm: otherwise each process normalises by its own pairs");
   }
 }
 
@@ -272,6 +294,7 @@ TrainOptions read_train_options(Config& config) {
 
 void check_train_options(Config& config, const TrainOptions& options) {
   check_sources(config.section("data"), config.section("pairs"), options);
+  check_reduction_groups(config.section("train"), options);
   check_features(config.section("features"), options.features);
   check_encoder(config.section("encoder"), options.encoder);
 }

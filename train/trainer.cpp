@@ -14,21 +14,38 @@ namespace earmark::train {
 
 bool StepReport::finite() const { return std::isfinite(loss) && std::isfinite(grad_norm); }
 
-Tensor concatenate(const Tensor& a, const Tensor& b, Device device) {
+Tensor concatenate(const Tensor& a, const Tensor& b, Device device, std::int64_t groups) {
   check(a.shape() == b.shape().with_leading(a.dim(0)), "concatenate: ", a.shape(), " and ", b.shape());
+  check(a.dim(0) % groups == 0 && b.dim(0) % groups == 0, "concatenate: ", groups, " groups of ", a.shape(), " and ",
+        b.shape());
   const Tensor out(a.shape().with_leading(a.dim(0) + b.dim(0)), a.dtype(), device);
-  out.slice(0, a.dim(0)).copy_from(a);
-  out.slice(a.dim(0), a.dim(0) + b.dim(0)).copy_from(b);
+  std::int64_t row = 0;
+  for (std::int64_t group = 0; group < groups; ++group) {
+    for (const Tensor& from : {a, b}) {
+      const std::int64_t rows = from.dim(0) / groups;
+      out.slice(row, row + rows).copy_from(from.slice(group * rows, (group + 1) * rows));
+      row += rows;
+    }
+  }
   return out;
 }
 
-Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temperature, bool cuda_graph)
+Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temperature, bool cuda_graph,
+                 std::int64_t reduction_groups)
     : recorded_(cuda_graph && model.encoder->device().backend == Backend::cuda
                     ? std::make_unique<RecordedStep>(model.encoder->device())
                     : nullptr),
       model_(std::move(model)),
       adam_(*model_.encoder, options),
-      temperature_(temperature) {}
+      temperature_(temperature),
+      groups_(reduction_groups, 1) {
+  check(!groups_.on() || model_.encoder->device().backend == Backend::cpu, "train.reduction_groups is ",
+        reduction_groups, ": the same bits for any number of processes are the CPU's alone, since a GPU's libraries ",
+        "choose how to add up by how much there is; set it to 1 for ", model_.encoder->device(),
+        ", or train with --device cpu");
+  check(!groups_.on() || model_.encoder->activation_type() != DType::bf16, "train.reduction_groups is ",
+        reduction_groups, ": it goes with precision fp32, since bf16 rounds the gradients of each process' share");
+}
 
 Trainer::~Trainer() = default;
 
@@ -36,7 +53,8 @@ void Trainer::join(const std::shared_ptr<Communicator>& ranks, bool sync_batch_n
   if (ranks->size() == 1) {
     return;
   }
-  parallel_ = std::make_unique<DataParallel>(ranks, *model_.encoder, sync_batch_norm);
+  groups_ = ReductionGroups(groups_.all(), ranks->size());
+  parallel_ = std::make_unique<DataParallel>(ranks, *model_.encoder, sync_batch_norm, groups_);
   model_.encoder->weights_changed();
   nn::SafetensorsFile state = adam_.state();
   for (auto& [name, moment] : state.tensors) {
@@ -64,8 +82,9 @@ void Trainer::queue_step(const data::Batch& batch, double learning_rate) {
   encoder.set_training(true);
   adam_.begin_step(learning_rate);
   const auto compute_on = [this](const Tensor& views) { return compute(views); };
-  const StepLosses losses = recorded_ ? recorded_->run(batch.clean, batch.distorted, compute_on)
-                                      : compute(concatenate(batch.clean, batch.distorted, encoder.device()));
+  const StepLosses losses = recorded_
+                                ? recorded_->run(batch.clean, batch.distorted, compute_on)
+                                : compute(concatenate(batch.clean, batch.distorted, encoder.device(), groups_.own()));
   adam_.end_step();
   encoder.weights_changed();
   reports_.push(std::array{losses.loss, losses.top1, adam_.norm()});
@@ -73,6 +92,7 @@ void Trainer::queue_step(const data::Batch& batch, double learning_rate) {
 
 StepLosses Trainer::compute(const Tensor& views) {
   const RankStatisticsScope statistics(parallel_ ? parallel_->statistics() : nullptr);
+  const ReductionGroupsScope groups(groups_);
   if (parallel_) {
     parallel_->begin_step();
   }

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "autograd/functions.h"
+#include "autograd/reduction_groups.h"
 #include "data/pair_sampler.h"
 #include "kernels/readback.h"
 #include "nn/model.h"
@@ -31,7 +32,10 @@ class Trainer {
   /// With `cuda_graph`, on a GPU, the step is recorded in a CUDA graph: the first step of a shape runs as always, the
   /// second is recorded, and it and those that follow are one launch each. Then everything this thread does on that GPU
   /// goes to a stream of the trainer's, until the trainer is destroyed by the same thread. On the CPU it means nothing.
-  Trainer(nn::Model model, const OptimizerOptions& options, double temperature, bool cuda_graph = false);
+  /// With more than one of `reduction_groups`, a power of two that divides the number of pairs, a step's bits are the
+  /// same for any number of ranks that divides it (autograd/reduction_groups.h). On the CPU, in f32 or f64.
+  Trainer(nn::Model model, const OptimizerOptions& options, double temperature, bool cuda_graph = false,
+          std::int64_t reduction_groups = 1);
 
   ~Trainer();
   Trainer(const Trainer&) = delete;
@@ -63,11 +67,13 @@ class Trainer {
   nn::Model model_;
   Adam adam_;
   double temperature_;
+  ReductionGroups groups_;
   std::unique_ptr<DataParallel> parallel_;  // null: one process
   Readback reports_;
 };
 
-/// Rows of a, then rows of b, on `device`.
-Tensor concatenate(const Tensor& a, const Tensor& b, Device device = {});
+/// Rows of a, then rows of b, on `device`; cut into `groups` of as many rows, those of the first group before those of
+/// the second.
+Tensor concatenate(const Tensor& a, const Tensor& b, Device device = {}, std::int64_t groups = 1);
 
 }  // namespace earmark::train
