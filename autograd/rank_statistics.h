@@ -37,8 +37,9 @@ class RankStatisticsScope {
   const RankStatistics* before_;
 };
 
-/// kernels::batch_norm_statistics of this rank's rows, or, where `ranks` is not null, of all ranks'.
-void batch_norm_statistics(const kernels::BatchNormStatistics& a, const RankStatistics* ranks);
+/// kernels::batch_norm_statistics of this rank's rows, or, where `ranks` is not null, of all ranks'. In a
+/// RepeatedForwardScope the running ones stay.
+void batch_norm_statistics(const kernels::BatchNormStatistics& given, const RankStatistics* ranks);
 /// kernels::batch_norm_backward after those. dgamma and dbeta are this rank's share all the same: what is added up over
 /// the ranks with all other gradients.
 void batch_norm_backward(const kernels::BatchNormBackward& b, const RankStatistics* ranks);

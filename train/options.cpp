@@ -165,6 +165,9 @@ void read_train(Section section, TrainOptions& options) {
   section.read(
       "cuda_graph", options.cuda_graph,
       "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do.");
+  section.read("micro_batch", options.micro_batch, {0, 65536}, "pairs",
+               "Keep the activations of so many pairs of a process at a time, and forward all others twice: memory for "
+               "time. Pairs are told apart from all of the batch; batch normalisation is over a micro-batch. 0: all.");
   section.read("sync_batch_norm", options.sync_batch_norm,
                "Of several processes: batch normalisation over the pairs of all of them, as one process has it; "
                "otherwise each process normalises its own.");
@@ -233,6 +236,13 @@ void check_sources(const Section& data, const Section& pairs, const TrainOptions
   section.reject(key, message);
 }
 
+void check_micro_batch(const Section& train, const TrainOptions& options) {
+  if (options.micro_batch > 0 && options.pairs.pairs % options.micro_batch != 0) {
+    train.reject("micro_batch", str("is ", options.micro_batch, ", which does not divide the ", options.pairs.pairs,
+                                    " pairs of a batch (pairs.count)"));
+  }
+}
+
 void check_features(const Section& section, const FeatureOptions& options) {
   try {
     check_feature_options(options);
@@ -271,6 +281,7 @@ TrainOptions read_train_options(Config& config) {
 }
 
 void check_train_options(Config& config, const TrainOptions& options) {
+  check_micro_batch(config.section("train"), options);
   check_sources(config.section("data"), config.section("pairs"), options);
   check_features(config.section("features"), options.features);
   check_encoder(config.section("encoder"), options.encoder);

@@ -61,10 +61,13 @@ nn::Model model_on(Device device, const TrainOptions& options) {
 }
 
 /// The pairs of every batch that this rank trains on.
-data::PairRange own_pairs(const data::PairOptions& pairs, const Communicator& ranks) {
-  check(pairs.pairs % ranks.size() == 0, "pairs.count is ", pairs.pairs, ": it must be divisible by the number of ",
+data::PairRange own_pairs(const TrainOptions& options, const Communicator& ranks) {
+  const std::int64_t pairs = options.pairs.pairs;
+  check(pairs % ranks.size() == 0, "pairs.count is ", pairs, ": it must be divisible by the number of ",
         "processes, which is ", ranks.size());
-  const std::int64_t share = pairs.pairs / ranks.size();
+  const std::int64_t share = pairs / ranks.size();
+  check(options.micro_batch == 0 || share % options.micro_batch == 0, "train.micro_batch is ", options.micro_batch,
+        ": it must divide the pairs of a process, which are ", share);
   return {ranks.rank() * share, (ranks.rank() + 1) * share};
 }
 
@@ -75,9 +78,10 @@ class Run {
         data_(data),
         folder_(place.folder),
         ranks_(place.ranks),
-        pairs_(own_pairs(options.pairs, *place.ranks)),
+        pairs_(own_pairs(options, *place.ranks)),
         on_cpu_(device.backend == Backend::cpu),
-        trainer_(model_on(device, options), options.optimizer, options.temperature, options.cuda_graph),
+        trainer_(model_on(device, options), options.optimizer, options.temperature, options.cuda_graph,
+                 options.micro_batch),
         state_(restore()),
         progress_("train", segments(options.time_budget_minutes > 0 ? 0 : options.steps - state_.step), "segments",
                   show_progress) {

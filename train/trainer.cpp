@@ -8,6 +8,7 @@
 #include "kernels/error.h"
 #include "kernels/trace.h"
 #include "train/data_parallel.h"
+#include "train/gradient_cache.h"
 #include "train/recorded_step.h"
 
 namespace earmark::train {
@@ -22,13 +23,15 @@ Tensor concatenate(const Tensor& a, const Tensor& b, Device device) {
   return out;
 }
 
-Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temperature, bool cuda_graph)
+Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temperature, bool cuda_graph,
+                 std::int64_t micro_batch)
     : recorded_(cuda_graph && model.encoder->device().backend == Backend::cuda
                     ? std::make_unique<RecordedStep>(model.encoder->device())
                     : nullptr),
       model_(std::move(model)),
       adam_(*model_.encoder, options),
-      temperature_(temperature) {}
+      temperature_(temperature),
+      micro_batch_(micro_batch) {}
 
 Trainer::~Trainer() = default;
 
@@ -76,21 +79,40 @@ StepLosses Trainer::compute(const Tensor& views) {
   if (parallel_) {
     parallel_->begin_step();
   }
-  const NtXentResult result = [&] {
-    const TraceRange forward("forward");
-    const Variable embeddings = model_.encoder->forward(Variable(views));
-    const LayerRange loss("loss");
-    return parallel_ ? parallel_->loss(embeddings, temperature_) : nt_xent(embeddings, temperature_);
-  }();
-  {
-    const TraceRange backward("backward");
-    result.loss.backward();
-  }
+  const NtXentResult result = forward_and_backward(views);
   if (parallel_) {
     parallel_->finish_step(result);
   }
   adam_.update(result.loss.value());
   return {result.loss.value(), result.top1};
+}
+
+NtXentResult Trainer::loss(const Variable& embeddings) const {
+  const LayerRange range("loss");
+  return parallel_ ? parallel_->loss(embeddings, temperature_) : nt_xent(embeddings, temperature_);
+}
+
+NtXentResult Trainer::forward_and_backward(const Tensor& views) {
+  const auto forward = [this](const Tensor& part) { return model_.encoder->forward(Variable(part)); };
+  const auto set_partial = [this](bool partial) {
+    if (parallel_) {
+      parallel_->set_partial(partial);
+    }
+  };
+  if (micro_batch_ != 0 && 2 * micro_batch_ != views.dim(0)) {
+    set_partial(true);
+    return cached_backward(views, {.micro_batch = micro_batch_,
+                                   .forward = forward,
+                                   .loss = [this](const Variable& embeddings) { return loss(embeddings); },
+                                   .before_last = [&] { set_partial(false); }});
+  }
+  const NtXentResult result = [&] {
+    const TraceRange range("forward");
+    return loss(forward(views));
+  }();
+  const TraceRange range("backward");
+  result.loss.backward();
+  return result;
 }
 
 StepReport Trainer::finish_step() {

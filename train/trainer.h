@@ -1,4 +1,5 @@
-// One training step: both views of every pair through the encoder in one batch, NT-Xent, backward, Adam.
+// One training step: both views of every pair through the encoder, in one batch or in micro-batches, NT-Xent over all
+// of them, backward, Adam.
 #pragma once
 
 #include <memory>
@@ -31,7 +32,10 @@ class Trainer {
   /// With `cuda_graph`, on a GPU, the step is recorded in a CUDA graph: the first step of a shape runs as always, the
   /// second is recorded, and it and those that follow are one launch each. Then everything this thread does on that GPU
   /// goes to a stream of the trainer's, until the trainer is destroyed by the same thread. On the CPU it means nothing.
-  Trainer(nn::Model model, const OptimizerOptions& options, double temperature, bool cuda_graph = false);
+  /// With `micro_batch`, activations are kept of so many pairs at a time (train/gradient_cache.h), recorded or not: it
+  /// must divide the pairs of a batch. 0: of all.
+  Trainer(nn::Model model, const OptimizerOptions& options, double temperature, bool cuda_graph = false,
+          std::int64_t micro_batch = 0);
 
   ~Trainer();
   Trainer(const Trainer&) = delete;
@@ -58,11 +62,15 @@ class Trainer {
   void queue_step(const data::Batch& batch, double learning_rate);
   /// All of a step that is the same each time: forward, backward and update on views (2N, F, T), which it only reads.
   StepLosses compute(const Tensor& views);
+  /// Leaves gradients in the encoder's parameters, complete but for what the ranks still exchange.
+  NtXentResult forward_and_backward(const Tensor& views);
+  NtXentResult loss(const Variable& embeddings) const;
 
   std::unique_ptr<RecordedStep> recorded_;  // null: steps are not recorded
   nn::Model model_;
   Adam adam_;
   double temperature_;
+  std::int64_t micro_batch_;
   std::unique_ptr<DataParallel> parallel_;  // null: one process
   Readback reports_;
 };
