@@ -171,6 +171,9 @@ void read_train(Section section, TrainOptions& options) {
   section.read("sync_batch_norm", options.sync_batch_norm,
                "Of several processes: batch normalisation over the pairs of all of them, as one process has it; "
                "otherwise each process normalises its own.");
+  section.read("shard_optimizer", options.shard_optimizer,
+               "Of several processes: each keeps its share of the optimiser's moments alone, and sends the others what "
+               "it has moved (ZeRO, stage 1): the same bits with less memory. Checkpoints are the same.");
   section.read("rank_timeout_s", options.rank_timeout_s, {0.1, 1e6}, "s",
                "How long a process waits for one that does not answer before it gives up.");
   section.read_choice(

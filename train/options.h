@@ -83,6 +83,7 @@ struct TrainOptions {
   bool cuda_graph = false;                 ///< On a GPU, a step is recorded once and then launched as a whole.
   std::int64_t micro_batch = 0;            ///< Pairs of a rank whose activations are kept at a time; 0: all.
   bool sync_batch_norm = true;             ///< Of several ranks, statistics are those of all pairs.
+  bool shard_optimizer = false;            ///< Of several ranks, each keeps a share of the optimiser's moments.
   double rank_timeout_s = 300;             ///< How long ranks wait for one that may have died.
   std::int64_t log_interval = 10;          ///< Steps between scalars for TensorBoard.
   std::int64_t checkpoint_interval = 500;  ///< Steps.

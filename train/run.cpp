@@ -88,7 +88,7 @@ class Run {
     if (folder_ != nullptr) {
       log_.emplace(*folder_, state_, options.log_interval);
     }
-    trainer_.join(ranks_, options.sync_batch_norm);
+    trainer_.join(ranks_, options.sync_batch_norm, options.shard_optimizer);
     share_state();
     if (options.cuda_graph && on_cpu_) {
       progress_.line("train.cuda_graph means nothing on the CPU: steps run as always");
@@ -113,10 +113,11 @@ class Run {
       }
       if (validates || saves || on_cpu_) {
         take_report(steps_.front());
+        const nn::SafetensorsFile moments = saves ? optimizer_state() : nn::SafetensorsFile{};
         const auto wind_up = [&] {
           settle(validates ? validation() : HitRate{});
           if (saves) {
-            checkpoint();
+            checkpoint(moments);
           }
         };
         validates || saves ? work_beside_ranks(*ranks_, wind_up) : wind_up();
@@ -257,13 +258,18 @@ class Run {
     return hits;
   }
 
-  void checkpoint() {
+  /// For a checkpoint, whole at rank 0. Where it is divided, all ranks take part.
+  nn::SafetensorsFile optimizer_state() const {
+    return folder_ != nullptr || trainer_.adam().divided() ? trainer_.adam().state() : nn::SafetensorsFile{};
+  }
+
+  void checkpoint(const nn::SafetensorsFile& moments) {
     if (folder_ == nullptr) {
       return;
     }
     state_.log_bytes = log_->log_bytes();
     state_.events_bytes = log_->events_bytes();
-    folder_->save_checkpoint(trainer_.model(), trainer_.adam(), state_, options_.keep_checkpoints);
+    folder_->save_checkpoint(trainer_.model(), moments, state_, options_.keep_checkpoints);
     last_checkpoint_ = folder_->latest_checkpoint()->string();
     last_step_ = Clock::now();
   }

@@ -35,7 +35,7 @@ Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temper
 
 Trainer::~Trainer() = default;
 
-void Trainer::join(const std::shared_ptr<Communicator>& ranks, bool sync_batch_norm) {
+void Trainer::join(const std::shared_ptr<Communicator>& ranks, bool sync_batch_norm, bool shard_optimizer) {
   if (ranks->size() == 1) {
     return;
   }
@@ -50,6 +50,9 @@ void Trainer::join(const std::shared_ptr<Communicator>& ranks, bool sync_batch_n
   take_over(*ranks, steps, 0);
   state.metadata["steps_done"] = std::to_string(static_cast<std::int64_t>(steps[0]));
   adam_.load_state(state, "rank 0");
+  if (shard_optimizer) {
+    adam_.divide_among(ranks);
+  }
 }
 
 void Trainer::begin_step(const data::Batch& batch, double learning_rate) {

@@ -43,8 +43,9 @@ class Trainer {
 
   /// From now on a step is one rank's part of a step of all `ranks`: batches are its share of theirs, all of one size,
   /// and loss, top-1 and gradients those of all pairs. The model and the optimiser's state become rank 0's. On the CPU
-  /// only. Throws Error as the communicator does, as do steps. Of one rank alone it changes nothing.
-  void join(const std::shared_ptr<Communicator>& ranks, bool sync_batch_norm);
+  /// only. Throws Error as the communicator does, as do steps. Of one rank alone it changes nothing. With
+  /// `shard_optimizer` each rank keeps a share of the optimiser's state (Adam::divide_among): the same bits.
+  void join(const std::shared_ptr<Communicator>& ranks, bool sync_batch_norm, bool shard_optimizer = false);
 
   /// Trains on one batch, on the encoder's device, without waiting for it: reports are taken later, in order. From the
   /// first step on whose loss or gradient is not finite, nothing is updated. The encoder is in training mode
@@ -57,6 +58,7 @@ class Trainer {
 
   const nn::Model& model() const { return model_; }
   Adam& adam() { return adam_; }
+  const Adam& adam() const { return adam_; }
 
  private:
   void queue_step(const data::Batch& batch, double learning_rate);
