@@ -1,5 +1,7 @@
 #include "autograd/rank_statistics.h"
 
+#include "autograd/repeated_forward.h"
+
 namespace earmark {
 
 namespace {
@@ -14,8 +16,12 @@ RankStatisticsScope::RankStatisticsScope(const RankStatistics* ranks) : before_(
 RankStatisticsScope::~RankStatisticsScope() { statistics_of_ranks = before_; }
 const RankStatistics* RankStatisticsScope::current() { return statistics_of_ranks; }
 
-void batch_norm_statistics(const kernels::BatchNormStatistics& a, const RankStatistics* ranks,
+void batch_norm_statistics(const kernels::BatchNormStatistics& given, const RankStatistics* ranks,
                            const ReductionGroups& groups) {
+  kernels::BatchNormStatistics a = given;
+  if (RepeatedForwardScope::active()) {  // the first pass has moved them
+    a.running_mean = a.running_variance = {};
+  }
   if (ranks == nullptr && !groups.on()) {
     return kernels::batch_norm_statistics(a);
   }

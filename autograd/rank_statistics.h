@@ -41,8 +41,8 @@ class RankStatisticsScope {
 };
 
 /// kernels::batch_norm_statistics of this rank's rows, or, where `ranks` is not null, of all ranks'; where groups are
-/// on, merged from those of all groups, in their order.
-void batch_norm_statistics(const kernels::BatchNormStatistics& a, const RankStatistics* ranks,
+/// on, merged from those of all groups, in their order. In a RepeatedForwardScope the running ones stay.
+void batch_norm_statistics(const kernels::BatchNormStatistics& given, const RankStatistics* ranks,
                            const ReductionGroups& groups);
 /// kernels::batch_norm_backward after those. dgamma and dbeta are this rank's share all the same: what is added up over
 /// the ranks with all other gradients.

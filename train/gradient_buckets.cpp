@@ -41,10 +41,11 @@ void GradientBuckets::begin_step() {
   }
   handed_over_ = asked_ = reduced_ = 0;
   in_step_ = true;
+  partial_ = false;
 }
 
 void GradientBuckets::completed(std::size_t parameter) {
-  if (!in_step_) {
+  if (!in_step_ || partial_) {
     return;
   }
   if (buckets_.empty()) {

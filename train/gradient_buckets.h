@@ -30,6 +30,8 @@ class GradientBuckets {
 
   /// Before backward.
   void begin_step();
+  /// While partial, gradients that a backward pass completes are no whole ones: later passes of the step add to them.
+  void set_partial(bool partial) { partial_ = partial; }
   /// After it: returns when every gradient is that of all ranks'. Throws Error as the communicator does, and
   /// where other parameters got a gradient than in the first step.
   void finish_step();
@@ -56,6 +58,7 @@ class GradientBuckets {
   std::size_t handed_over_ = 0;                    // buckets, of this step
   std::size_t early_ = 0;
   bool in_step_ = false;
+  bool partial_ = false;
 
   std::mutex mutex_;
   std::condition_variable changed_;

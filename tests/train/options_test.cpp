@@ -126,6 +126,7 @@ TEST(TrainOptions, ReductionGroupsAreOffUnlessToldAndFitThePairs) {
     EXPECT_THAT(error({"train.reduction_groups=" + groups}),
                 HasSubstr("expected a power of two that divides pairs.count, which is 24, got " + groups));
   }
+  EXPECT_THAT(error({"train.reduction_groups=4", "train.micro_batch=2"}), HasSubstr("goes without train.micro_batch"));
   EXPECT_THAT(error({"train.reduction_groups=4", "train.precision=bf16"}), HasSubstr("goes with train.precision fp32"));
   EXPECT_THAT(error({"train.reduction_groups=4", "train.sync_batch_norm=false"}),
               HasSubstr("goes with train.sync_batch_norm"));
