@@ -18,7 +18,8 @@ namespace earmark::search {
 /// As add_audio() by one process, into index `folder`, which all ranks see; all call it together. Rank 0 has the
 /// `writer`, the others none; its `sources` count. Returns the report at rank 0, and at the others an empty one which
 /// knows whether it was interrupted. The first round has `window` files for each rank, later ones as many as take about
-/// `commit_every_s`. Throws Error where this or another rank fails, hangs or is gone: earlier rounds are committed then.
+/// `commit_every_s`. Throws Error where this or another rank fails, hangs or is gone: earlier rounds are committed
+/// then.
 IndexReport add_audio(IndexWriter* writer, const std::filesystem::path& folder, const std::vector<AudioSource>& sources,
                       const Embedder& embedder, const IndexerOptions& options, Communicator& ranks);
 

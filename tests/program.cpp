@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <system_error>
 #include <thread>
 
 #include "kernels/error.h"
@@ -28,6 +30,12 @@ constexpr int kNotStarted = 127;
 
 /// The groups and rights of root go as well.
 bool become_nobody() { return ::setgroups(0, nullptr) == 0 && ::setgid(kNobody) == 0 && ::setuid(kNobody) == 0; }
+
+/// What `kind` of name space a process has, "net:[4026531840]".
+std::string name_space(const std::string& process, const char* kind) {
+  std::error_code none;
+  return std::filesystem::read_symlink("/proc/" + process + "/ns/" + kind, none).string();
+}
 
 /// In the child: never returns. The program was opened before, so that who may do nothing can still start it.
 [[noreturn]] void start(int program, char** arguments, const std::string& out, const std::string& err,
@@ -42,6 +50,9 @@ bool become_nobody() { return ::setgroups(0, nullptr) == 0 && ::setgid(kNobody) 
   }
   if (surroundings.as_nobody) {
     ready = ready && become_nobody();
+  }
+  if (surroundings.host_of != 0) {
+    ready = ready && join_host_of(surroundings.host_of);
   }
   if (ready) {
     ::fexecve(program, arguments, environ);
@@ -58,6 +69,28 @@ std::string problem_of(const std::function<std::string()>& work) {
 }
 
 }  // namespace
+
+bool join_host_of(pid_t process) {
+  for (const char* kind : {"user", "net"}) {
+    if (name_space(std::to_string(process), kind) == name_space("self", kind)) {
+      continue;
+    }
+    const int space = ::open(("/proc/" + std::to_string(process) + "/ns/" + kind).c_str(), O_RDONLY | O_CLOEXEC);
+    if (space < 0 || ::setns(space, 0) != 0) {
+      return false;
+    }
+    ::close(space);
+  }
+  return true;
+}
+
+// Debuggers stop threads one by one.
+std::string hang(pid_t process) {
+  int status = 0;
+  const bool held = ::ptrace(PTRACE_SEIZE, process, 0, 0) == 0 && ::ptrace(PTRACE_INTERRUPT, process, 0, 0) == 0 &&
+                    ::waitpid(process, &status, __WALL) == process && WIFSTOPPED(status);
+  return held ? "" : str("no thread can be held here: ", std::strerror(errno));
+}
 
 std::int64_t lines_of(const std::filesystem::path& file) {
   const std::string text = bytes_of(file);

@@ -17,12 +17,21 @@ namespace earmark::testing {
 
 std::int64_t lines_of(const std::filesystem::path& file);
 
+/// In a process of one thread: it is on the host of `process` (tests/train/two_hosts.h) from now on, and may do there
+/// what that may. False where the system does not let it.
+bool join_host_of(pid_t process);
+
+/// Holds the main thread of a process where it is, whatever its other threads do, until it is killed: as if it hung
+/// there. Why that cannot be done here; empty: it is. Its parent hears of its end when this process has waited for it.
+std::string hang(pid_t process);
+
 /// What the program is given beside its arguments.
 struct Surroundings {
   std::filesystem::path input = "/dev/null";
   std::filesystem::path output{};               ///< Where standard output goes; empty: to Program::out().
   std::optional<std::uint64_t> largest_file{};  ///< Bytes: no file may grow beyond.
   bool as_nobody = false;                       ///< A user who may write nowhere; needs root.
+  pid_t host_of = 0;                            ///< A process on whose host it runs; 0: on this one.
 };
 
 /// A variable of the environment that programs started meanwhile see.
@@ -59,6 +68,7 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   void kill(int signal) const;
+  pid_t process() const { return pid_; }
   /// The exit code, or minus the signal that ended it; 127: it could not be started.
   int wait();
   /// Waits until `condition` holds; false where the program ended before.

@@ -1,8 +1,11 @@
 // The program `train` as several processes, started as a launcher starts them.
+#include <sys/stat.h>
+
 #include <csignal>
 #include <memory>
 
 #include "kernels/error.h"
+#include "kernels/random.h"
 #include "tests/ranks.h"
 #include "tests/train/example_run.h"
 #include "tests/train/train_program.h"
@@ -102,6 +105,38 @@ TEST_F(RanksProgramWhole, AStoppedProcessEndsTheOthersInTime) {
   processes[1]->kill(SIGSTOP);
   EXPECT_EQ(processes[0]->wait(), 1);
   EXPECT_THAT(processes[0]->err(), HasSubstr("rank 1 of 2 did not answer rank 0 within 1.5 s"));
+}
+
+/// Only its main thread hangs, wherever it is just then; its other threads go on, and answer the other processes.
+TEST_F(RanksProgramWhole, AProcessThatHangsEndsTheOthersInTime) {
+  RandomStream random(31);
+  for (const int rank : {1, 0, 1}) {
+    const std::string name = "run" + std::to_string(random.below(1000000));
+    const std::int64_t steps = 1 + static_cast<std::int64_t>(random.below(6));
+    const Processes processes = start(2, arguments(name, {"train.steps=1000000", "train.rank_timeout_s=4",
+                                                          "train.checkpoint_interval=1", "validation.interval=2"}));
+    wait_for_lines(*processes[0], folder_ / name / "log.csv", steps);
+    const std::string problem = earmark::testing::hang(processes[static_cast<std::size_t>(rank)]->process());
+    if (!problem.empty()) {
+      GTEST_SKIP() << problem;
+    }
+    Program& other = *processes[static_cast<std::size_t>(1 - rank)];
+    EXPECT_EQ(other.wait(), 1);
+    EXPECT_THAT(other.err(),
+                ::testing::AnyOf(HasSubstr(str("rank ", rank, " of 2 did not answer rank ", 1 - rank, " within 4 s")),
+                                 HasSubstr(str("rank ", rank, " of 2 answers, but has got nowhere for 4 s"))));
+  }
+}
+
+/// A file that cannot be read to its end, as on a disk that is gone. Rank 0 decodes; the others wait for it.
+TEST_F(RanksProgramWhole, MusicThatCannotBeReadEndsTheOthersInTime) {
+  const fs::path pipe = folder_ / "pipe.wav";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::ofstream(folder_ / "list.txt") << "music/track-000.wav\npipe.wav\n";
+  const Processes processes =
+      start(2, arguments("run", {"data.music=[" + (folder_ / "list.txt").string() + "]", "train.rank_timeout_s=4"}));
+  EXPECT_EQ(processes[1]->wait(), 1);
+  EXPECT_THAT(processes[1]->err(), HasSubstr("rank 0 of 2 answers, but has got nowhere for 4 s: it hangs"));
 }
 
 TEST_F(RanksProgramWhole, ProcessesThatWereToldDifferentThingsSaySo) {
