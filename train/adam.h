@@ -20,7 +20,7 @@ class Adam {
 
   /// From now on this rank keeps the moments of its share of the parameters alone. Every rank calls it, with the same
   /// parameters and moments, and from then on update() and state() together, with the same gradients and loss: all then
-  /// have, to the bit, what one has that keeps everything. LAMB's layers are not divided. Throws Error as the
+  /// have, to the bit, what one has that keeps everything. LAMB's layers are not divided. Those throw Error as the
   /// communicator does.
   void divide_among(std::shared_ptr<Communicator> ranks);
   bool divided() const { return ranks_ != nullptr; }
