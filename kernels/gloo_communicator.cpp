@@ -169,6 +169,7 @@ GlooCommunicator::~GlooCommunicator() = default;
 
 int GlooCommunicator::rank() const { return mesh_->rank(); }
 int GlooCommunicator::size() const { return mesh_->size(); }
+std::chrono::milliseconds GlooCommunicator::timeout() const { return mesh_->timeout; }
 void GlooCommunicator::abandon() { mesh_->abandon(); }
 std::shared_ptr<Communicator> GlooCommunicator::another() {
   return std::shared_ptr<Communicator>(new GlooCommunicator(mesh_));

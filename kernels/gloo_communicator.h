@@ -21,6 +21,7 @@ class GlooCommunicator final : public Communicator {
 
   int rank() const override;
   int size() const override;
+  std::chrono::milliseconds timeout() const override;
   void all_reduce(std::span<const Tensor> tensors, Combine how) override;
   void all_gather(const Tensor& part, const Tensor& whole) override;
   void reduce_scatter(const Tensor& whole, const Tensor& part, Combine how) override;

@@ -41,9 +41,7 @@ class DataParallel::Statistics final : public RankStatistics {
 DataParallel::DataParallel(std::shared_ptr<Communicator> ranks, const nn::Encoder& encoder, bool sync_batch_norm)
     : ranks_(std::move(ranks)),
       statistics_(sync_batch_norm ? std::make_unique<Statistics>(ranks_) : nullptr),
-      buckets_(encoder.parameters(), ranks_->another()) {
-  check(encoder.device().backend == Backend::cpu, "training by several processes runs on the CPU, the encoder is on ",
-        encoder.device());
+      buckets_(encoder.parameters(), encoder.device().backend == Backend::cpu ? ranks_->another() : ranks_) {
   for (const nn::NamedParameter& parameter : encoder.parameters()) {
     ranks_->broadcast(parameter.variable.value(), 0);
   }

@@ -164,7 +164,8 @@ void read_train(Section section, TrainOptions& options) {
                       "bits; faster on GPUs, slower elsewhere. Weights and checkpoints are fp32 always.");
   section.read(
       "cuda_graph", options.cuda_graph,
-      "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do.");
+      "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do. "
+      "Of one process only.");
   section.read("sync_batch_norm", options.sync_batch_norm,
                "Of several processes: batch normalisation over the pairs of all of them, as one process has it; "
                "otherwise each process normalises its own.");
