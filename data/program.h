@@ -30,8 +30,9 @@ class DeviceChoice {
     app.add_option("--device", text_, "auto (a GPU where one works, else the CPU), cpu, cuda or cuda:<index>")
         ->capture_default_str();
   }
-  /// The device. Throws Error where it is asked for and cannot be had.
-  Device choose() { return device_ = choose_device(text_, why_cpu_); }
+  /// The device; of several processes on a machine, each by itself where no index was given. Throws Error where it is
+  /// asked for and cannot be had.
+  Device choose(const Rank& rank = {}) { return device_ = choose_device(text_, why_cpu_, rank.local_rank); }
   /// Says on standard error which one was chosen, once everything is ready for the work; nothing where this build has
   /// no other.
   void announce() const {

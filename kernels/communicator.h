@@ -2,12 +2,18 @@
 // same calls in the same order, with tensors of the same shapes and types. Each returns when this rank's tensors are
 // what it says. The same inputs give the same bits, at all ranks: sums are taken in the order of the ranks, in double,
 // or in pairs.
+// Tensors on GPUs are exchanged by those (NCCL): then a call returns when it is queued, and what the current stream
+// does from then on sees the result. NCCL adds in the tensors' own type, in an order of its own: all ranks have the
+// same bits, and the same number of GPUs, connected alike, has them every time; they are not those of the CPU. For a
+// mean it may divide before it adds.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 
+#include "kernels/device.h"
 #include "kernels/rank.h"
 #include "kernels/tensor.h"
 
@@ -46,6 +52,12 @@ class Communicator {
   virtual void broadcast(const Tensor& t, int root) = 0;
   /// Returns when all ranks have called it.
   virtual void barrier() = 0;
+  /// all_reduce() of tensors on a GPU beside what this thread queues there, up to the next join(); of others, at once.
+  virtual void all_reduce_beside(std::span<const Tensor> tensors, Combine how) { all_reduce(tensors, how); }
+  /// What the current stream does from now on sees the results of all_reduce_beside().
+  virtual void join() {}
+  /// Does `work`, which waits for a GPU that works together with others.
+  virtual void wait(const std::function<void()>& work) { work(); }
 
   /// Of the same ranks, for another thread: its calls do not mix with this one's. They all fail together.
   virtual std::shared_ptr<Communicator> another() = 0;
@@ -57,6 +69,13 @@ class Communicator {
 /// Waits, then and later, at most `timeout`. Throws Error naming the ranks that have not come by then. From then on the
 /// process ignores SIGPIPE: a rank that has gone is an error, not an end.
 std::shared_ptr<Communicator> make_communicator(const Rank& rank, std::chrono::milliseconds timeout);
+
+/// The same ranks for tensors on `device` as well, which each has for itself; those in the host's memory go through
+/// `ranks` as before. All ranks call it together. On the CPU, and of one rank alone, `ranks` itself. Throws Error as
+/// check_devices() does, where this build has no NCCL, and where a rank has gone.
+std::shared_ptr<Communicator> on_device(const std::shared_ptr<Communicator>& ranks, Device device);
+/// Throws Error where ranks compute on different kinds of device, or two of them on the same GPU, naming them.
+void check_devices(Communicator& ranks, Device device);
 
 /// Numbers of all ranks added up, element by element.
 void add_up(Communicator& ranks, std::span<double> numbers);

@@ -37,10 +37,10 @@ std::string problem_of(int index) {
   }
 }
 
-/// "cuda" is 0, "cuda:1" is 1.
-int cuda_index(std::string_view text) {
+/// "cuda" is `usual`, "cuda:1" is 1.
+int cuda_index(std::string_view text, int usual) {
   constexpr std::string_view kName = "cuda";
-  int index = 0;
+  int index = usual;
   bool valid = text == kName;
   if (text.starts_with("cuda:")) {
     const char* end = text.data() + text.size();
@@ -65,17 +65,18 @@ Device parse_device(std::string_view text) {
   return choose_device(text, why_cpu);
 }
 
-Device choose_device(std::string_view text, std::string& why_cpu) {
+Device choose_device(std::string_view text, std::string& why_cpu, int local_rank) {
   if (text == "cpu") {
     return {};
   }
   std::string why;
   const int count = text == "auto" || text.starts_with("cuda") ? cuda_devices(&why) : 0;
+  const int usual = count > 0 ? local_rank % count : 0;  // where launch has divided the GPUs they are few
   if (text == "auto") {
-    why_cpu = count > 0 ? problem_of(0) : why;
-    return why_cpu.empty() ? Device{Backend::cuda, 0} : Device{};
+    why_cpu = count > 0 ? problem_of(usual) : why;
+    return why_cpu.empty() ? Device{Backend::cuda, usual} : Device{};
   }
-  const int index = cuda_index(text);
+  const int index = cuda_index(text, usual);
   check(count > 0, "device '", text, "': ", why, "; use --device cpu");
   check(index < count, "device '", text, "': this machine has ", count, count == 1 ? " GPU" : " GPUs",
         ", counted from cuda:0");

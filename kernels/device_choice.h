@@ -9,8 +9,9 @@
 
 namespace earmark {
 
-/// As parse_device(); where "auto" becomes the CPU, `why_cpu` becomes a sentence that says why.
-Device choose_device(std::string_view text, std::string& why_cpu);
+/// As parse_device(); where "auto" becomes the CPU, `why_cpu` becomes a sentence that says why. A GPU without an index
+/// is that of process `local_rank` of this machine: as many as there are take one each.
+Device choose_device(std::string_view text, std::string& why_cpu, int local_rank = 0);
 
 /// Whether this build can compute on GPUs, where there are any.
 bool has_cuda_backend();

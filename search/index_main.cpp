@@ -192,7 +192,7 @@ Opened open_to_build(Arguments& arguments) {
   std::vector<AudioSource> sources = sources_of(arguments);  // complains before anything is made
   const fs::path file = arguments.model.empty() ? nn::shipped_model() : fs::path(arguments.model);
   nn::Model model = nn::load_model(file);
-  const Device device = arguments.device.choose();
+  const Device device = arguments.device.choose(rank_from_environment());
   const IndexFormat format = format_of(model, arguments.hop_frames, parse_precision(arguments.precision),
                                        arguments.scale == "global" ? ScaleMode::global : ScaleMode::row);
   Embedding embedding = fingerprints_by(std::move(model), format, device);
@@ -203,7 +203,7 @@ Embedding embedding_of(Arguments& arguments, const IndexFormat& format) {
   if (format.landmarks) {
     return landmarks_by(*format.landmarks);
   }
-  const Device device = arguments.device.choose();
+  const Device device = arguments.device.choose(rank_from_environment());
   return fingerprints_by(load_model_of(arguments.index, format), format, device);
 }
 
@@ -228,6 +228,9 @@ int fill_beside_ranks(Arguments& arguments, const Rank& rank, Opened (*open)(Arg
   data::share_processors(rank, arguments.threads_given);
   const std::shared_ptr<Communicator> ranks = make_communicator(rank, arguments.rank_timeout.value());
   const bool first = rank.rank == 0;
+  if (open == open_to_build && arguments.method != "landmark") {
+    check_devices(*ranks, arguments.device.choose(rank));  // before an index is made
+  }
   std::optional<Opened> opened;
   work_beside_ranks(*ranks, [&] {
     if (first) {
@@ -235,10 +238,12 @@ int fill_beside_ranks(Arguments& arguments, const Rank& rank, Opened (*open)(Arg
     }
   });
   if (first) {
+    check_devices(*ranks, opened->embedding.device);
     return fill(std::move(*opened), arguments, ranks.get());
   }
   const Embedding embedding =
       embedding_of(arguments, Catalogue(fs::path(arguments.index) / "catalogue.sqlite", Sqlite::Mode::read).format());
+  check_devices(*ranks, embedding.device);
   IndexerOptions options;
   options.stop = &data::watch_stop_signals();
   return add_audio(nullptr, arguments.index, {}, embedding.embedder, options, *ranks).interrupted ? 1 : 0;

@@ -216,8 +216,9 @@ std::string question(const Arguments& arguments, const IndexStore& store, const 
 /// --list by one of several processes, which answer it together.
 int search_list_beside_ranks(const CLI::App& app, Arguments& arguments, const Rank& rank) {
   data::share_processors(rank, app.count("--threads") > 0);
-  const Device device = arguments.device.choose();
+  const Device device = arguments.device.choose(rank);
   const std::shared_ptr<Communicator> ranks = make_communicator(rank, arguments.rank_timeout.value());
+  check_devices(*ranks, device);
   std::vector<ListedQuery> queries;
   std::optional<IndexStore> store;
   std::unique_ptr<SharedSearch> shared;

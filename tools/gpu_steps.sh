@@ -22,7 +22,7 @@ build() {
   local settings=()
   [[ $SUITE_REHEARSE == yes ]] || settings+=(-B "$SUITE_BUILD" -DCMAKE_CUDA_ARCHITECTURES=native)
   cmake --preset "$SUITE_PRESET" "${settings[@]}"
-  cmake --build "$SUITE_BUILD" --target cuda_tests cuda_benchmark train index search compose bench
+  cmake --build "$SUITE_BUILD" --target cuda_tests cuda_benchmark train launch index search compose bench
 }
 
 tests() { "$bin/cuda_tests" --gtest_brief=1 --gtest_filter="$(size '*' '*GpuReduce*:*GpuPermute*:*residual*')"; }
@@ -38,9 +38,11 @@ readonly with_barriers='*attention*:*nt_xent*:*batch_norm*:*layer_norm*:*GpuLamb
 racecheck() { sanitize racecheck "$with_barriers"; }
 synccheck() { sanitize synccheck "$with_barriers"; }
 
-# train_on DEVICE PRECISION
+# train_on DEVICE PRECISION [PROCESSES]
 train_on() {
-  "$bin/train" configs/demo.yaml --device "$1" --out "$work/run-$1-$2" --set "data.music=$work/music" \
+  local launcher=() run=$work/run-$1-$2
+  [[ $# -lt 3 ]] || launcher=("$bin/launch" --nproc-per-node "$3") run=$run-$3
+  "${launcher[@]}" "$bin/train" configs/demo.yaml --device "$1" --out "$run" --set "data.music=$work/music" \
     --set "data.store=$work/pcm" --set data.rooms=4 --set validation.tracks=0 --set "train.steps=$(size 200 3)" \
     --set "pairs.count=$(size 64 4)" --set "encoder.width=$(size 8 4)" --set "train.precision=$2"
 }
@@ -78,6 +80,30 @@ training() {
   done
   printf 'At the end %s segments/s on the GPU in fp32, %s in tf32, %s in bf16; %s on the CPU.\n' "$(speed_of cuda-fp32)" \
     "$(speed_of cuda-tf32)" "$(speed_of cuda-bf16)" "$(speed_of cpu-fp32)"
+}
+
+# The same batches by two processes with a GPU each: the sums of their gradients round otherwise, and nothing else.
+two_gpus() {
+  if [[ $SUITE_REHEARSE == yes ]]; then
+    export CUDASIM_DEVICES=2
+  elif [[ $(nvidia-smi -L | grep -c '^GPU ') -lt 2 ]]; then
+    echo "skipped, one GPU"
+    exit 77
+  fi
+  train_on cuda fp32 2
+  paste -d, <(cut -d, -f1,2 "$work/run-cuda-fp32/log.csv") <(cut -d, -f2 "$work/run-cuda-fp32-2/log.csv") |
+    awk -F, '
+    NR == 1 { next }
+    {
+      difference = ($2 > $3 ? $2 - $3 : $3 - $2) / $2
+      if ($1 <= 10 && difference > first) first = difference
+      ++steps
+    }
+    END {
+      printf "%d steps: losses differ by at most %.2g of them in the first ten.\n", steps, first
+      exit !(steps && first < 1e-3)
+    }'
+  printf 'At the end %s segments/s by two, %s by one.\n' "$(speed_of cuda-fp32-2)" "$(speed_of cuda-fp32)"
 }
 
 pytorch() {

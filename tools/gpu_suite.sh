@@ -98,13 +98,14 @@ git diff --quiet HEAD 2>/dev/null || changed=", with changes that are not commit
 } >"$report"
 
 # Limits that add up to the budget.
-step "Build" 170 build
+step "Build" 155 build
 say "" "Driver $driver, CUDA $(toolkit), $(nproc) processors of the host."
 step "Tests on the card" 60 tests
 step "compute-sanitizer: memory" 35 memcheck
 step "compute-sanitizer: races in shared memory" 35 racecheck
 step "compute-sanitizer: barriers" 20 synccheck
 step "Training, beside the CPU" 70 training
+step "Training by two processes, a GPU each" 15 two_gpus
 step "PyTorch's kernels" 20 pytorch
 step "Kernels, against the card's own limits" 40 kernels
 step "A query among a million fingerprints" 30 search_million

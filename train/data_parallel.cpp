@@ -47,9 +47,8 @@ DataParallel::DataParallel(std::shared_ptr<Communicator> ranks, const nn::Encode
     : ranks_(std::move(ranks)),
       how_(groups.on() ? Combine::in_pairs : Combine::mean),
       statistics_(sync_batch_norm ? std::make_unique<Statistics>(ranks_) : nullptr),
-      buckets_(encoder.parameters(), ranks_->another(), GradientBuckets::kBucketBytes, how_) {
-  check(encoder.device().backend == Backend::cpu, "training by several processes runs on the CPU, the encoder is on ",
-        encoder.device());
+      buckets_(encoder.parameters(), encoder.device().backend == Backend::cpu ? ranks_->another() : ranks_,
+               GradientBuckets::kBucketBytes, how_) {
   for (const nn::NamedParameter& parameter : encoder.parameters()) {
     ranks_->broadcast(parameter.variable.value(), 0);
   }

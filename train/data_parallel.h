@@ -7,6 +7,7 @@
 //     pairs: the same bits for any number of ranks.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -21,7 +22,8 @@ namespace earmark::train {
 
 class DataParallel {
  public:
-  /// The encoder's parameters and buffers become rank 0's. On the CPU only. Throws Error as the communicator does.
+  /// The encoder's parameters and buffers become rank 0's. `ranks` are such for its device (on_device()). Throws Error
+  /// as the communicator does.
   DataParallel(std::shared_ptr<Communicator> ranks, const nn::Encoder& encoder, bool sync_batch_norm,
                const ReductionGroups& groups = {});
   ~DataParallel();
@@ -38,6 +40,8 @@ class DataParallel {
   NtXentResult loss(const Variable& embeddings, double temperature) const;
   /// After backward: gradients, loss and top-1 become those of all pairs.
   void finish_step(const NtXentResult& result);
+  /// Does `work`, which waits for steps. Throws Error where a rank has gone meanwhile.
+  void wait(const std::function<void()>& work) const { ranks_->wait(work); }
 
  private:
   class Statistics;

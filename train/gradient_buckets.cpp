@@ -9,11 +9,17 @@ namespace earmark::train {
 
 GradientBuckets::GradientBuckets(std::vector<nn::NamedParameter> parameters, std::shared_ptr<Communicator> ranks,
                                  std::size_t bucket_bytes, Combine how)
-    : parameters_(std::move(parameters)), ranks_(std::move(ranks)), bucket_bytes_(bucket_bytes), how_(how) {
+    : parameters_(std::move(parameters)),
+      ranks_(std::move(ranks)),
+      bucket_bytes_(bucket_bytes),
+      how_(how),
+      queued_(!parameters_.empty() && parameters_.front().variable.value().device().backend == Backend::cuda) {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     parameters_[i].variable.set_leaf_hook([this, i](const Tensor& /*grad*/) { completed(i); });
   }
-  thread_ = std::thread([this] { work(); });
+  if (!queued_) {
+    thread_ = std::thread([this] { work(); });
+  }
 }
 
 GradientBuckets::~GradientBuckets() {
@@ -28,7 +34,9 @@ GradientBuckets::~GradientBuckets() {
     stopping_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
 }
 
 void GradientBuckets::begin_step() {
@@ -88,6 +96,9 @@ void GradientBuckets::finish_step() {
           "'s bucket had a gradient in the first step, and has none now");
   }
   hand_over(buckets_.size());
+  if (queued_) {
+    ranks_->join();
+  }
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return failure_ || reduced_ == buckets_.size(); });
   if (failure_) {
@@ -97,6 +108,10 @@ void GradientBuckets::finish_step() {
 }
 
 void GradientBuckets::hand_over(std::size_t buckets) {
+  while (queued_ && handed_over_ < buckets) {
+    reduce(handed_over_++);
+    ++reduced_;
+  }
   if (buckets == handed_over_) {
     return;
   }
@@ -138,7 +153,7 @@ void GradientBuckets::reduce(std::size_t bucket) {
   for (const std::size_t parameter : buckets_[bucket]) {
     gradients.push_back(parameters_[parameter].variable.grad());
   }
-  ranks_->all_reduce(gradients, how_);
+  queued_ ? ranks_->all_reduce_beside(gradients, how_) : ranks_->all_reduce(gradients, how_);
 }
 
 }  // namespace earmark::train

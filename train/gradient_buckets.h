@@ -1,6 +1,7 @@
 // Gradients of several ranks become their mean or sum while the backward pass still makes others: a thread takes them
 // bucket by bucket, in the order in which backward completes them. The first step tells that order; its gradients all
-// wait for the end.
+// wait for the end. On a GPU, whose work is only queued, the communicator queues buckets beside it, and there is no
+// thread.
 #pragma once
 
 #include <condition_variable>
@@ -20,7 +21,7 @@ class GradientBuckets {
  public:
   static constexpr std::size_t kBucketBytes = std::size_t{4} << 20U;
 
-  /// `ranks` is this object's alone. The parameters' leaf hooks are, too.
+  /// `ranks` is this object's alone, on the CPU. The parameters' leaf hooks are, too.
   GradientBuckets(std::vector<nn::NamedParameter> parameters, std::shared_ptr<Communicator> ranks,
                   std::size_t bucket_bytes = kBucketBytes, Combine how = Combine::mean);
   /// Where a step was not finished, its ranks do not go on together: they are abandoned.
@@ -51,6 +52,7 @@ class GradientBuckets {
   std::shared_ptr<Communicator> ranks_;
   std::size_t bucket_bytes_;
   Combine how_;
+  bool queued_;                                    // by the communicator, on a GPU
   std::vector<std::size_t> order_;                 // parameters as the first backward completed them
   std::vector<std::vector<std::size_t>> buckets_;  // of parameters, planned by the first step
   std::vector<std::size_t> bucket_of_;             // by parameter

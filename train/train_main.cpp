@@ -103,12 +103,11 @@ int compact_main(const Arguments& arguments) {
 
 /// The other processes of the run, if there are any.
 std::shared_ptr<Communicator> meet(const Rank& rank, const TrainOptions& options, const Config& config, Device device) {
-  check(rank.size == 1 || device.backend == Backend::cpu,
-        "training by several processes runs on the CPU: add --device cpu");
   const std::chrono::duration<double> timeout(options.rank_timeout_s);
-  std::shared_ptr<Communicator> ranks = make_communicator(rank, std::chrono::ceil<std::chrono::milliseconds>(timeout));
+  const std::shared_ptr<Communicator> ranks =
+      make_communicator(rank, std::chrono::ceil<std::chrono::milliseconds>(timeout));
   check_same_configuration(*ranks, config.resolved());
-  return ranks;
+  return on_device(ranks, device);
 }
 
 /// What the configuration says is trained, by this process alone or beside the others.
@@ -120,7 +119,7 @@ int train(Arguments& arguments, const Config& config, const TrainOptions& option
   const fs::path folder = resuming                ? fs::path(arguments.resume)
                           : arguments.out.empty() ? default_folder(arguments.config)
                                                   : fs::path(arguments.out);
-  const Device device = arguments.device.choose();  // before the long work
+  const Device device = arguments.device.choose(rank);  // before the long work
   const std::shared_ptr<Communicator> ranks = meet(rank, options, config, device);
   if (first && resuming) {
     run->claim();

@@ -140,7 +140,9 @@ NtXentResult Trainer::forward_and_backward(const Tensor& views) {
 }
 
 StepReport Trainer::finish_step() {
-  const std::vector<double> numbers = reports_.take();
+  std::vector<double> numbers;
+  const auto take = [&] { numbers = reports_.take(); };
+  parallel_ ? parallel_->wait(take) : take();
   const StepReport report{.loss = numbers[0], .top1 = numbers[1], .grad_norm = numbers[2]};
   if (!report.finite()) {
     adam_.step_was_refused();

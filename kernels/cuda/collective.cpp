@@ -3,7 +3,10 @@
 #include <nccl.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
+#include <thread>
+#include <utility>
 
 #include "kernels/cuda/launch_log.h"
 #include "kernels/cuda/status.h"
@@ -13,6 +16,8 @@ namespace earmark::kernels::cuda {
 namespace {
 
 static_assert(sizeof(CommunicatorId) == sizeof(ncclUniqueId));
+
+constexpr std::chrono::microseconds kGlance{100};  // between questions whether NCCL is done
 
 void check_status(ncclResult_t status, const char* what, const char* file = __builtin_FILE(),
                   int line = __builtin_LINE()) {
@@ -60,27 +65,6 @@ ncclRedOp_t operation(Combine how) {
 
 std::size_t count(const Tensor& t) { return static_cast<std::size_t>(t.numel()); }
 
-/// All that stand in it begin at its end, together.
-class Group {
- public:
-  Group() { NCCL_CHECK(ncclGroupStart()); }
-  ~Group() {
-    if (open_) {
-      static_cast<void>(ncclGroupEnd());
-    }
-  }
-  Group(const Group&) = delete;
-  Group& operator=(const Group&) = delete;
-  /// What goes wrong with its calls comes out here; `what` they are.
-  void end(const char* what) {
-    open_ = false;
-    check_status(ncclGroupEnd(), what);
-  }
-
- private:
-  bool open_ = true;
-};
-
 void check_device(const Tensor& t) {
   check(t.device().backend == Backend::cuda, "ranks exchange tensors on GPUs, got one on ", t.device());
 }
@@ -103,55 +87,124 @@ CommunicatorId new_communicator_id() {
   return out;
 }
 
-Communicator::Communicator(const CommunicatorId& id, int size, int rank)
-    : size_(size), rank_(rank), exceptions_(std::uncaught_exceptions()) {
+template <class Call>
+void Communicator::call(const char* what, Call call) const {
+  const auto status_of = [&](const auto& ask) {
+    const std::scoped_lock lock(mutex_);
+    check(comm_ != nullptr, "rank ", rank_, " of ", size_, " cannot go on: its communication was ended");
+    return ask();
+  };
+  ncclResult_t status = status_of(call);
+  while (status == ncclInProgress) {
+    if (check_meanwhile_) {
+      check_meanwhile_();
+    }
+    std::this_thread::sleep_for(kGlance);
+    status = status_of([&] {
+      ncclResult_t now = ncclSuccess;
+      const ncclResult_t asked = ncclCommGetAsyncError(comm_, &now);
+      return asked == ncclSuccess ? now : asked;
+    });
+  }
+  check_status(status, what);
+}
+
+Communicator::Communicator(const CommunicatorId& id, int size, int rank, std::function<void()> check_meanwhile)
+    : check_meanwhile_(std::move(check_meanwhile)), size_(size), rank_(rank), exceptions_(std::uncaught_exceptions()) {
   ncclUniqueId own;
   std::ranges::copy(id, own.internal);
-  NCCL_CHECK(ncclCommInitRank(&comm_, size, own, rank));
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  const ncclResult_t begun = ncclCommInitRankConfig(&comm_, size, own, rank, &config);
+  try {
+    check_status(begun == ncclInProgress ? ncclSuccess : begun, "ncclCommInitRankConfig");
+    call("ncclCommInitRankConfig", [] { return ncclInProgress; });
+  } catch (...) {
+    abort();
+    throw;
+  }
 }
 
 Communicator::~Communicator() {
-  ncclResult_t error = ncclSuccess;
-  const bool asked = ncclCommGetAsyncError(comm_, &error) == ncclSuccess;
-  const bool well = asked && error == ncclSuccess && std::uncaught_exceptions() == exceptions_;
-  static_cast<void>(well ? ncclCommDestroy(comm_) : ncclCommAbort(comm_));
+  try {
+    check(std::uncaught_exceptions() == exceptions_, "the others must not wait for this rank");
+    check_ranks();
+    finish();
+    static_cast<void>(ncclCommDestroy(comm_));
+  } catch (const Error&) {
+    abort();
+  }
+}
+
+void Communicator::finish() {
+  if (!finished_) {
+    call("ncclCommFinalize", [this] { return ncclCommFinalize(comm_); });
+    finished_ = true;
+  }
+}
+
+void Communicator::abort() noexcept {
+  const std::scoped_lock lock(mutex_);
+  if (ncclComm* const comm = std::exchange(comm_, nullptr)) {
+    static_cast<void>(ncclCommAbort(comm));
+  }
 }
 
 void Communicator::all_reduce(std::span<const Tensor> tensors, Combine how) const {
-  Group group;
-  for (const Tensor& t : tensors) {
-    check_device(t);
-    NCCL_CHECK(ncclAllReduce(t.raw(), t.raw(), count(t), type_of(t), operation(how), comm_, current_stream()));
-  }
-  group.end("ncclAllReduce");
+  std::ranges::for_each(tensors, check_device);
+  call("ncclAllReduce", [&] {  // they begin at the group's end, together
+    ncclResult_t status = ncclGroupStart();
+    for (const Tensor& t : tensors) {
+      const ncclResult_t queued =
+          status != ncclSuccess && status != ncclInProgress
+              ? status
+              : ncclAllReduce(t.raw(), t.raw(), count(t), type_of(t), operation(how), comm_, current_stream());
+      status = queued;
+    }
+    const ncclResult_t ended = ncclGroupEnd();
+    return status == ncclSuccess || status == ncclInProgress ? ended : status;
+  });
   note_call("ncclAllReduce", current_stream());
 }
 
 void Communicator::all_gather(const Tensor& part, const Tensor& whole) const {
   check_whole(whole, part, size_);
-  NCCL_CHECK(ncclAllGather(part.raw(), whole.raw(), count(part), type_of(part), comm_, current_stream()));
+  call("ncclAllGather",
+       [&] { return ncclAllGather(part.raw(), whole.raw(), count(part), type_of(part), comm_, current_stream()); });
   note_call("ncclAllGather", current_stream());
 }
 
 void Communicator::reduce_scatter(const Tensor& whole, const Tensor& part, Combine how) const {
   check_whole(whole, part, size_);
-  NCCL_CHECK(
-      ncclReduceScatter(whole.raw(), part.raw(), count(part), type_of(part), operation(how), comm_, current_stream()));
+  call("ncclReduceScatter", [&] {
+    return ncclReduceScatter(whole.raw(), part.raw(), count(part), type_of(part), operation(how), comm_,
+                             current_stream());
+  });
   note_call("ncclReduceScatter", current_stream());
 }
 
 void Communicator::broadcast(const Tensor& t, int root) const {
   check_device(t);
   check(root >= 0 && root < size_, "expected a rank from 0 to ", size_ - 1, ", got ", root);
-  NCCL_CHECK(ncclBroadcast(t.raw(), t.raw(), count(t), type_of(t), root, comm_, current_stream()));
+  call("ncclBroadcast",
+       [&] { return ncclBroadcast(t.raw(), t.raw(), count(t), type_of(t), root, comm_, current_stream()); });
   note_call("ncclBroadcast", current_stream());
 }
 
-void Communicator::check_ranks() const {
+std::string Communicator::problem() const {
+  const std::scoped_lock lock(mutex_);
   ncclResult_t error = ncclSuccess;
-  NCCL_CHECK(ncclCommGetAsyncError(comm_, &error));
-  check(error == ncclSuccess, "rank ", rank_, " of ", size_,
-        " cannot go on, since another has failed: ", ncclGetErrorString(error));
+  if (comm_ == nullptr) {
+    return "its communication was ended";
+  }
+  const ncclResult_t asked = ncclCommGetAsyncError(comm_, &error);
+  error = asked == ncclSuccess ? error : asked;
+  return error == ncclSuccess || error == ncclInProgress ? "" : ncclGetErrorString(error);
+}
+
+void Communicator::check_ranks() const {
+  const std::string wrong = problem();
+  check(wrong.empty(), "rank ", rank_, " of ", size_, " cannot go on, since another has failed: ", wrong);
 }
 
 }  // namespace earmark::kernels::cuda

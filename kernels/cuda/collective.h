@@ -5,7 +5,10 @@
 #pragma once
 
 #include <array>
+#include <functional>
+#include <mutex>
 #include <span>
+#include <string>
 
 #include "kernels/tensor.h"
 
@@ -22,11 +25,13 @@ CommunicatorId new_communicator_id();
 enum class Combine { sum, mean, min, max };
 
 /// A rank's end of a group of ranks. Everything throws Error; once a rank has failed or gone, so does what the others
-/// ask.
+/// ask. NCCL itself waits for nothing here: where it is not done at once it is asked again, so that whoever waits can
+/// be let go of by abort().
 class Communicator {
  public:
   /// Blocks until all `size` ranks have come; this one, number `rank`, with the current GPU, which is no other's.
-  Communicator(const CommunicatorId& id, int size, int rank);
+  /// `check_meanwhile` is called now and then while NCCL is not done, here and later; what it throws ends the call.
+  Communicator(const CommunicatorId& id, int size, int rank, std::function<void()> check_meanwhile = {});
   /// What is queued is still done, unless a rank has failed, or this one is left because something was thrown: then the
   /// others must not wait for it.
   ~Communicator();
@@ -47,11 +52,24 @@ class Communicator {
 
   /// Throws Error where a rank has failed: a thread that waits can ask.
   void check_ranks() const;
+  /// Waits until what is queued is done at all ranks: after that nothing can be queued.
+  void finish();
+  /// What NCCL says has gone wrong meanwhile, empty: nothing. From any thread.
+  std::string problem() const;
+  /// What is queued is not done any more, and streams go on without; every later call throws. From any thread.
+  void abort() noexcept;
 
  private:
-  ncclComm* comm_ = nullptr;
+  /// Makes a call, and waits until NCCL is done with it.
+  template <class Call>
+  void call(const char* what, Call call) const;
+
+  mutable std::mutex mutex_;  // of comm_: a thread may abort while another calls
+  ncclComm* comm_ = nullptr;  // null: aborted
+  std::function<void()> check_meanwhile_;
   int size_ = 0;
   int rank_ = 0;
+  bool finished_ = false;
   int exceptions_ = 0;  // that were on their way when it was made
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/status.h"
@@ -14,6 +15,15 @@ std::string device_name(int index) {
   cudaDeviceProp properties{};
   CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
   return properties.name;
+}
+
+std::array<std::uint8_t, 16> device_identity(int index) {
+  cudaDeviceProp properties{};
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
+  std::array<std::uint8_t, 16> identity{};
+  static_assert(sizeof properties.uuid.bytes == identity.size());
+  std::memcpy(identity.data(), properties.uuid.bytes, identity.size());
+  return identity;
 }
 
 std::size_t free_bytes(int index) {

@@ -12,6 +12,7 @@
 #include "access.h"
 #include "devices.h"
 #include "meeting.h"
+#include "memory.h"
 #include "patience.h"
 #include "report.h"
 #include "status.h"
@@ -103,7 +104,16 @@ void reduce(const std::vector<const void*>& from, ncclRedOp_t op, std::size_t co
   }
 }
 
-}  // namespace
+/// What a rank brings, and what it gets.
+std::size_t sent_bytes(const Request& r, std::size_t rank, std::size_t ranks) {
+  const bool nothing = r.what == Collective::broadcast && static_cast<int>(rank) != r.root;
+  return nothing ? 0 : r.count * size_of(r.type) * (r.what == Collective::reduce_scatter ? ranks : 1);
+}
+std::size_t received_bytes(const Request& r, std::size_t ranks) {
+  return r.count * size_of(r.type) * (r.what == Collective::all_gather ? ranks : 1);
+}
+
+constexpr std::uint32_t kWorkElsewhere = ~0U;  // a piece of work of another process
 
 /// A collective, from its first rank's call on.
 class Call : public Meeting {
@@ -115,6 +125,7 @@ class Call : public Meeting {
         number_(number),
         request_(request),
         parts_(world_->devices.size()),
+        sent_(world_->devices.size()),
         called_(world_->devices.size()),
         first_(first),
         caller_(caller) {}
@@ -127,6 +138,13 @@ class Call : public Meeting {
     parts_[rank] = part;
     called_[rank] = true;
   }
+  /// Of a rank in another process.
+  void add(std::size_t rank, std::vector<char> bytes) {
+    sent_[rank] = std::move(bytes);
+    add(rank, Part{sent_[rank].data(), nullptr});
+  }
+
+  bool expects(std::size_t rank) const override { return called_[rank]; }
 
   void give_up() override {
     std::string who;
@@ -141,33 +159,40 @@ class Call : public Meeting {
   }
 
  protected:
-  void hold() override {
+  bool hold() override {
     if (!all_can_be_read()) {
-      return fail_device(cudaErrorIllegalAddress);
+      fail_device(cudaErrorIllegalAddress);
+      return true;
     }
     const std::vector<char> result = computed();
     for (std::size_t rank = 0; rank < parts_.size(); ++rank) {
-      running_work = works()[rank];
-      const std::size_t bytes = receives();
-      if (!library_writes(parts_[rank].to, bytes, name_of(request_.what))) {
-        return fail_device(cudaErrorIllegalAddress);
+      const std::size_t bytes = received_bytes(request_, parts_.size());
+      const char* const from = result.data() + (request_.what == Collective::reduce_scatter ? rank * bytes : 0);
+      if (world_->links[rank] != nullptr) {
+        Message message{.kind = Message::result, .call = number_};
+        message.bytes.assign(from, from + bytes);
+        world_->links[rank]->send(std::move(message));
+        continue;
       }
-      const std::size_t from = request_.what == Collective::reduce_scatter ? rank * bytes : 0;
-      std::memcpy(parts_[rank].to, result.data() + from, bytes);
+      running_work = works()[rank];
+      if (!library_writes(parts_[rank].to, bytes, name_of(request_.what))) {
+        fail_device(cudaErrorIllegalAddress);
+        return true;
+      }
+      std::memcpy(parts_[rank].to, from, bytes);
     }
     world_->open.erase(number_);
+    return true;
   }
 
  private:
   std::size_t bytes() const { return request_.count * size_of(request_.type); }
-  std::size_t sends() const { return request_.what == Collective::reduce_scatter ? bytes() * parts_.size() : bytes(); }
-  std::size_t receives() const { return request_.what == Collective::all_gather ? bytes() * parts_.size() : bytes(); }
 
   bool all_can_be_read() const {
     for (std::size_t rank = 0; rank < parts_.size(); ++rank) {
       running_work = works()[rank];
-      const bool is_read = request_.what != Collective::broadcast || static_cast<int>(rank) == request_.root;
-      if (is_read && !library_reads(parts_[rank].from, sends(), name_of(request_.what))) {
+      if (world_->links[rank] == nullptr && sent_bytes(request_, rank, parts_.size()) > 0 &&
+          !library_reads(parts_[rank].from, sent_bytes(request_, rank, parts_.size()), name_of(request_.what))) {
         return false;
       }
     }
@@ -189,9 +214,10 @@ class Call : public Meeting {
       }
       return out;
     }
-    out.resize(sends());
-    with_type(request_.type,
-              [&]<class T>(T) { reduce<T>(from, request_.op, sends() / sizeof(T), reinterpret_cast<T*>(out.data())); });
+    out.resize(sent_bytes(request_, 0, parts_.size()));
+    with_type(request_.type, [&]<class T>(T) {
+      reduce<T>(from, request_.op, out.size() / sizeof(T), reinterpret_cast<T*>(out.data()));
+    });
     return out;
   }
 
@@ -199,10 +225,107 @@ class Call : public Meeting {
   std::uint64_t number_;
   Request request_;
   std::vector<Part> parts_;
+  std::vector<std::vector<char>> sent_;  // by ranks in other processes
   std::vector<bool> called_;
   std::size_t first_;  // the rank that called first, and where
   const void* caller_;
 };
+
+/// A rank's piece of a collective of which another process knows the others.
+class DistantCall : public Meeting {
+ public:
+  DistantCall(std::shared_ptr<World> world, std::uint64_t number, const Request& request, std::size_t rank,
+              const Part& part, const void* caller)
+      : Meeting(1),
+        world_(std::move(world)),
+        number_(number),
+        request_(request),
+        rank_(rank),
+        part_(part),
+        caller_(caller) {}
+
+  void give_up() override {
+    report("rank-missing",
+           text_of(request_) + ", call " + std::to_string(number_) + " of " + world_->name() + ": rank " +
+               std::to_string(rank_) + " called it, and it never came to its end",
+           caller_);
+    world_->fail(ncclRemoteError);
+  }
+
+  void take(const std::vector<char>& result) {
+    const ArenaAccess access;
+    running_work = works()[0];
+    if (library_writes(part_.to, result.size(), name_of(request_.what))) {
+      std::memcpy(part_.to, result.data(), result.size());
+    } else {
+      fail_device(cudaErrorIllegalAddress);
+    }
+    running_work = 0;
+    end();
+  }
+
+ protected:
+  /// It goes on until the result is there.
+  bool hold() override {
+    const std::size_t bytes = sent_bytes(request_, rank_, world_->devices.size());
+    if (bytes > 0 && !library_reads(part_.from, bytes, name_of(request_.what))) {
+      fail_device(cudaErrorIllegalAddress);
+      return true;
+    }
+    const auto* const from = static_cast<const char*>(part_.from);
+    world_->root->send({.kind = Message::part,
+                        .rank = static_cast<std::int32_t>(rank_),
+                        .what = static_cast<std::int32_t>(request_.what),
+                        .type = static_cast<std::int32_t>(request_.type),
+                        .op = static_cast<std::int32_t>(request_.op),
+                        .root = request_.root,
+                        .call = number_,
+                        .count = request_.count,
+                        .bytes = std::vector<char>(from, from + bytes)});
+    return false;
+  }
+
+ private:
+  std::shared_ptr<World> world_;
+  std::uint64_t number_;
+  Request request_;
+  std::size_t rank_;
+  Part part_;
+  const void* caller_;
+};
+
+/// The call of this number, begun where it has not been. Null, with a report, where `rank` asks for something else.
+std::shared_ptr<Call> agreed_call(const std::shared_ptr<World>& world, std::uint64_t number, const Request& request,
+                                  std::size_t rank, const void* caller) {
+  std::shared_ptr<Meeting>& open = world->open[number];
+  if (open == nullptr) {
+    open = std::make_shared<Call>(world, number, request, rank, caller);
+  }
+  auto call = std::static_pointer_cast<Call>(open);
+  if (call->request() == request) {
+    return call;
+  }
+  report("rank-mismatch",
+         "rank " + std::to_string(rank) + " calls " + text_of(request) + " where rank " +
+             std::to_string(call->first()) + " called " + call->text(),
+         caller);
+  fail_device(cudaErrorLaunchFailure);
+  world->fail(ncclInvalidArgument);
+  return nullptr;
+}
+
+}  // namespace
+
+World::~World() {
+  for (const std::shared_ptr<Link>& link : links) {
+    if (link != nullptr) {
+      link->close();
+    }
+  }
+  if (root != nullptr) {
+    root->close();
+  }
+}
 
 std::string World::name() const {
   return "communicator " + std::to_string(number) + " of " + std::to_string(devices.size()) + " ranks";
@@ -212,16 +335,28 @@ std::string World::absent() const {
   std::string who;
   for (std::size_t rank = 0; rank < devices.size(); ++rank) {
     if (devices[rank] == kNoDevice) {
-      who += (who.empty() ? "rank " : ", rank ") + std::to_string(rank);
+      who += (who.empty() ? "" : ", ") + std::string("rank ") + std::to_string(rank);
     }
   }
-  return who;
+  return root != nullptr ? "some of the others" : who;
 }
 
 void World::fail(ncclResult_t why) {
-  error = error == ncclSuccess ? why : error;
+  note_failure(why);
   for (const auto& [which, call] : std::exchange(open, {})) {
     call->end();
+  }
+  if (root != nullptr) {
+    root->close();
+  }
+}
+
+void World::note_failure(ncclResult_t why) {
+  error = error == ncclSuccess ? why : error;
+  for (const std::shared_ptr<Link>& link : links) {
+    if (link != nullptr) {
+      link->send({.kind = Message::failure, .what = static_cast<std::int32_t>(why)});
+    }
   }
   note_progress();
 }
@@ -238,25 +373,50 @@ ncclResult_t queue_collective(const Request& request, const Part& part, const nc
   if (world->error != ncclSuccess || request.count == 0) {
     return world->error;
   }
+  if (!world->formed || comm.finalizing) {
+    return ncclInvalidUsage;
+  }
   const std::uint64_t number = ++world->calls[comm.rank];
-  std::shared_ptr<Call> call = world->open[number];
-  if (call == nullptr) {
-    call = world->open[number] = std::make_shared<Call>(world, number, request, comm.rank, caller);
+  std::shared_ptr<Meeting> meeting;
+  std::size_t piece = 0;
+  if (world->root != nullptr) {
+    meeting = world->open[number] = std::make_shared<DistantCall>(world, number, request, comm.rank, part, caller);
+  } else {
+    const std::shared_ptr<Call> call = agreed_call(world, number, request, comm.rank, caller);
+    if (call == nullptr) {
+      return ncclInvalidArgument;
+    }
+    call->add(comm.rank, part);
+    meeting = call;
+    piece = comm.rank;
   }
-  if (call->request() != request) {
-    report("rank-mismatch",
-           "rank " + std::to_string(comm.rank) + " calls " + text_of(request) + " where rank " +
-               std::to_string(call->first()) + " called " + call->text(),
-           caller);
-    fail_device(cudaErrorLaunchFailure);
-    world->fail(ncclInvalidArgument);
-    return ncclInvalidArgument;
-  }
-  call->add(comm.rank, part);
   const int before = std::exchange(current_device, world->devices[comm.rank]);
-  const cudaError_t status = enqueue(stream, name_of(request.what), call, comm.rank);
+  const cudaError_t status = enqueue(stream, name_of(request.what), meeting, piece);
   current_device = before;
   return status == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
+}
+
+void take_part(const std::shared_ptr<World>& world, std::size_t rank, const Message& message) {
+  if (world->error != ncclSuccess) {
+    return;
+  }
+  const Request request{static_cast<Collective>(message.what), message.count, static_cast<ncclDataType_t>(message.type),
+                        static_cast<ncclRedOp_t>(message.op), message.root};
+  if (const std::shared_ptr<Call> call = agreed_call(world, message.call, request, rank, nullptr)) {
+    const ArenaAccess access;
+    call->add(rank, message.bytes);
+    call->arrive(rank, kWorkElsewhere);
+    running_work = 0;
+  }
+}
+
+void take_result(World& world, const Message& message) {
+  const auto at = world.open.find(message.call);
+  if (at != world.open.end()) {
+    const auto call = std::static_pointer_cast<DistantCall>(at->second);
+    world.open.erase(at);
+    call->take(message.bytes);
+  }
 }
 
 }  // namespace cudasim

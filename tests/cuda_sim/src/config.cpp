@@ -1,13 +1,14 @@
 #include "config.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
-#include <set>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "streams.h"
 
@@ -48,25 +49,31 @@ void read_number(const char* variable, auto& out) {
 }
 
 /// As the driver does: of the devices that CUDA_VISIBLE_DEVICES lists, those before the first that is not there can be
-/// used. They are all alike, so how many is enough.
-int visible_devices(int devices) {
+/// used. Their numbers; they are all alike.
+std::vector<int> visible_devices(int devices) {
+  std::vector<int> numbers;
   const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
   if (visible == nullptr) {
-    return devices;
+    for (int number = 0; number < devices; ++number) {
+      numbers.push_back(number);
+    }
+    return numbers;
   }
-  std::set<int> seen;
   const char* const end = visible + std::strlen(visible);
   for (const char* at = visible; at < end;) {
     int number = -1;
     const auto read = std::from_chars(at, end, number);
     const bool whole = read.ec == std::errc() && (read.ptr == end || *read.ptr == ',');
-    if (!whole || number < 0 || number >= devices || !seen.insert(number).second) {
+    if (!whole || number < 0 || number >= devices || std::ranges::find(numbers, number) != numbers.end()) {
       break;
     }
+    numbers.push_back(number);
     at = read.ptr + 1;
   }
-  return static_cast<int>(seen.size());
+  return numbers;
 }
+
+std::vector<int> gpus;  // of the machine, those that the program sees
 
 Config from_environment() {
   Config c;
@@ -82,7 +89,8 @@ Config from_environment() {
   if (c.devices < 1 || c.devices > kMostDevices) {
     refuse("CUDASIM_DEVICES", "1 to 16", std::getenv("CUDASIM_DEVICES"));
   }
-  c.devices = visible_devices(c.devices);
+  gpus = visible_devices(c.devices);
+  c.devices = static_cast<int>(gpus.size());
   if (c.driver == Driver::present && c.devices == 0) {
     c.driver = Driver::without_device;
   }
@@ -142,6 +150,12 @@ Calls made;
 Config& config() {
   static Config instance = from_environment();
   return instance;
+}
+
+int gpu_of_machine(int device) {
+  config();
+  const auto at = static_cast<std::size_t>(device);
+  return at < gpus.size() ? gpus[at] : device;  // a test may have asked for more
 }
 
 void fail_allocations(std::uint64_t from, std::uint64_t count) {

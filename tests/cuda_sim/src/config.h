@@ -16,6 +16,9 @@ bool next_host_allocation_fails();
 bool next_library_call_fails();
 bool next_creation_fails();
 
+/// The machine's number of a GPU that the program knows as `device`: CUDA_VISIBLE_DEVICES may have chosen others.
+int gpu_of_machine(int device);
+
 /// Counts a plan of cuDNN's.
 void count_plan();
 

@@ -1,10 +1,11 @@
-// NCCL between threads of one process, each with a GPU of its own. A collective is a meeting of one stream of each
-// rank: the last one to come reads what all have, in the order of their ranks, and writes to all.
+// NCCL between threads of one process, and between processes of one machine, each rank with a GPU of its own. A
+// collective is a meeting of one stream of each rank: the last one to come reads what all have, in the order of their
+// ranks, and writes to all.
 #include <nccl.h>
 
-#include <cstdio>
+#include <algorithm>
+#include <cstring>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,57 +13,27 @@
 
 #include "collective.h"
 #include "config.h"
-#include "devices.h"
 #include "patience.h"
-#include "report.h"
 #include "status.h"
 #include "streams.h"
+#include "worlds.h"
 
 namespace cudasim {
 namespace {
 
-std::map<std::string, std::shared_ptr<World>> forming;  // worlds that ranks are joining, by their unique id
-std::uint64_t ids = 0;
-std::uint64_t worlds = 0;
-
 thread_local int groups = 0;                                      // ncclGroupStart without its end
 thread_local std::vector<std::function<ncclResult_t()>> grouped;  // calls that wait for the end
 
-/// What keeps a rank from joining, reported; ncclSuccess if nothing does.
-ncclResult_t refused(World& world, int ranks, int rank, const void* caller) {
-  std::string why;
-  if (ranks != static_cast<int>(world.devices.size())) {
-    why = "expects " + std::to_string(ranks) + " ranks, others expect " + std::to_string(world.devices.size());
-  } else if (world.devices[static_cast<std::size_t>(rank)] != kNoDevice) {
-    why = "has joined already";
-  }
-  for (std::size_t other = 0; why.empty() && other < world.devices.size(); ++other) {
-    if (world.devices[other] == current_device) {
-      why = "uses GPU " + std::to_string(current_device) + ", which is that of rank " + std::to_string(other);
-    }
-  }
-  if (why.empty()) {
-    return ncclSuccess;
-  }
-  report("rank-mismatch", "ncclCommInitRank of " + world.name() + ": rank " + std::to_string(rank) + " " + why, caller);
-  world.error = ncclInvalidUsage;
-  note_progress();
-  return world.error;
-}
-
-/// Lets other threads join. Those that do not come in time are reported.
+/// Lets other threads and processes join. Those that do not come in time are reported.
 void wait_for_ranks(World& world, const void* caller) {
-  while (world.error == ncclSuccess && !world.absent().empty()) {
+  while (world.error == ncclSuccess && !world.formed) {
     if (!wait_for_other_threads()) {
-      report("rank-missing", "ncclCommInitRank of " + world.name() + ": " + world.absent() + " never called it",
-             caller);
-      world.error = ncclRemoteError;
-      note_progress();
+      give_up_joining(world, caller);
     }
   }
 }
 
-ncclResult_t join(ncclComm_t* comm, int ranks, const std::string& id, int rank, const void* caller) {
+ncclResult_t join(ncclComm_t* comm, int ranks, const ncclUniqueId& id, int rank, bool waits, const void* caller) {
   const Lock lock(runtime_mutex());
   *comm = nullptr;
   if (ranks < 1 || rank < 0 || rank >= ranks) {
@@ -77,22 +48,36 @@ ncclResult_t join(ncclComm_t* comm, int ranks, const std::string& id, int rank, 
   if (next_library_call_fails()) {
     return ncclSystemError;
   }
-  std::shared_ptr<World> world = forming[id];
-  if (world == nullptr) {
-    world = forming[id] = std::make_shared<World>(++worlds, static_cast<std::size_t>(ranks));
-  }
-  if (const ncclResult_t status = refused(*world, ranks, rank, caller); status != ncclSuccess) {
+  ncclResult_t status = ncclSuccess;
+  const std::string name(id.internal, ::strnlen(id.internal, sizeof id.internal));
+  const std::shared_ptr<World> world = join_world(name, ranks, rank, caller, status);
+  if (status != ncclSuccess) {
     return status;
   }
-  world->devices[static_cast<std::size_t>(rank)] = current_device;
-  note_progress();
-  wait_for_ranks(*world, caller);
-  forming.erase(id);
-  if (!world->absent().empty()) {
-    return world->error;
+  if (waits) {
+    wait_for_ranks(*world, caller);
+    if (!world->formed) {
+      return world->error;
+    }
   }
   *comm = new ncclComm{world, static_cast<std::size_t>(rank)};  // also where another has gone again in the meantime
-  return ncclSuccess;
+  return waits || world->formed ? ncclSuccess : ncclInProgress;
+}
+
+/// Whether what was asked for is done: joining, or what was queued before the end. Asking lets some of it be done.
+ncclResult_t state_of(const ncclComm& comm, const void* caller) {
+  World& world = *comm.world;
+  if (world.error == ncclSuccess && !world.formed) {
+    if (!out_of_patience()) {
+      return ncclInProgress;
+    }
+    give_up_joining(world, caller);
+  }
+  const auto is_own = [&](const auto& open) { return open.second->expects(comm.rank); };
+  if (world.error == ncclSuccess && comm.finalizing && std::ranges::any_of(world.open, is_own)) {
+    return let_work_go_on() ? ncclInProgress : world.error;
+  }
+  return world.error;
 }
 
 /// Now, or at the end of the group.
@@ -133,6 +118,8 @@ const char* ncclGetErrorString(ncclResult_t status) {
       return "invalid argument";
     case ncclInvalidUsage:
       return "invalid usage";
+    case ncclInProgress:
+      return "NCCL operation in progress";
     case ncclRemoteError:
       return "remote process exited or there was a network error";
     default:
@@ -143,21 +130,47 @@ const char* ncclGetErrorString(ncclResult_t status) {
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   const Lock lock(runtime_mutex());
   *id = {};
-  std::snprintf(id->internal, sizeof id->internal, "cudasim %llu", static_cast<unsigned long long>(++ids));
+  std::ranges::copy(new_world_name(), id->internal);
   return ncclSuccess;
 }
 
 ncclResult_t ncclCommInitRank(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank) {
-  return join(comm, ranks, {id.internal, sizeof id.internal}, rank, __builtin_return_address(0));
+  return join(comm, ranks, id, rank, true, __builtin_return_address(0));
+}
+
+ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t* config) {
+  return join(comm, ranks, id, rank, config == nullptr || config->blocking != 0, __builtin_return_address(0));
+}
+
+/// Nothing can be queued any more. Whether what is queued is done ncclCommGetAsyncError tells.
+ncclResult_t ncclCommFinalize(ncclComm_t comm) {
+  const Lock lock(runtime_mutex());
+  comm->finalizing = true;
+  return state_of(*comm, __builtin_return_address(0));
 }
 
 /// What is queued is still done.
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
-  delete comm;
+  std::vector<std::shared_ptr<Link>> links;
+  std::chrono::milliseconds most{};
+  {
+    const Lock lock(runtime_mutex());
+    leave_world(*comm->world);
+    links = comm->world->links;
+    links.push_back(comm->world->root);
+    most = config().patience;
+    delete comm;
+  }
+  for (const std::shared_ptr<Link>& link : links) {  // the program may end now
+    if (link != nullptr) {
+      link->flush(most);
+    }
+  }
   return ncclSuccess;
 }
 
-/// What is queued is not done any more, on any rank: one that aborts leaves the others nothing to wait for.
+/// What is queued is not done any more, on any rank of this process: one that aborts leaves the others nothing to wait
+/// for. Other processes see an error, and wait until they abort too.
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   const Lock lock(runtime_mutex());
   comm->world->fail(ncclRemoteError);
@@ -167,7 +180,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
   const Lock lock(runtime_mutex());
-  *error = comm->world->error;
+  *error = state_of(*comm, __builtin_return_address(0));
   return ncclSuccess;
 }
 

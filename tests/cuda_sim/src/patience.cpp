@@ -31,6 +31,10 @@ bool wait_for_other_threads() {
   return true;
 }
 
+void wait_for_news() {
+  runtime_mutex().wait_for(kLook, [before = progress] { return progress != before; });
+}
+
 void note_progress() {
   ++progress;
   waited = {};

@@ -6,6 +6,9 @@ namespace cudasim {
 /// Lets other threads go on until one has queued, run or noted something. False when none has for Config::patience.
 bool wait_for_other_threads();
 
+/// The same for a moment at most, by a thread that nobody waits for: it loses no patience.
+void wait_for_news();
+
 /// Something has happened that a waiting thread may have waited for.
 void note_progress();
 

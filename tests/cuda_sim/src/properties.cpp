@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "config.h"
 #include "devices.h"
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
@@ -11,6 +12,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   }
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "simulated");
+  properties->uuid.bytes[0] = 's';
+  properties->uuid.bytes[1] = static_cast<char>(1 + cudasim::gpu_of_machine(device));
   return cudaSuccess;
 }
 // The pool keeps nothing: what is freed is free.

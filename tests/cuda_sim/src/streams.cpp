@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <deque>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "capture.h"
 #include "config.h"
 #include "cudasim/control.h"
 #include "devices.h"
+#include "fault.h"
 #include "memory.h"
 #include "patience.h"
 #include "report.h"
@@ -120,7 +123,9 @@ bool is_ready(const Stream& stream) {
   if (next.waits && !next.meeting->over() && !device_has_failed()) {
     return false;
   }
-  return (next.event == nullptr || next.event->passed >= next.generation) && default_stream_allows(stream);
+  // After a failure nothing is recorded any more that others wait for.
+  const bool passed = next.event == nullptr || next.event->passed >= next.generation || device_has_failed();
+  return passed && default_stream_allows(stream);
 }
 
 std::uint64_t mixed(std::uint64_t x) {  // SplitMix64
@@ -202,9 +207,7 @@ void finish(Done done) {
 
 /// For a question whose answer was "not yet".
 cudaError_t let_one_run() {
-  if (!run_one() && out_of_patience()) {
-    give_up_meetings();
-  }
+  static_cast<void>(let_work_go_on());
   return noted(cudaErrorNotReady);
 }
 
@@ -279,6 +282,56 @@ cudaError_t enqueue(cudaStream_t handle, std::string name, std::shared_ptr<Meeti
   push(*stream, std::move(name), {.meeting = std::move(meeting), .piece = piece});
   return cudaSuccess;
 }
+
+bool let_work_go_on() {
+  if (run_one()) {
+    return true;
+  }
+  if (out_of_patience()) {
+    give_up_meetings();
+    return false;
+  }
+  return true;
+}
+
+namespace {
+
+constexpr int kPiecesAtOnce = 64;  // then the host may queue more
+bool ending = false;
+
+void run_work_until_the_end() {
+  catch_faults_of_this_thread();
+  while (true) {
+    {
+      const Lock lock(runtime_mutex());
+      if (ending) {
+        return;
+      }
+      int pieces = 0;
+      run_until([&] { return pieces++ == kPiecesAtOnce; });
+      if (pieces <= kPiecesAtOnce) {  // no more can go on
+        wait_for_news();
+      }
+    }
+    std::this_thread::yield();
+  }
+}
+
+}  // namespace
+
+void run_work_at_once() {
+  static const bool once = [] {
+    std::atexit([] {
+      const Lock lock(runtime_mutex());
+      ending = true;
+    });
+    std::thread(run_work_until_the_end).detach();
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+bool program_ends() { return ending; }
 
 bool is_stream(cudaStream_t handle) { return find_stream(handle) != nullptr; }
 

@@ -59,6 +59,16 @@ cudaError_t destroy_stream(cudaStream_t stream);
 cudaError_t finish_stream(cudaStream_t stream);
 cudaError_t finish_device(int device);
 
+/// For whoever asks whether something is done that is not: lets one piece of work run. False where none can, and
+/// nobody has called anything for so long that what waits was given up.
+bool let_work_go_on();
+
+/// From now on a thread runs work as soon as it can, as GPUs do: another process may wait for it while this one's host
+/// waits for that process.
+void run_work_at_once();
+/// Whether the program is ending: threads leave alone what is being destroyed.
+bool program_ends();
+
 cudaError_t create_event(cudaEvent_t* event, unsigned flags);
 cudaError_t destroy_event(cudaEvent_t event);
 cudaError_t record_event(cudaEvent_t event, cudaStream_t stream);
