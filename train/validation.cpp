@@ -28,14 +28,14 @@ using Share = data::PairRange;
 Share share_of(std::int64_t count, int rank, int size) { return {count * rank / size, count * (rank + 1) / size}; }
 
 /// Where sound comes from.
-struct Place {
+struct Spot {
   std::int64_t track;
   double start_s;
 };
 
 /// Of the rows of all tracks, one after the other.
 struct Places {
-  std::vector<Place> of_row;
+  std::vector<Spot> of_row;
   std::vector<std::int64_t> rows_of_rank;
 };
 
@@ -87,12 +87,12 @@ Tensor nearest_rows(const Tensor& rows, const Tensor& queries) {
 /// This rank's.
 struct Queries {
   Tensor embedded;  // (n, D); none where it has none
-  std::vector<Place> place;
+  std::vector<Spot> place;
 };
 
-std::vector<Place> true_places(const data::PairSampler& held_out, const std::vector<data::PairOrigin>& origins,
-                               const Share& share) {
-  std::vector<Place> out;
+std::vector<Spot> true_places(const data::PairSampler& held_out, const std::vector<data::PairOrigin>& origins,
+                              const Share& share) {
+  std::vector<Spot> out;
   for (std::int64_t i = share.begin; i < share.end; ++i) {
     const data::PairOrigin& origin = origins.at(static_cast<std::size_t>(i));
     out.push_back({origin.track, static_cast<double>(origin.positive_start) / held_out.features().sample_rate});
@@ -112,8 +112,8 @@ std::array<double, 2> hits_of(const Queries& queries, const Tensor& rows, const 
     if (row < 0) {  // no number: nothing is near it
       continue;
     }
-    const Place& best = places.of_row[static_cast<std::size_t>(row)];
-    const Place& truth = queries.place[query];
+    const Spot& best = places.of_row[static_cast<std::size_t>(row)];
+    const Spot& truth = queries.place[query];
     const bool same_track = best.track == truth.track;
     hits[0] += same_track && std::abs(best.start_s - truth.start_s) <= tolerance_s ? 1 : 0;
     hits[1] += same_track ? 1 : 0;
