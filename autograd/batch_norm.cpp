@@ -1,6 +1,7 @@
 #include "autograd/batch_norm.h"
 
 #include "autograd/rank_statistics.h"
+#include "autograd/reduction_groups.h"
 
 namespace earmark {
 
@@ -14,6 +15,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
                               .relu = options.relu,
                               .out = empty_like(x.value())};
   const RankStatistics* const ranks = options.training ? RankStatisticsScope::current() : nullptr;
+  const ReductionGroups groups = ReductionGroups::current();
   if (options.training) {
     f.mean = empty_like(gamma.value());
     f.inverse_deviation = empty_like(gamma.value());
@@ -24,7 +26,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
                            .running_variance = running.variance,
                            .mean = f.mean,
                            .inverse_deviation = f.inverse_deviation},
-                          ranks);
+                          ranks, groups);
   } else {
     f.inverse_deviation = empty_like(running.variance);
     kernels::batch_norm_inverse_deviation(running.variance, options.epsilon, f.inverse_deviation);
@@ -33,14 +35,14 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   const Tensor out = f.out;
   f.out = {};  // not needed by backward
   return record("batch_norm", out, {x, gamma, beta},
-                [f, training = options.training, ranks](const Tensor& dout) -> std::vector<Tensor> {
+                [f, training = options.training, ranks, groups](const Tensor& dout) -> std::vector<Tensor> {
                   const kernels::BatchNormBackward b{.forward = f,
                                                      .training = training,
                                                      .dout = dout,
                                                      .dx = empty_like(f.x),
                                                      .dgamma = empty_like(f.gamma),
                                                      .dbeta = empty_like(f.beta)};
-                  batch_norm_backward(b, ranks);
+                  batch_norm_backward(b, ranks, groups);
                   return {b.dx, b.dgamma, b.dbeta};
                 });
 }

@@ -1,6 +1,43 @@
 #include "autograd/conv.h"
 
+#include "autograd/reduction_groups.h"
+
 namespace earmark {
+namespace {
+
+/// Which gradients are asked for.
+struct Wanted {
+  bool dx, dweight, dbias;
+};
+
+/// Those of the input, the weight and the bias; none where it is not wanted.
+std::vector<Tensor> conv_gradients(kernels::ConvBackward b, const Wanted& wanted) {
+  b.dx = wanted.dx ? empty_like(b.x) : Tensor();
+  b.dweight = wanted.dweight ? empty_like(b.weight) : Tensor();
+  b.dbias = wanted.dbias ? Tensor({b.weight.dim(0)}, b.dout.dtype(), b.dout.device()) : Tensor();
+  kernels::conv_backward(b);
+  return {b.dx, b.dweight, b.dbias};
+}
+
+/// The gradient of the input belongs to each sample alone: of all at once, so that weights are packed once.
+std::vector<Tensor> conv_gradients_by_groups(const kernels::ConvBackward& b, const Wanted& wanted,
+                                             const ReductionGroups& groups) {
+  std::vector<Tensor> sums(3);
+  if (wanted.dweight || wanted.dbias) {
+    sums = groups.sum(b.x.dim(0), [&](const RowRange& group) {
+      kernels::ConvBackward part = b;
+      part.x = group.of(b.x);
+      part.dout = group.of(b.dout);
+      return conv_gradients(part, {false, wanted.dweight, wanted.dbias});
+    });
+  }
+  if (wanted.dx) {
+    sums[0] = conv_gradients(b, {true, false, false})[0];
+  }
+  return sums;
+}
+
+}  // namespace
 
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const ConvOptions& options) {
   const Tensor& input = x.value();
@@ -12,25 +49,20 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
       .add = {},
       .out = Tensor(conv_output_shape(input.shape(), weight.shape(), options), input.dtype(), input.device())};
   kernels::conv_forward(f);
-  const bool want_dx = x.requires_grad();
-  const bool want_dweight = weight.requires_grad();
-  const bool want_dbias = bias && bias.requires_grad();
+  const Wanted wanted{x.requires_grad(), weight.requires_grad(), bias && bias.requires_grad()};
   const std::vector<Variable> inputs = bias ? std::vector{x, weight, bias} : std::vector{x, weight};
   return record("conv2d", f.out, inputs,
-                [=, x_saved = input, w_saved = weight.value()](const Tensor& dout) -> std::vector<Tensor> {
-                  const kernels::ConvBackward b{
-                      .x = x_saved,
-                      .weight = w_saved,
-                      .options = options,
-                      .dout = dout,
-                      .dx = want_dx ? empty_like(x_saved) : Tensor(),
-                      .dweight = want_dweight ? empty_like(w_saved) : Tensor(),
-                      .dbias = want_dbias ? Tensor({w_saved.dim(0)}, dout.dtype(), dout.device()) : Tensor()};
-                  kernels::conv_backward(b);
-                  if (inputs.size() == 2) {
-                    return {b.dx, b.dweight};
-                  }
-                  return {b.dx, b.dweight, b.dbias};
+                [wanted, options, count = inputs.size(), groups = ReductionGroups::current(), x_saved = input,
+                 w_saved = weight.value()](const Tensor& dout) {
+                  kernels::ConvBackward b;
+                  b.x = x_saved;
+                  b.weight = w_saved;
+                  b.options = options;
+                  b.dout = dout;
+                  std::vector<Tensor> all =
+                      groups.on() ? conv_gradients_by_groups(b, wanted, groups) : conv_gradients(b, wanted);
+                  all.resize(count);
+                  return all;
                 });
 }
 

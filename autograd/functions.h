@@ -48,7 +48,8 @@ struct NtXentResult {
 /// Symmetric NT-Xent over unit embeddings (2P, D): first views of P pairs, then second views, in the same order.
 NtXentResult nt_xent(const Variable& embeddings, double temperature);
 /// The same for one rank of several: anchors (2P, D) are rows [offset, offset + 2P) of the gathered keys (M, D). See
-/// kernels/nt_xent.h for what the ranks' losses and gradients add up to.
+/// kernels/nt_xent.h for what the ranks' losses and gradients add up to, and ReductionGroupsScope for the order of the
+/// views and what is reported where groups are on.
 NtXentResult nt_xent(const Variable& anchors, const Variable& keys, std::int64_t offset, double temperature);
 
 }  // namespace earmark

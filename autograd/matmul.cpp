@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include "autograd/functions.h"
+#include "autograd/reduction_groups.h"
 
 namespace earmark {
 namespace {
@@ -17,6 +18,7 @@ Tensor product(const Tensor& a, const Tensor& b, bool transpose_a, bool transpos
 
 // With A = op(a), B = op(b): dA = dout B^T, dB = A^T dout; where op transposes, so does its gradient.
 Variable matmul(const Variable& a, const Variable& b, bool transpose_a, bool transpose_b) {
+  ReductionGroups::refuse("matmul");
   const Tensor out = product(a.value(), b.value(), transpose_a, transpose_b);
   return record("matmul", out, {a, b}, [x = a.value(), y = b.value(), transpose_a, transpose_b](const Tensor& dout) {
     return std::vector{transpose_a ? product(y, dout, transpose_b, true) : product(dout, y, false, !transpose_b),

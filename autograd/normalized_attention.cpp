@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "autograd/rank_statistics.h"
+#include "autograd/reduction_groups.h"
 #include "kernels/elementwise.h"
 
 namespace earmark {
@@ -15,27 +16,37 @@ kernels::AttentionPrologue prologue_of(const kernels::BatchNormForward& norm, co
   return p;
 }
 
+/// Gradients of gamma, beta and both attention weights; that of the sum inside max(0, .) is written to dsum.
+std::vector<Tensor> parameter_gradients(const kernels::BatchNormForward& norm,
+                                        const kernels::AttentionForward& attention, const ReductionGroups& groups,
+                                        const Tensor& dout, const Tensor& dsum) {
+  return groups.sum(norm.x.dim(0), [&](const RowRange& group) {
+    const kernels::AttentionBackward b{.forward = of_group(attention, group),
+                                       .dout = group.of(dout),
+                                       .dx = group.of(dsum),
+                                       .dw_spectral = empty_like(attention.w_spectral),
+                                       .dw_temporal = empty_like(attention.w_temporal),
+                                       .centre = norm.mean,
+                                       .dx_sum = empty_like(norm.beta),
+                                       .dx_product = empty_like(norm.gamma)};
+    kernels::spectral_temporal_attention_backward(b);
+    const Tensor& dgamma = b.dx_product;  // but for a factor: inverse_deviation * sum dz * (x - mean)
+    kernels::mul(dgamma, norm.inverse_deviation, dgamma);
+    return std::vector{dgamma, b.dx_sum, b.dw_spectral, b.dw_temporal};
+  });
+}
+
 /// Gradients of x, gamma, beta, the residual and both attention weights.
 std::vector<Tensor> backward(const kernels::BatchNormForward& norm, const kernels::AttentionForward& attention,
-                             const RankStatistics* ranks, const Tensor& dout) {
+                             const RankStatistics* ranks, const ReductionGroups& groups, const Tensor& dout) {
   const Tensor dsum = empty_like(norm.x);
-  const Tensor dgamma = empty_like(norm.gamma);
-  const Tensor dbeta = empty_like(norm.beta);
-  const kernels::AttentionBackward b{.forward = attention,
-                                     .dout = dout,
-                                     .dx = dsum,
-                                     .dw_spectral = empty_like(attention.w_spectral),
-                                     .dw_temporal = empty_like(attention.w_temporal),
-                                     .centre = norm.mean,
-                                     .dx_sum = dbeta,
-                                     .dx_product = dgamma};
-  kernels::spectral_temporal_attention_backward(b);
-  kernels::mul(dgamma, norm.inverse_deviation, dgamma);  // dgamma = inverse_deviation * sum dz * (x - mean)
+  const std::vector<Tensor> sums = parameter_gradients(norm, attention, groups, dout, dsum);
   const bool has_residual = static_cast<bool>(attention.prologue.residual);
   const Tensor dx = has_residual ? empty_like(norm.x) : dsum;  // in place where no one else wants dsum
-  batch_norm_backward({.forward = norm, .dout = dsum, .dx = dx, .dgamma = dgamma, .dbeta = dbeta, .sums_given = true},
-                      ranks);
-  std::vector<Tensor> gradients{dx, dgamma, dbeta, b.dw_spectral, b.dw_temporal};
+  batch_norm_backward(
+      {.forward = norm, .dout = dsum, .dx = dx, .dgamma = sums[0], .dbeta = sums[1], .sums_given = true}, ranks,
+      groups);
+  std::vector<Tensor> gradients{dx, sums[0], sums[1], sums[2], sums[3]};
   if (has_residual) {
     gradients.push_back(dsum);
   }
@@ -56,6 +67,7 @@ Variable normalized_attention(const Variable& x, const Variable& gamma, const Va
                                        .beta = beta.value(),
                                        .out = {}};
   const RankStatistics* const ranks = RankStatisticsScope::current();
+  const ReductionGroups groups = ReductionGroups::current();
   batch_norm_statistics({.x = value,
                          .epsilon = epsilon,
                          .momentum = momentum,
@@ -63,7 +75,7 @@ Variable normalized_attention(const Variable& x, const Variable& gamma, const Va
                          .running_variance = running.variance,
                          .mean = norm.mean,
                          .inverse_deviation = norm.inverse_deviation},
-                        ranks);
+                        ranks, groups);
   kernels::AttentionForward f = attention_forward(value, prologue_of(norm, residual ? residual.value() : Tensor()),
                                                   w_spectral, w_temporal, options);
   const Tensor out = std::exchange(f.out, {});  // not needed by backward
@@ -72,7 +84,7 @@ Variable normalized_attention(const Variable& x, const Variable& gamma, const Va
     inputs.push_back(residual);
   }
   return record("normalized_attention", out, inputs,
-                [norm, f, ranks](const Tensor& dout) { return backward(norm, f, ranks, dout); });
+                [norm, f, ranks, groups](const Tensor& dout) { return backward(norm, f, ranks, groups, dout); });
 }
 
 }  // namespace earmark

@@ -91,6 +91,9 @@ void add_landmark_command(CLI::App& app, Run& chosen) {
   command->add_option("--python", options->python, "an interpreter that has audfprint2; empty: no peer")
       ->capture_default_str();
   command->add_option("--peers", options->peers, "folder of the peers' scripts")->capture_default_str();
+  command->add_option(
+      "--original", options->original,
+      "folder with audfprint's own program (github.com/dpwe/audfprint): the peer instead of audfprint2");
   on_command(command, chosen, [options](std::ostream& log) { return bench_landmark(*options, log); });
 }
 

@@ -51,6 +51,7 @@ struct LandmarkBenchOptions {
   int repetitions = 3;             ///< Of each side.
   std::string python = "python3";  ///< One that has audfprint2; empty: no peer.
   std::filesystem::path peers = "experiments/peers";
+  std::string original;  ///< Folder of audfprint's own program, which is the peer then; empty: audfprint2.
 };
 /// Indexing by landmarks on one core in multiples of real time, against audfprint itself, both from decoded samples in
 /// memory and with the table filled; the log has the time of a query too. Throws Error where the peer cannot be run.

@@ -54,6 +54,7 @@ struct BatchNormBackward {
   Tensor dgamma;            // written: (C)
   Tensor dbeta;             // written: (C)
   bool sums_given = false;  // dgamma and dbeta are read instead: dx alone is wanted
+  std::int64_t rows = 0;    // over which those were summed, and the statistics taken; 0: those of x
 };
 void batch_norm_backward(const BatchNormBackward& a);
 /// dgamma and dbeta of it alone: `dx` is not looked at.

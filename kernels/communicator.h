@@ -1,6 +1,7 @@
 // What ranks do together: sums over all, gathering, scattering, broadcasting. Every rank makes the
 // same calls in the same order, with tensors of the same shapes and types. Each returns when this rank's tensors are
-// what it says. The same inputs give the same bits, at all ranks: sums are taken in the order of the ranks, in double.
+// what it says. The same inputs give the same bits, at all ranks: sums are taken in the order of the ranks, in double,
+// or in pairs.
 #pragma once
 
 #include <chrono>
@@ -12,7 +13,14 @@
 
 namespace earmark {
 
-enum class Combine { sum, mean };
+enum class Combine {
+  sum,
+  mean,
+  /// The sum of neighbours, of those sums' neighbours, and so on, rounded to the tensors' type each time: of ranks
+  /// whose tensors are sums of this kind themselves it is the same bits, whatever their number, which is a power of two
+  /// (autograd/reduction_groups.h).
+  in_pairs,
+};
 
 /// A rank's end of its group. Everything throws Error that names the rank which has gone, or has not answered in time;
 /// so does every later call, of every rank of the group: nobody waits for ever.
@@ -28,7 +36,7 @@ class Communicator {
   /// How long it waits for a rank that is silent.
   virtual std::chrono::milliseconds timeout() const = 0;
   /// Each tensor becomes the sum or the mean of all ranks' ones. They are f32 or f64, all alike; many at once cost
-  /// hardly more than one.
+  /// hardly more than one. Throws Error on sums in pairs of a number of ranks that is no power of two.
   virtual void all_reduce(std::span<const Tensor> tensors, Combine how) = 0;
   /// `whole` (size * n, ...) becomes all ranks' `part` (n, ...), in the order of the ranks.
   virtual void all_gather(const Tensor& part, const Tensor& whole) = 0;

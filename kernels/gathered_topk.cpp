@@ -25,6 +25,9 @@ void gathered_topk(const GatheredTopK& args) {
   for (const Tensor& t : {args.stored.rows, args.candidates, args.ranges, args.scores, args.indices}) {
     check(t.device() == device, "best candidates: queries on ", device, ", another operand on ", t.device());
   }
+  check(!args.bytes || (args.bytes.bytes.dim(0) == args.stored.rows.dim(0) && device == Device{}),
+        "best candidates: bytes of ", args.bytes ? args.bytes.bytes.shape() : Shape{}, " for stored fingerprints ",
+        args.stored.rows.shape(), " on ", device);
   run_on<cpu::gathered_topk, cuda::gathered_topk>(device, args);
 }
 

@@ -17,6 +17,7 @@ struct GatheredTopK {
   Tensor ranges;               // (m, 2) i64: query q has candidates [ranges[q][0], ranges[q][1]) of the flat list
   Tensor scores;               // (m, k) f32, in and out, descending; -infinity where nothing was found yet
   Tensor indices;              // (m, k) i64, in and out; -1 where nothing was found yet
+  ByteRows bytes = {};         // of `stored`, on the CPU, or none: the result is the same
 };
 /// Everything is on the queries' device. Throws Error where a shape or type does not fit.
 void gathered_topk(const GatheredTopK& args);

@@ -5,8 +5,10 @@
 #include <gloo/transport/tcp/device.h>
 
 #include <algorithm>
+#include <bit>
 #include <csignal>
 #include <cstring>
+#include <functional>
 #include <mutex>
 #include <numeric>
 
@@ -63,12 +65,27 @@ void combine(std::span<const T* const> parts, std::int64_t count, Combine how, T
   }
 }
 
-void combine_bytes(DType dtype, const std::vector<std::vector<std::byte>>& parts, Combine how, std::byte* out) {
+/// out = the sum of `parts` in pairs; they are used up.
+template <class T>
+void combine_in_pairs(std::span<T* const> parts, std::int64_t count, T* out) {
+  for (std::size_t step = 1; step < parts.size(); step *= 2) {
+    for (std::size_t part = 0; part < parts.size(); part += 2 * step) {
+      std::transform(parts[part], parts[part] + count, parts[part + step], parts[part], std::plus<T>());
+    }
+  }
+  std::copy_n(parts.front(), count, out);
+}
+
+void combine_bytes(DType dtype, std::vector<std::vector<std::byte>> parts, Combine how, std::byte* out) {
   dispatch_float(dtype, [&]<class T>() {
-    std::vector<const T*> values;
+    std::vector<T*> values;
     std::transform(parts.begin(), parts.end(), std::back_inserter(values),
-                   [](const std::vector<std::byte>& part) { return reinterpret_cast<const T*>(part.data()); });
-    combine<T>(values, static_cast<std::int64_t>(parts.front().size() / sizeof(T)), how, reinterpret_cast<T*>(out));
+                   [](std::vector<std::byte>& part) { return reinterpret_cast<T*>(part.data()); });
+    const auto count = static_cast<std::int64_t>(parts.front().size() / sizeof(T));
+    if (how == Combine::in_pairs) {
+      return combine_in_pairs<T>(values, count, reinterpret_cast<T*>(out));
+    }
+    combine<T>(std::vector<const T*>(values.begin(), values.end()), count, how, reinterpret_cast<T*>(out));
   });
 }
 
@@ -80,6 +97,11 @@ std::span<std::byte> bytes_in(const Tensor& t) {
 void check_summable(const Tensor& t, DType dtype) {
   check((dtype == DType::f32 || dtype == DType::f64) && t.dtype() == dtype,
         "ranks add up tensors of f32 or of f64, got ", name_of(t.dtype()));
+}
+
+void check_combine(Combine how, int size) {
+  check(how != Combine::in_pairs || std::has_single_bit(static_cast<unsigned>(size)),
+        "sums in pairs are those of a power of two of ranks, there are ", size);
 }
 
 void check_part(const Tensor& part, const Tensor& whole, int size) {
@@ -251,6 +273,7 @@ void GlooCommunicator::reduce(const Tensor& packed, Combine how) {
 }
 
 void GlooCommunicator::all_reduce(std::span<const Tensor> tensors, Combine how) {
+  check_combine(how, size());
   if (tensors.empty()) {
     return;
   }
@@ -295,6 +318,7 @@ void GlooCommunicator::all_gather(const Tensor& part, const Tensor& whole) {
 void GlooCommunicator::reduce_scatter(const Tensor& whole, const Tensor& part, Combine how) {
   check_part(part, whole, size());
   check_summable(whole, part.dtype());
+  check_combine(how, size());
   const std::span<std::byte> all = bytes_in(whole);
   const std::span<std::byte> own = bytes_in(part);
   const auto share = [&](int of) { return all.subspan(static_cast<std::size_t>(of) * own.size(), own.size()); };

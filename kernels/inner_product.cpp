@@ -96,6 +96,9 @@ void inner_product_topk(const InnerProductTopK& args) {
   check(args.indices.shape() == args.scores.shape(), "indices: expected ", args.scores.shape(), ", got ",
         args.indices.shape());
   check(args.indices.dtype() == DType::i64, "indices: expected i64, got ", name_of(args.indices.dtype()));
+  check(!args.bytes || (args.bytes.bytes.dim(0) == args.stored.rows.dim(0) && args.queries.device() == Device{}),
+        "bytes of ", args.bytes ? args.bytes.bytes.shape() : Shape{}, " for stored fingerprints ",
+        args.stored.rows.shape(), " on ", args.queries.device());
   run_on<cpu::inner_product_topk, cuda::inner_product_topk>(args.queries.device(), args);
 }
 

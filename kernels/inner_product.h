@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/byte_rows.h"
 #include "kernels/tensor.h"
 
 namespace earmark::kernels {
@@ -32,6 +33,7 @@ struct InnerProductTopK {
   std::int64_t first_row = 0;  // index of the block's row 0
   Tensor scores;               // (m, k) f32, in and out, descending; -infinity where nothing was found yet
   Tensor indices;              // (m, k) i64, in and out; -1 where nothing was found yet
+  ByteRows bytes = {};         // of `stored`, on the CPU, or none: the result is the same
 };
 void inner_product_topk(const InnerProductTopK& args);
 /// Empties the lists of `args`: scores -infinity, indices -1.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 #include <utility>
 
 #include "kernels/device_choice.h"
@@ -40,6 +41,12 @@ std::int64_t check_blocks(const std::vector<Block>& blocks, std::int64_t dimensi
 
 }  // namespace
 
+struct Database::Bytes {
+  std::mutex mutex;
+  bool asked = false;
+  std::shared_ptr<const std::vector<kernels::ByteRows>> of_blocks;
+};
+
 void check_rows(const kernels::StoredRows& stored) {
   if (!are_landmarks(stored.rows)) {
     kernels::check_stored_rows(stored);
@@ -51,7 +58,8 @@ Database::Database(std::int64_t dimension, std::vector<Block> blocks, std::vecto
       rows_(check_blocks(blocks, dimension)),
       blocks_(std::move(blocks)),
       tracks_(std::move(tracks)),
-      track_rows_({static_cast<std::int64_t>(tracks_.size()) + 1}, DType::i64) {
+      track_rows_({static_cast<std::int64_t>(tracks_.size()) + 1}, DType::i64),
+      bytes_(std::make_shared<Bytes>()) {
   std::int64_t row = 0;
   std::int64_t* bounds = track_rows_.mutable_data<std::int64_t>();
   for (const TrackRows& track : tracks_) {
@@ -81,6 +89,7 @@ Database Database::on(Device device, std::size_t budget) const {
   const std::size_t part = budget / kPartShare;
   std::size_t left = all <= budget ? budget : budget - part;
   out.device_ = device;
+  out.bytes_ = nullptr;
   out.part_rows_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(part / widest));
   out.track_rows_ = track_rows_.to(device);
   out.blocks_.clear();
@@ -106,6 +115,21 @@ std::int64_t Database::rows_within(const Block& block, std::size_t bytes) const 
   }
   const TrackRows& cut = tracks_[position_of(tracks_, block.first + fit)];
   return cut.first - block.first;
+}
+
+std::shared_ptr<const std::vector<kernels::ByteRows>> Database::bytes_for_scan() const {
+  if (bytes_ == nullptr || !kernels::byte_rows_are_fast()) {
+    return nullptr;
+  }
+  const std::scoped_lock lock(bytes_->mutex);
+  if (std::exchange(bytes_->asked, true) && bytes_->of_blocks == nullptr) {
+    auto fresh = std::make_shared<std::vector<kernels::ByteRows>>();
+    for (const Block& block : blocks_) {
+      fresh->push_back(kernels::make_byte_rows(block.stored));
+    }
+    bytes_->of_blocks = fresh;
+  }
+  return bytes_->of_blocks;
 }
 
 std::size_t Database::track_of(std::int64_t row) const {

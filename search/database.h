@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/inner_product.h"
@@ -44,6 +45,10 @@ class Database {
   std::int64_t dimension() const { return dimension_; }
   const std::vector<Block>& blocks() const { return blocks_; }
   const std::vector<TrackRows>& tracks() const { return tracks_; }
+  /// The bytes of every block, for an exact scan's first look; none where they are no gain. A scan that is not the
+  /// first makes them, a quarter of the rows' memory: who asks once only would wait longer for them than he gains. They
+  /// are shared by copies of this database. Safe to call from several threads.
+  std::shared_ptr<const std::vector<kernels::ByteRows>> bytes_for_scan() const;
   /// Position in tracks() of the track that holds `row`.
   std::size_t track_of(std::int64_t row) const;
   /// Position in blocks() of the block that holds `row`.
@@ -66,6 +71,8 @@ class Database {
   Tensor track_rows_;
   Device device_;
   std::int64_t part_rows_ = 0;
+  struct Bytes;
+  std::shared_ptr<Bytes> bytes_;
 };
 
 /// Of `size` shares of the database's rows, about alike, the first row of share `i`, where a track begins; share `size`

@@ -11,15 +11,17 @@
 namespace earmark::search {
 namespace {
 
-/// Goes on with rows [from, to) of a block, part by part where they are not on the device yet.
-void scan(kernels::InnerProductTopK& args, const Database& database, const Block& block, std::int64_t from,
-          std::int64_t to) {
+/// Goes on with rows [from, to) of a block, part by part where they are not on the device yet. `bytes` of the block, or
+/// none.
+void scan(kernels::InnerProductTopK& args, const Database& database, const Block& block, const kernels::ByteRows& bytes,
+          std::int64_t from, std::int64_t to) {
   const bool resident = block.stored.rows.device() == database.device();
   const std::int64_t step = resident ? to - from : database.part_rows();
   for (std::int64_t begin = from; begin < to; begin += step) {
     args.stored = {};  // before the next part is copied: no two are on the device at once
     args.stored = block.stored.slice(begin, std::min(to, begin + step)).to(database.device());
     args.first_row = block.first + begin;
+    args.bytes = bytes ? bytes.slice(begin, std::min(to, begin + step)) : bytes;
     kernels::inner_product_topk(args);
   }
 }
@@ -39,12 +41,14 @@ Neighbours search_rows(const Database& database, const Tensor& queries, int k, s
   kernels::InnerProductTopK args{
       queries.to(device), {}, 0, Tensor(shape, DType::f32, device), Tensor(shape, DType::i64, device)};
   kernels::topk_begin(args);
-  for (const Block& block : database.blocks()) {
+  const auto bytes = database.bytes_for_scan();
+  for (std::size_t i = 0; i < database.blocks().size(); ++i) {
+    const Block& block = database.blocks()[i];
     const auto in_block = [&](std::int64_t row) {
       return std::clamp<std::int64_t>(row - block.first, 0, block.stored.rows.dim(0));
     };
     for (const Rows& part : parts) {
-      scan(args, database, block, in_block(part.begin), in_block(part.end));
+      scan(args, database, block, bytes ? bytes->at(i) : kernels::ByteRows(), in_block(part.begin), in_block(part.end));
     }
   }
   return {args.indices.to(Device{}), args.scores.to(Device{})};

@@ -1,6 +1,7 @@
 #include "search/lsh.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -76,6 +77,52 @@ TableMemory compact(const std::vector<std::int32_t>& buckets, int bits) {
   return table;
 }
 
+/// One query's probes, the most promising first; a negative table ends them.
+struct Probes {
+  const std::int32_t* tables;
+  const std::int32_t* buckets;
+  std::int64_t count;
+};
+
+/// Adds their rows until `most` entries were looked at. Every step to a bucket is a read of memory that nobody expects,
+/// so that a step is made for many probes before the next one: they wait together.
+void add_buckets(const std::vector<CompactTable>& tables, const Probes& probes, std::size_t most,
+                 kernels::RowCounts& rows) {
+  constexpr std::int64_t kTogether = 64;
+  std::array<std::span<const std::uint32_t>, kTogether> found;
+  std::array<std::int64_t, kTogether> occupied{};
+  for (std::int64_t begin = 0; begin < probes.count; begin += kTogether) {
+    const std::int64_t end = std::min(probes.count, begin + kTogether);
+    const auto table = [&](std::int64_t p) -> const CompactTable& {
+      return tables[static_cast<std::size_t>(probes.tables[p])];
+    };
+    std::int64_t last = begin;
+    for (; last < end && probes.tables[last] >= 0; ++last) {
+      table(last).fetch_word(probes.buckets[last]);
+    }
+    std::size_t count = 0;
+    for (std::int64_t p = begin; p < last; ++p) {
+      if (table(p).is_occupied(probes.buckets[p])) {
+        table(p).fetch_offset(probes.buckets[p]);
+        occupied[count++] = p;
+      }
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      found[i] = table(occupied[i]).bucket(probes.buckets[occupied[i]]);
+      __builtin_prefetch(found[i].data());
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      if (rows.entries() >= most) {
+        return;
+      }
+      rows.add(found[i]);
+    }
+    if (last < end) {
+      return;
+    }
+  }
+}
+
 /// Queries, what they are to be compared with and what was found so far, all on one device.
 struct Comparison {
   Tensor queries;     // (m, d) f32
@@ -94,13 +141,15 @@ struct Comparison {
 /// Compares with all blocks, each where its rows are; blocks on the device come first.
 void compare(const Database& database, Comparison& args) {
   const TraceRange range("compare candidates");
-  for (const Block& block : database.blocks()) {
+  const auto bytes = database.bytes_for_scan();
+  for (std::size_t i = 0; i < database.blocks().size(); ++i) {
+    const Block& block = database.blocks()[i];
     const Device device = block.stored.rows.device();
     if (args.queries.device() != device) {
       args = args.to(device);
     }
-    kernels::gathered_topk(
-        {args.queries, block.stored, block.first, args.candidates, args.ranges, args.best.scores, args.best.indices});
+    kernels::gathered_topk({args.queries, block.stored, block.first, args.candidates, args.ranges, args.best.scores,
+                            args.best.indices, bytes ? bytes->at(i) : kernels::ByteRows()});
   }
 }
 
@@ -172,6 +221,7 @@ LshIndex::Candidates LshIndex::candidates(const Tensor& queries) const {
   const std::int64_t m = queries.dim(0);
   const std::int64_t probes = std::max(options.probes, options.tables);
   const Device device = queries.device();
+
   const kernels::ProbeSequence sequence{queries, &tables_->family, Tensor({m, probes}, DType::i32, device),
                                         Tensor({m, probes}, DType::i32, device)};
   kernels::probe_sequence(sequence);
@@ -204,9 +254,7 @@ LshIndex::Candidates LshIndex::look_up(const Tensor& probe_tables, const Tensor&
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int32_t* table = probe_tables.data<std::int32_t>() + i * probes;
       const std::int32_t* bucket = probe_buckets.data<std::int32_t>() + i * probes;
-      for (std::int64_t p = 0; p < probes && table[p] >= 0 && rows.entries() < most; ++p) {
-        rows.add(t.tables[static_cast<std::size_t>(table[p])].bucket(bucket[p]));
-      }
+      add_buckets(t.tables, {table, bucket, probes}, most, rows);
       found[static_cast<std::size_t>(i)] = rows.take(static_cast<std::size_t>(std::max(0, t.options.max_candidates)));
     }
   });

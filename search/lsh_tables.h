@@ -19,15 +19,29 @@ struct CompactTable {
   std::span<const std::uint32_t> offsets;
   std::span<const std::uint32_t> entries;
 
+  bool is_occupied(std::int32_t number) const { return ((occupied[word_of(number)] >> bit_of(number)) & 1U) != 0; }
   std::span<const std::uint32_t> bucket(std::int32_t number) const {
-    const auto word = static_cast<std::size_t>(number) / 64;
-    const auto bit = static_cast<unsigned>(number) % 64;
-    if (((occupied[word] >> bit) & 1U) == 0) {
+    if (!is_occupied(number)) {
       return {};
     }
-    const auto below = occupied[word] & ((std::uint64_t{1} << bit) - 1);
-    const std::size_t at = before[word] + static_cast<std::size_t>(__builtin_popcountll(below));
+    const std::size_t at = position_of(number);
     return entries.subspan(offsets[at], offsets[at + 1] - offsets[at]);
+  }
+
+  /// Ask for what is_occupied() reads, then for what bucket() reads of an occupied one.
+  void fetch_word(std::int32_t number) const {
+    __builtin_prefetch(&occupied[word_of(number)]);
+    __builtin_prefetch(&before[word_of(number)]);
+  }
+  void fetch_offset(std::int32_t number) const { __builtin_prefetch(&offsets[position_of(number)]); }
+
+ private:
+  static std::size_t word_of(std::int32_t number) { return static_cast<std::size_t>(number) / 64; }
+  static unsigned bit_of(std::int32_t number) { return static_cast<unsigned>(number) % 64; }
+  /// In `offsets`, of an occupied bucket.
+  std::size_t position_of(std::int32_t number) const {
+    const std::uint64_t below = occupied[word_of(number)] & ((std::uint64_t{1} << bit_of(number)) - 1);
+    return before[word_of(number)] + static_cast<std::size_t>(__builtin_popcountll(below));
   }
 };
 

@@ -1,6 +1,7 @@
 #include "train/adam.h"
 
 #include <charconv>
+#include <utility>
 
 #include "kernels/error.h"
 #include "kernels/lamb.h"
@@ -8,15 +9,61 @@
 
 namespace earmark::train {
 
+namespace {
+
+/// Where Adam's parameters are cut: vectors and cache lines stay whole, and kernels round each element as ever.
+constexpr std::int64_t kGrain = 64;
+
+}  // namespace
+
 Adam::Adam(const nn::Encoder& encoder, const OptimizerOptions& options)
     : parameters_(encoder.parameters()),
       gate_(kernels::open_gate(encoder.device())),
       schedule_({3}, DType::f64, encoder.device()),
       options_(options) {
-  for (const nn::NamedParameter& parameter : parameters_) {
-    moment1_.push_back(zeros_like(parameter.variable.value()));
-    moment2_.push_back(zeros_like(parameter.variable.value()));
+  shares_ = share_out(cuttable(), 1);
+  own_ = shares_.front();
+  for (const ParameterPiece& piece : own_) {
+    moment1_.push_back(zeros_like(piece_of(parameters_[piece.parameter].variable.value(), piece)));
+    moment2_.push_back(zeros_like(moment1_.back()));
   }
+}
+
+std::vector<SharedParameter> Adam::cuttable() const {
+  std::vector<SharedParameter> all;
+  for (const nn::NamedParameter& parameter : parameters_) {
+    const std::int64_t elements = parameter.variable.value().numel();
+    all.push_back({elements, options_.kind == OptimizerKind::lamb ? elements / parameter.layers : kGrain});
+  }
+  return all;
+}
+
+void Adam::divide_among(std::shared_ptr<Communicator> ranks) {
+  check(!divided(), "the optimiser's state is divided already");
+  for (const nn::NamedParameter& parameter : parameters_) {
+    check(parameter.variable.value().dtype() == parameters_.front().variable.value().dtype(), "parameter ",
+          parameter.name, " has another type than the first: their optimiser cannot be divided");
+  }
+  ranks_ = std::move(ranks);
+  shares_ = share_out(cuttable(), ranks_->size());
+  own_ = shares_[static_cast<std::size_t>(ranks_->rank())];
+  const auto kept = [this](const std::vector<Tensor>& whole) {
+    std::vector<Tensor> pieces;
+    for (const ParameterPiece& piece : own_) {
+      pieces.push_back(piece_of(whole[piece.parameter], piece).clone());
+    }
+    return pieces;
+  };
+  moment1_ = kept(moment1_);
+  moment2_ = kept(moment2_);
+}
+
+std::size_t Adam::bytes() const {
+  std::size_t total = 0;
+  for (std::size_t i = 0; i < own_.size(); ++i) {
+    total += moment1_[i].bytes() + moment2_[i].bytes();
+  }
+  return total;
 }
 
 kernels::AdamOptions Adam::kernel_options() const {
@@ -49,6 +96,9 @@ void Adam::update(const Tensor& loss) {
   kernels::update_gate({gradients, loss, options_.clip_norm, gate_});
   cut_off_ = true;  // until all parameters are on their way
   move_parameters();
+  if (divided()) {
+    exchange_parameters();
+  }
   cut_off_ = false;
   forget_gradients();
 }
@@ -56,18 +106,18 @@ void Adam::update(const Tensor& loss) {
 void Adam::move_parameters() const {
   const bool by_layer = options_.kind == OptimizerKind::lamb;
   std::vector<kernels::AdamParameter> updates;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const Variable& variable = parameters_[i].variable;
-    const kernels::AdamParameter whole{variable.value(), variable.grad(), moment1_[i], moment2_[i]};
-    const std::int64_t layers = by_layer ? parameters_[i].layers : 1;
-    if (layers == 1 || !whole.grad) {
-      updates.push_back(whole);
+  for (std::size_t i = 0; i < own_.size(); ++i) {
+    const nn::NamedParameter& parameter = parameters_[own_[i].parameter];
+    const Variable& variable = parameter.variable;
+    if (!variable.grad()) {
       continue;
     }
-    const std::int64_t rows = whole.value.dim(0) / layers;
-    for (std::int64_t row = 0; row < whole.value.dim(0); row += rows) {
-      const auto part = [&](const Tensor& t) { return t.slice(row, row + rows); };
-      updates.push_back({part(whole.value), part(whole.grad), part(whole.moment1), part(whole.moment2)});
+    const Tensor value = piece_of(variable.value(), own_[i]);
+    const Tensor grad = piece_of(variable.grad(), own_[i]);
+    const std::int64_t size = by_layer ? variable.value().numel() / parameter.layers : value.numel();
+    for (std::int64_t begin = 0; begin < value.numel(); begin += size) {
+      const auto part = [&](const Tensor& t) { return t.slice(begin, begin + size); };
+      updates.push_back({part(value), part(grad), part(moment1_[i]), part(moment2_[i])});
     }
   }
   if (by_layer) {
@@ -75,6 +125,39 @@ void Adam::move_parameters() const {
   } else {
     kernels::adam_step(updates, kernel_options());
   }
+}
+
+void Adam::exchange_parameters() const {
+  const TraceRange range("ranks");
+  const Tensor& first = parameters_.front().variable.value();
+  exchange_shares(*ranks_, shares_, first.dtype(), first.device(), [this](int rank, std::size_t i) {
+    const ParameterPiece& piece = shares_[static_cast<std::size_t>(rank)][i];
+    return piece_of(parameters_[piece.parameter].variable.value(), piece);
+  });
+}
+
+std::vector<Tensor> Adam::whole(const std::vector<Tensor>& moments) const {
+  std::vector<Tensor> all;
+  if (!divided()) {
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+      all.push_back(moments[i].to(Device{}).reshape(parameters_[i].variable.shape()));
+    }
+    return all;
+  }
+  const Tensor& first = parameters_.front().variable.value();
+  if (ranks_->rank() == 0) {
+    for (const nn::NamedParameter& parameter : parameters_) {
+      all.emplace_back(parameter.variable.shape(), first.dtype());
+    }
+    for (std::size_t i = 0; i < own_.size(); ++i) {
+      piece_of(all[own_[i].parameter], own_[i]).copy_from(moments[i]);
+    }
+  }
+  exchange_shares(*ranks_, shares_, first.dtype(), first.device(), [&](int rank, std::size_t i) {
+    const ParameterPiece& piece = shares_[static_cast<std::size_t>(rank)][i];
+    return rank == ranks_->rank() ? moments[i] : all.empty() ? Tensor() : piece_of(all[piece.parameter], piece);
+  });
+  return all;
 }
 
 const char* Adam::format() const { return options_.kind == OptimizerKind::lamb ? "earmark-lamb" : "earmark-adam"; }
@@ -94,9 +177,11 @@ void Adam::step(double learning_rate, const Tensor& loss) {
 nn::SafetensorsFile Adam::state() const {
   nn::SafetensorsFile file;
   file.metadata = {{"format", format()}, {"steps_done", std::to_string(steps_done_)}};
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    file.tensors.emplace_back(parameters_[i].name + ".moment1", moment1_[i].to(Device{}));
-    file.tensors.emplace_back(parameters_[i].name + ".moment2", moment2_[i].to(Device{}));
+  const std::vector<Tensor> first = whole(moment1_);
+  const std::vector<Tensor> second = whole(moment2_);
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    file.tensors.emplace_back(parameters_[i].name + ".moment1", first[i]);
+    file.tensors.emplace_back(parameters_[i].name + ".moment2", second[i]);
   }
   return file;
 }
@@ -110,16 +195,20 @@ void Adam::load_state(const nn::SafetensorsFile& state, const std::string& origi
   const std::string& text = steps->second;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), steps_done_);
   check(parsed.ec == std::errc() && steps_done_ >= 0, origin, ": steps_done is \"", text, "\"");
-  const auto load = [&](const std::string& name, const Tensor& target) {
-    check(state.contains(name), origin, ": tensor ", name, " is missing");
-    const Tensor& source = state.at(name);
-    check(source.shape() == target.shape() && source.dtype() == target.dtype(), origin, ": tensor ", name,
-          " has shape ", source.shape(), ", expected ", target.shape());
-    target.copy_from(source);
-  };
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    load(parameters_[i].name + ".moment1", moment1_[i]);
-    load(parameters_[i].name + ".moment2", moment2_[i]);
+  for (const nn::NamedParameter& parameter : parameters_) {
+    const Tensor& target = parameter.variable.value();
+    for (const char* moment : {".moment1", ".moment2"}) {
+      const std::string name = parameter.name + moment;
+      check(state.contains(name), origin, ": tensor ", name, " is missing");
+      const Tensor& source = state.at(name);
+      check(source.shape() == target.shape() && source.dtype() == target.dtype(), origin, ": tensor ", name,
+            " has shape ", source.shape(), ", expected ", target.shape());
+    }
+  }
+  for (std::size_t i = 0; i < own_.size(); ++i) {
+    const std::string& name = parameters_[own_[i].parameter].name;
+    moment1_[i].copy_from(piece_of(state.at(name + ".moment1"), own_[i]));
+    moment2_[i].copy_from(piece_of(state.at(name + ".moment2"), own_[i]));
   }
   cut_off_ = false;
 }

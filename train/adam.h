@@ -1,12 +1,15 @@
 // Adam over an encoder's parameters, or LAMB, which is Adam with steps scaled layer by layer: the moments and where
-// they are kept.
+// they are kept. Several ranks may divide them: each keeps a share of the moments, moves that share of the parameters,
+// and gets the others from the ranks that move those.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "kernels/optimizer.h"
 #include "nn/encoder.h"
 #include "nn/safetensors.h"
+#include "train/optimizer_shares.h"
 #include "train/options.h"
 
 namespace earmark::train {
@@ -14,6 +17,15 @@ namespace earmark::train {
 class Adam {
  public:
   Adam(const nn::Encoder& encoder, const OptimizerOptions& options);
+
+  /// From now on this rank keeps the moments of its share of the parameters alone. Every rank calls it, with the same
+  /// parameters and moments, and from then on update() and state() together, with the same gradients and loss: all then
+  /// have, to the bit, what one has that keeps everything. LAMB's layers are not divided. Those throw Error as the
+  /// communicator does.
+  void divide_among(std::shared_ptr<Communicator> ranks);
+  bool divided() const { return ranks_ != nullptr; }
+  /// Of the moments that are kept here.
+  std::size_t bytes() const;
 
   /// Tells the device what the next update is: its learning rate, and the how many-th it is.
   void begin_step(double learning_rate);
@@ -35,19 +47,29 @@ class Adam {
   void step_was_refused() { --steps_done_; }
 
   std::int64_t steps_done() const { return steps_done_; }
-  /// The moments, as "<parameter>.moment1" and ".moment2", with the step and the kind of optimiser in the metadata.
+  /// The moments, as "<parameter>.moment1" and ".moment2", with the step and the kind of optimiser in the metadata. Of
+  /// a divided one, rank 0's has all of them, and the others' none.
   nn::SafetensorsFile state() const;
-  /// Throws Error naming `origin` when a moment is missing or has another shape, or the state is another optimiser's.
+  /// Of all moments, of which a divided one takes its own. Throws Error naming `origin` when a moment is missing or has
+  /// another shape, or the state is another optimiser's.
   void load_state(const nn::SafetensorsFile& state, const std::string& origin);
 
  private:
   kernels::AdamOptions kernel_options() const;
   const char* format() const;  ///< Of the state, as its file names it.
+  std::vector<SharedParameter> cuttable() const;
   /// Moves the parameters, or their layers, one by one.
   void move_parameters() const;
+  /// What each rank has moved reaches the others.
+  void exchange_parameters() const;
+  /// Moments of this rank's pieces as whole tensors; of a divided one at rank 0 alone.
+  std::vector<Tensor> whole(const std::vector<Tensor>& moments) const;
 
   std::vector<nn::NamedParameter> parameters_;
-  std::vector<Tensor> moment1_;
+  std::shared_ptr<Communicator> ranks_;  // null: nothing is divided
+  std::vector<Share> shares_;            // by rank; of one: everything
+  Share own_;                            // this rank's
+  std::vector<Tensor> moment1_;          // (elements) of each piece of it
   std::vector<Tensor> moment2_;
   Tensor gate_;      // kernels::UpdateGate's
   Tensor schedule_;  // kernels::set_schedule's, or set_lamb_schedule's

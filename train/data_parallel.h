@@ -2,7 +2,9 @@
 //   - each embedding is told apart from those of all ranks: they are gathered, and a rank has the rows of the
 //     similarities that belong to its own pairs (kernels/nt_xent.h);
 //   - batch normalisation has the statistics of all ranks' rows, unless it is told not to;
-//   - gradients become the ranks' mean.
+//   - gradients become the ranks' mean;
+//   - or, where there are reduction groups, each rank has its share of loss and gradients, and they become the sum, in
+//     pairs: the same bits for any number of ranks.
 #pragma once
 
 #include <memory>
@@ -10,6 +12,7 @@
 
 #include "autograd/functions.h"
 #include "autograd/rank_statistics.h"
+#include "autograd/reduction_groups.h"
 #include "kernels/communicator.h"
 #include "nn/encoder.h"
 #include "train/gradient_buckets.h"
@@ -19,7 +22,8 @@ namespace earmark::train {
 class DataParallel {
  public:
   /// The encoder's parameters and buffers become rank 0's. On the CPU only. Throws Error as the communicator does.
-  DataParallel(std::shared_ptr<Communicator> ranks, const nn::Encoder& encoder, bool sync_batch_norm);
+  DataParallel(std::shared_ptr<Communicator> ranks, const nn::Encoder& encoder, bool sync_batch_norm,
+               const ReductionGroups& groups = {});
   ~DataParallel();
   DataParallel(const DataParallel&) = delete;
   DataParallel& operator=(const DataParallel&) = delete;
@@ -27,16 +31,19 @@ class DataParallel {
   /// For the RankStatisticsScope of a step; null where every rank normalises its own rows.
   const RankStatistics* statistics() const { return statistics_.get(); }
   void begin_step() { buckets_.begin_step(); }
+  /// As GradientBuckets::set_partial(): of several backward passes, the ranks exchange gradients during the last.
+  void set_partial(bool partial) { buckets_.set_partial(partial); }
   /// NT-Xent of this rank's embeddings (2P, D) against all ranks'. The mean of the ranks' losses is that of all pairs,
-  /// and so are the means of the gradients that follow from it.
+  /// and so are the means of the gradients that follow from it; with reduction groups, the sums.
   NtXentResult loss(const Variable& embeddings, double temperature) const;
-  /// After backward: gradients, loss and top-1 become the means of all ranks.
+  /// After backward: gradients, loss and top-1 become those of all pairs.
   void finish_step(const NtXentResult& result);
 
  private:
   class Statistics;
 
   std::shared_ptr<Communicator> ranks_;
+  Combine how_;
   std::unique_ptr<RankStatistics> statistics_;
   GradientBuckets buckets_;
 };

@@ -8,8 +8,8 @@
 namespace earmark::train {
 
 GradientBuckets::GradientBuckets(std::vector<nn::NamedParameter> parameters, std::shared_ptr<Communicator> ranks,
-                                 std::size_t bucket_bytes)
-    : parameters_(std::move(parameters)), ranks_(std::move(ranks)), bucket_bytes_(bucket_bytes) {
+                                 std::size_t bucket_bytes, Combine how)
+    : parameters_(std::move(parameters)), ranks_(std::move(ranks)), bucket_bytes_(bucket_bytes), how_(how) {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     parameters_[i].variable.set_leaf_hook([this, i](const Tensor& /*grad*/) { completed(i); });
   }
@@ -41,10 +41,11 @@ void GradientBuckets::begin_step() {
   }
   handed_over_ = asked_ = reduced_ = 0;
   in_step_ = true;
+  partial_ = false;
 }
 
 void GradientBuckets::completed(std::size_t parameter) {
-  if (!in_step_) {
+  if (!in_step_ || partial_) {
     return;
   }
   if (buckets_.empty()) {
@@ -137,7 +138,7 @@ void GradientBuckets::reduce(std::size_t bucket) {
   for (const std::size_t parameter : buckets_[bucket]) {
     gradients.push_back(parameters_[parameter].variable.grad());
   }
-  ranks_->all_reduce(gradients, Combine::mean);
+  ranks_->all_reduce(gradients, how_);
 }
 
 }  // namespace earmark::train

@@ -1,6 +1,6 @@
-// Gradients of several ranks become their mean while the backward pass still makes others: a thread takes them bucket
-// by bucket, in the order in which backward completes them. The first step tells that order; its gradients all wait for
-// the end.
+// Gradients of several ranks become their mean or sum while the backward pass still makes others: a thread takes them
+// bucket by bucket, in the order in which backward completes them. The first step tells that order; its gradients all
+// wait for the end.
 #pragma once
 
 #include <condition_variable>
@@ -22,7 +22,7 @@ class GradientBuckets {
 
   /// `ranks` is this object's alone. The parameters' leaf hooks are, too.
   GradientBuckets(std::vector<nn::NamedParameter> parameters, std::shared_ptr<Communicator> ranks,
-                  std::size_t bucket_bytes = kBucketBytes);
+                  std::size_t bucket_bytes = kBucketBytes, Combine how = Combine::mean);
   /// Where a step was not finished, its ranks do not go on together: they are abandoned.
   ~GradientBuckets();
   GradientBuckets(const GradientBuckets&) = delete;
@@ -30,7 +30,9 @@ class GradientBuckets {
 
   /// Before backward.
   void begin_step();
-  /// After it: returns when every gradient is the mean of all ranks' ones. Throws Error as the communicator does, and
+  /// While partial, gradients that a backward pass completes are no whole ones: later passes of the step add to them.
+  void set_partial(bool partial) { partial_ = partial; }
+  /// After it: returns when every gradient is that of all ranks'. Throws Error as the communicator does, and
   /// where other parameters got a gradient than in the first step.
   void finish_step();
 
@@ -48,6 +50,7 @@ class GradientBuckets {
   std::vector<nn::NamedParameter> parameters_;
   std::shared_ptr<Communicator> ranks_;
   std::size_t bucket_bytes_;
+  Combine how_;
   std::vector<std::size_t> order_;                 // parameters as the first backward completed them
   std::vector<std::vector<std::size_t>> buckets_;  // of parameters, planned by the first step
   std::vector<std::size_t> bucket_of_;             // by parameter
@@ -55,6 +58,7 @@ class GradientBuckets {
   std::size_t handed_over_ = 0;                    // buckets, of this step
   std::size_t early_ = 0;
   bool in_step_ = false;
+  bool partial_ = false;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -1,7 +1,9 @@
 #include "train/options.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <iterator>
 #include <limits>
 #include <numbers>
@@ -165,9 +167,19 @@ void read_train(Section section, TrainOptions& options) {
   section.read(
       "cuda_graph", options.cuda_graph,
       "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do.");
+  section.read("micro_batch", options.micro_batch, {0, 65536}, "pairs",
+               "Keep the activations of so many pairs of a process at a time, and forward all others twice: memory for "
+               "time. Pairs are told apart from all of the batch; batch normalisation is over a micro-batch. 0: all.");
   section.read("sync_batch_norm", options.sync_batch_norm,
                "Of several processes: batch normalisation over the pairs of all of them, as one process has it; "
                "otherwise each process normalises its own.");
+  section.read(
+      "reduction_groups", options.reduction_groups, {1, 65536}, "groups",
+      "A power of two that divides pairs.count. Above 1, any number of processes that divides it trains the "
+      "same model, bit for bit: sums over a batch are taken group by group, then in pairs. On the CPU, in fp32.");
+  section.read("shard_optimizer", options.shard_optimizer,
+               "Of several processes: each keeps its share of the optimiser's moments alone, and sends the others what "
+               "it has moved (ZeRO, stage 1): the same bits with less memory. Checkpoints are the same.");
   section.read("rank_timeout_s", options.rank_timeout_s, {0.1, 1e6}, "s",
                "How long a process waits for one that does not answer before it gives up.");
   section.read_choice(
@@ -221,6 +233,25 @@ void check_sources(const Section& data, const Section& pairs, const TrainOptions
   }
 }
 
+void check_reduction_groups(const Section& section, const TrainOptions& options) {
+  const std::int64_t groups = options.reduction_groups;
+  if (!std::has_single_bit(static_cast<std::uint64_t>(groups)) || options.pairs.pairs % groups != 0) {
+    section.reject("reduction_groups", str("expected a power of two that divides pairs.count, which is ",
+                                           options.pairs.pairs, ", got ", groups));
+  }
+  if (groups > 1 && options.precision == Precision::bf16) {
+    section.reject("reduction_groups",
+                   "goes with train.precision fp32: bf16 rounds the gradients of each process' share");
+  }
+  if (groups > 1 && options.micro_batch > 0) {
+    section.reject("reduction_groups", "goes without train.micro_batch, whose parts are added up one after the other");
+  }
+  if (groups > 1 && !options.sync_batch_norm) {
+    section.reject("reduction_groups",
+                   "goes with train.sync_batch_norm: otherwise each process normalises by its own pairs");
+  }
+}
+
 /// Gives an error whose text names its option first ("f_min, f_max: expected ...", "embedding is ...") the place of
 /// that key; of several, of the last one that the configuration sets.
 [[noreturn]] void reject_option(const Section& section, std::string_view names, const std::string& message) {
@@ -231,6 +262,13 @@ void check_sources(const Section& data, const Section& pairs, const TrainOptions
     key = section.has(next) ? next : key;
   }
   section.reject(key, message);
+}
+
+void check_micro_batch(const Section& train, const TrainOptions& options) {
+  if (options.micro_batch > 0 && options.pairs.pairs % options.micro_batch != 0) {
+    train.reject("micro_batch", str("is ", options.micro_batch, ", which does not divide the ", options.pairs.pairs,
+                                    " pairs of a batch (pairs.count)"));
+  }
 }
 
 void check_features(const Section& section, const FeatureOptions& options) {
@@ -271,7 +309,9 @@ TrainOptions read_train_options(Config& config) {
 }
 
 void check_train_options(Config& config, const TrainOptions& options) {
+  check_micro_batch(config.section("train"), options);
   check_sources(config.section("data"), config.section("pairs"), options);
+  check_reduction_groups(config.section("train"), options);
   check_features(config.section("features"), options.features);
   check_encoder(config.section("encoder"), options.encoder);
 }

@@ -80,8 +80,13 @@ struct TrainOptions {
   double time_budget_minutes = 0;  ///< When > 0, it ends the run and drives the schedule instead of `steps`.
   double temperature = 0.1;
   Precision precision = Precision::fp32;
-  bool cuda_graph = false;                 ///< On a GPU, a step is recorded once and then launched as a whole.
-  bool sync_batch_norm = true;             ///< Of several ranks, statistics are those of all pairs.
+  bool cuda_graph = false;       ///< On a GPU, a step is recorded once and then launched as a whole.
+  std::int64_t micro_batch = 0;  ///< Pairs of a rank whose activations are kept at a time; 0: all.
+  bool sync_batch_norm = true;   ///< Of several ranks, statistics are those of all pairs.
+  bool shard_optimizer = false;  ///< Of several ranks, each keeps a share of the optimiser's moments.
+  /// Above 1, sums over a batch are taken over so many groups of pairs and in pairs of those, so that any number of
+  /// processes that divides it trains the same bits. On the CPU.
+  std::int64_t reduction_groups = 1;
   double rank_timeout_s = 300;             ///< How long ranks wait for one that may have died.
   std::int64_t log_interval = 10;          ///< Steps between scalars for TensorBoard.
   std::int64_t checkpoint_interval = 500;  ///< Steps.

@@ -61,10 +61,16 @@ nn::Model model_on(Device device, const TrainOptions& options) {
 }
 
 /// The pairs of every batch that this rank trains on.
-data::PairRange own_pairs(const data::PairOptions& pairs, const Communicator& ranks) {
-  check(pairs.pairs % ranks.size() == 0, "pairs.count is ", pairs.pairs, ": it must be divisible by the number of ",
+data::PairRange own_pairs(const TrainOptions& options, const Communicator& ranks) {
+  const std::int64_t pairs = options.pairs.pairs;
+  check(pairs % ranks.size() == 0, "pairs.count is ", pairs, ": it must be divisible by the number of ",
         "processes, which is ", ranks.size());
-  const std::int64_t share = pairs.pairs / ranks.size();
+  const std::int64_t groups = options.reduction_groups;
+  check(groups == 1 || groups % ranks.size() == 0, "train.reduction_groups is ", groups,
+        ": it must be divisible by the number of processes, which is ", ranks.size());
+  const std::int64_t share = pairs / ranks.size();
+  check(options.micro_batch == 0 || share % options.micro_batch == 0, "train.micro_batch is ", options.micro_batch,
+        ": it must divide the pairs of a process, which are ", share);
   return {ranks.rank() * share, (ranks.rank() + 1) * share};
 }
 
@@ -75,16 +81,17 @@ class Run {
         data_(data),
         folder_(place.folder),
         ranks_(place.ranks),
-        pairs_(own_pairs(options.pairs, *place.ranks)),
+        pairs_(own_pairs(options, *place.ranks)),
         on_cpu_(device.backend == Backend::cpu),
-        trainer_(model_on(device, options), options.optimizer, options.temperature, options.cuda_graph),
+        trainer_(model_on(device, options), options.optimizer, options.temperature,
+                 {options.cuda_graph, options.micro_batch, options.reduction_groups}),
         state_(restore()),
         progress_("train", segments(options.time_budget_minutes > 0 ? 0 : options.steps - state_.step), "segments",
                   show_progress) {
     if (folder_ != nullptr) {
       log_.emplace(*folder_, state_, options.log_interval);
     }
-    trainer_.join(ranks_, options.sync_batch_norm);
+    trainer_.join(ranks_, options.sync_batch_norm, options.shard_optimizer);
     share_state();
     if (options.cuda_graph && on_cpu_) {
       progress_.line("train.cuda_graph means nothing on the CPU: steps run as always");
@@ -110,10 +117,11 @@ class Run {
       if (validates || saves || on_cpu_) {
         take_report(steps_.front());
         const Validated validated = validates ? validation() : Validated{};
+        const nn::SafetensorsFile moments = saves ? optimizer_state() : nn::SafetensorsFile{};
         const auto wind_up = [&] {
           settle(validates ? report_of(validated) : HitRate{});
           if (saves) {
-            checkpoint();
+            checkpoint(moments);
           }
         };
         validates || saves ? work_beside_ranks(*ranks_, wind_up) : wind_up();
@@ -269,13 +277,18 @@ class Run {
     return hits;
   }
 
-  void checkpoint() {
+  /// For a checkpoint, whole at rank 0. Where it is divided, all ranks take part.
+  nn::SafetensorsFile optimizer_state() const {
+    return folder_ != nullptr || trainer_.adam().divided() ? trainer_.adam().state() : nn::SafetensorsFile{};
+  }
+
+  void checkpoint(const nn::SafetensorsFile& moments) {
     if (folder_ == nullptr) {
       return;
     }
     state_.log_bytes = log_->log_bytes();
     state_.events_bytes = log_->events_bytes();
-    folder_->save_checkpoint(trainer_.model(), trainer_.adam(), state_, options_.keep_checkpoints);
+    folder_->save_checkpoint(trainer_.model(), moments, state_, options_.keep_checkpoints);
     last_checkpoint_ = folder_->latest_checkpoint()->string();
     last_step_ = Clock::now();
   }

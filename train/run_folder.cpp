@@ -158,7 +158,8 @@ void RunFolder::write_skipped(const std::vector<std::string>& lines) const {
   }
 }
 
-void RunFolder::save_checkpoint(const nn::Model& trained, const Adam& adam, const RunState& state, int keep) const {
+void RunFolder::save_checkpoint(const nn::Model& trained, const nn::SafetensorsFile& optimizer, const RunState& state,
+                                int keep) const {
   const fs::path folder = path_ / "checkpoints";
   const fs::path name = checkpoint_name(state.step);
   if (fs::exists(folder / name)) {
@@ -168,7 +169,7 @@ void RunFolder::save_checkpoint(const nn::Model& trained, const Adam& adam, cons
   fs::remove_all(unfinished);
   make_folder(unfinished);
   nn::save_model(unfinished / "model.safetensors", trained);
-  nn::write_safetensors(unfinished / "optimizer.safetensors", adam.state());
+  nn::write_safetensors(unfinished / "optimizer.safetensors", optimizer);
   write_file_atomically(unfinished / "state.json", state_text(state));
   fs::rename(unfinished, folder / name);
   flush_folder(folder);

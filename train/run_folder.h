@@ -75,8 +75,10 @@ class RunFolder {
   /// One line each; none: no such file.
   void write_skipped(const std::vector<std::string>& lines) const;
 
-  /// Writes checkpoints/step-N (a folder renamed when complete) and removes all but the last `keep`.
-  void save_checkpoint(const nn::Model& model, const Adam& adam, const RunState& state, int keep) const;
+  /// Writes checkpoints/step-N (a folder renamed when complete) with an Adam's state() and removes all but the last
+  /// `keep`.
+  void save_checkpoint(const nn::Model& model, const nn::SafetensorsFile& optimizer, const RunState& state,
+                       int keep) const;
   /// The newest complete checkpoint, if any.
   std::optional<std::filesystem::path> latest_checkpoint() const;
   /// Throws Error naming the file where a part is missing or damaged.

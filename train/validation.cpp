@@ -21,21 +21,20 @@ double tolerance(const nn::Fingerprinter& fingerprinter) {
   return std::max(0.05, fingerprinter.hop_seconds() / 2) + 1e-9;
 }
 
-/// Numbers [begin, end).
-using Share = data::PairRange;
-
 /// Of `count` things, those that are rank `rank`'s.
-Share share_of(std::int64_t count, int rank, int size) { return {count * rank / size, count * (rank + 1) / size}; }
+data::PairRange share_of(std::int64_t count, int rank, int size) {
+  return {count * rank / size, count * (rank + 1) / size};
+}
 
 /// Where sound comes from.
-struct Spot {
+struct Place {
   std::int64_t track;
   double start_s;
 };
 
 /// Of the rows of all tracks, one after the other.
 struct Places {
-  std::vector<Spot> of_row;
+  std::vector<Place> of_row;
   std::vector<std::int64_t> rows_of_rank;
 };
 
@@ -43,7 +42,7 @@ Places places_of(const nn::Fingerprinter& fingerprinter, const data::PcmStore& s
   Places out;
   for (int rank = 0; rank < ranks.size(); ++rank) {
     const std::size_t before = out.of_row.size();
-    const Share share = share_of(store.size(), rank, ranks.size());
+    const data::PairRange share = share_of(store.size(), rank, ranks.size());
     for (std::int64_t track = share.begin; track < share.end; ++track) {
       const std::int64_t rows = fingerprinter.count(static_cast<std::int64_t>(store.track(track).size()));
       for (std::int64_t i = 0; i < rows; ++i) {
@@ -59,7 +58,7 @@ Places places_of(const nn::Fingerprinter& fingerprinter, const data::PcmStore& s
 Tensor clean_fingerprints(const nn::Fingerprinter& fingerprinter, const data::PcmStore& store,
                           const Communicator& ranks, std::int64_t rows) {
   const Tensor out({rows, fingerprinter.model().options.embedding});
-  const Share share = share_of(store.size(), ranks.rank(), ranks.size());
+  const data::PairRange share = share_of(store.size(), ranks.rank(), ranks.size());
   std::int64_t row = 0;
   for (std::int64_t track = share.begin; track < share.end; ++track) {
     const std::span<const std::int16_t> samples = store.track(track);
@@ -87,12 +86,12 @@ Tensor nearest_rows(const Tensor& rows, const Tensor& queries) {
 /// This rank's.
 struct Queries {
   Tensor embedded;  // (n, D); none where it has none
-  std::vector<Spot> place;
+  std::vector<Place> place;
 };
 
-std::vector<Spot> true_places(const data::PairSampler& held_out, const std::vector<data::PairOrigin>& origins,
-                              const Share& share) {
-  std::vector<Spot> out;
+std::vector<Place> true_places(const data::PairSampler& held_out, const std::vector<data::PairOrigin>& origins,
+                               const data::PairRange& share) {
+  std::vector<Place> out;
   for (std::int64_t i = share.begin; i < share.end; ++i) {
     const data::PairOrigin& origin = origins.at(static_cast<std::size_t>(i));
     out.push_back({origin.track, static_cast<double>(origin.positive_start) / held_out.features().sample_rate});
@@ -112,8 +111,8 @@ std::array<double, 2> hits_of(const Queries& queries, const Tensor& rows, const 
     if (row < 0) {  // no number: nothing is near it
       continue;
     }
-    const Spot& best = places.of_row[static_cast<std::size_t>(row)];
-    const Spot& truth = queries.place[query];
+    const Place& best = places.of_row[static_cast<std::size_t>(row)];
+    const Place& truth = queries.place[query];
     const bool same_track = best.track == truth.track;
     hits[0] += same_track && std::abs(best.start_s - truth.start_s) <= tolerance_s ? 1 : 0;
     hits[1] += same_track ? 1 : 0;
@@ -136,7 +135,7 @@ HitRate validate(const nn::Model& model, const data::PairSampler& held_out, Comm
   const nn::Fingerprinter fingerprinter(model, device);
   const Places places = places_of(fingerprinter, held_out.store(), ranks);
   const std::int64_t all = held_out.options().pairs;
-  const Share share = share_of(all, ranks.rank(), ranks.size());
+  const data::PairRange share = share_of(all, ranks.rank(), ranks.size());
   Tensor own_rows;
   Queries queries;
   work_beside_ranks(ranks, [&] {

@@ -1,7 +1,7 @@
 """audfprint itself (Dan Ellis, MIT licence): the peer of `bench landmark`.
 
-Its analysis, hash table and matching as the package audfprint2 has them (`pip install audfprint2`), on one core. Sound
-comes as files of raw float samples at 11,025 Hz, so that decoding is nobody's. It is told in lines, and answers each
+Its analysis, hash table and matching, on one core: as the package audfprint2 has them (`pip install audfprint2`), which
+is the faster of the two, or with --original DIR the program itself (github.com/dpwe/audfprint in DIR). Sound comes as files of raw float samples at 11,025 Hz, so that decoding is nobody's. It is told in lines, and answers each
 with one JSON line:
 
   new           an empty table
@@ -16,12 +16,25 @@ import sys
 import time
 
 import numpy as np
-from audfprint2.core import analyzer, hash_table, matcher
 
 RATE = 11025
 
 
-def landmarks(made, file, shifts):
+def modules(original):
+    """Its analysis, hash table and matching; what they are called."""
+    if original:
+        sys.path.insert(0, original)
+        import audfprint_analyze
+        import audfprint_match
+        import hash_table
+
+        return audfprint_analyze, hash_table, audfprint_match, "audfprint"
+    from audfprint2.core import analyzer, hash_table, matcher
+
+    return analyzer, hash_table, matcher, "audfprint2 " + importlib.metadata.version("audfprint2")
+
+
+def landmarks(analyzer, made, file, shifts):
     """As Analyzer.wavfile2hashes does, but for reading the file."""
     pcm = np.fromfile(file, dtype=np.float32)
     begin = time.perf_counter()
@@ -40,7 +53,9 @@ def main():
     parser.add_argument("--shifts", type=int, required=True)
     parser.add_argument("--bucket", type=int, required=True)
     parser.add_argument("--min-count", type=int, required=True)
+    parser.add_argument("--original", default="")
     options = parser.parse_args()
+    analyzer, hash_table, matcher, name = modules(options.original)
     made = analyzer.Analyzer(density=options.density)
     made.maxpairsperpeak = options.fan_out
     made.maxpksperframe = options.peaks
@@ -48,18 +63,18 @@ def main():
     matching.window = 2
     matching.threshcount = options.min_count
     table = None
-    print(json.dumps({"peer": "audfprint2 " + importlib.metadata.version("audfprint2")}), flush=True)
+    print(json.dumps({"peer": name}), flush=True)
     for line in sys.stdin:
         command, _, file = line.rstrip("\n").partition(" ")
         answer = {}
         if command == "new":
             table = hash_table.HashTable(hashbits=20, depth=options.bucket, maxtime=1 << 14)
         elif command == "index":
-            hashes, begin = landmarks(made, file, 1)
+            hashes, begin = landmarks(analyzer, made, file, 1)
             table.store(file, hashes)
             answer = {"seconds": time.perf_counter() - begin, "landmarks": len(hashes)}
         elif command == "query":
-            hashes, begin = landmarks(made, file, options.shifts)
+            hashes, begin = landmarks(analyzer, made, file, options.shifts)
             analysed = time.perf_counter()
             rows = matching.match_hashes(table, hashes)
             done = time.perf_counter()

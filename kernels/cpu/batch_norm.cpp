@@ -179,13 +179,13 @@ void parameter_gradients(const BatchNormBackward& b) {
 }
 
 /// dx = slope * (dz - dbeta / rows - normalised x * dgamma / rows); the last two only where the batch gave the
-/// statistics.
+/// statistics, whose rows may be more than these.
 template <class T>
 void input_gradient(const BatchNormBackward& b) {
   const BatchNormForward& a = b.forward;
   const std::int64_t channels = a.x.dim(-1);
   const std::int64_t rows = a.x.numel() / channels;
-  const T share = b.training ? T{1} / static_cast<T>(rows) : T{0};
+  const T share = b.training ? T{1} / static_cast<T>(b.rows == 0 ? rows : b.rows) : T{0};
   const T* x = a.x.data<T>();
   const T* dout = b.dout.data<T>();
   T* dx = b.dx.mutable_data<T>();

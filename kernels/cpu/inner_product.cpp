@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -22,6 +24,7 @@ constexpr int kLane = kLanes<float>;
 constexpr int kPanelVectors = 3;
 constexpr int kScanRows = kVectorRegisters == 32 ? 8 : 4;  // 8 × 3 sums of 32 registers, 4 × 3 of 16
 constexpr std::int64_t kRowsPerScan = 8192;                // fixed: results do not depend on the thread count
+constexpr std::int64_t kListedPerScan = 256;
 
 /// Up to kPanelVectors * kLane queries, transposed: element j of all of them side by side.
 struct Panel {
@@ -103,14 +106,18 @@ class Best {
 /// sums[r][v] = inner products of `Rows` rows, `d` floats each and side by side, with the panel's queries.
 template <int Rows, int Vectors>
 inline void multiply_panel(const float* rows, std::int64_t d, const V* panel, V (&sums)[Rows][Vectors]) {
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
       sums[r][v] = V{};
     }
   }
   for (std::int64_t j = 0; j < d; ++j) {
+#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const V element = broadcast(rows[r * d + j]);
+#pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
         sums[r][v] += element * panel[j * Vectors + v];
       }
@@ -119,74 +126,95 @@ inline void multiply_panel(const float* rows, std::int64_t d, const V* panel, V 
 }
 
 template <int Rows, int Vectors>
-void scan_tile(const float* rows, std::int64_t d, const float* scales, const Panel& panel, std::int64_t row,
+void scan_tile(const float* rows, std::int64_t d, const float* scales, const Panel& panel, const std::int64_t* numbers,
                Best& best) {
   V sums[Rows][Vectors];
   multiply_panel<Rows, Vectors>(rows, d, panel.elements.data(), sums);
   for (int r = 0; r < Rows; ++r) {
     for (int v = 0; v < Vectors; ++v) {
-      best.offer(v, scales != nullptr ? sums[r][v] * scales[r] : sums[r][v], row + r);
+      best.offer(v, scales != nullptr ? sums[r][v] * scales[r] : sums[r][v], numbers[r]);
     }
   }
 }
 
 template <int Vectors>
-void scan_rows(const float* rows, int count, std::int64_t d, const float* scales, const Panel& panel, std::int64_t row,
-               Best& best) {
+void scan_rows(const float* rows, int count, std::int64_t d, const float* scales, const Panel& panel,
+               const std::int64_t* numbers, Best& best) {
   if (count == kScanRows) {
-    return scan_tile<kScanRows, Vectors>(rows, d, scales, panel, row, best);
+    return scan_tile<kScanRows, Vectors>(rows, d, scales, panel, numbers, best);
   }
   for (int r = 0; r < count; ++r) {
-    scan_tile<1, Vectors>(rows + r * d, d, scales != nullptr ? scales + r : nullptr, panel, row + r, best);
+    scan_tile<1, Vectors>(rows + r * d, d, scales != nullptr ? scales + r : nullptr, panel, numbers + r, best);
   }
 }
 
-void scan_panel(const float* rows, int count, std::int64_t d, const float* scales, const Panel& panel, std::int64_t row,
-                Best& best) {
+void scan_panel(const float* rows, int count, std::int64_t d, const float* scales, const Panel& panel,
+                const std::int64_t* numbers, Best& best) {
   static_assert(kPanelVectors == 3);
   switch (panel.vectors) {
     case 1:
-      return scan_rows<1>(rows, count, d, scales, panel, row, best);
+      return scan_rows<1>(rows, count, d, scales, panel, numbers, best);
     case 2:
-      return scan_rows<2>(rows, count, d, scales, panel, row, best);
+      return scan_rows<2>(rows, count, d, scales, panel, numbers, best);
     default:
-      return scan_rows<3>(rows, count, d, scales, panel, row, best);
+      return scan_rows<3>(rows, count, d, scales, panel, numbers, best);
   }
 }
 
-/// Rows of a tile as float and their scales; f32 rows are used where they lie, others widened into a small buffer.
+/// Rows of a tile as float, their scales and numbers; f32 rows side by side are used where they lie, others are widened
+/// into a small buffer.
 template <class T>
 class Tile {
  public:
   Tile(const StoredRows& stored, std::int64_t d)
       : rows_(stored.rows.data<T>()), stored_(stored), d_(d), wide_(static_cast<std::size_t>(kScanRows * d)) {}
+
+  /// Rows [row, row + count).
   void read(std::int64_t row, int count) {
-    prefetch(row + kTilesAhead * kScanRows);
+    prefetch(row + kTilesAhead * kScanRows, kScanRows);
+    std::iota(numbers, numbers + count, row);
     if constexpr (std::is_same_v<T, float>) {
       rows = rows_ + row * d_;
     } else {
       widen(rows_ + row * d_, count * d_, wide_.data());
       rows = wide_.data();
     }
-    if constexpr (std::is_same_v<T, std::int8_t>) {
-      for (int r = 0; r < count; ++r) {
-        scale_buffer_[r] = scale_of(stored_, row + r);
-      }
-      scales = scale_buffer_;
-    }
+    read_scales(count);
   }
+  /// Rows list[at, at + count).
+  void read(const std::vector<std::int64_t>& list, std::size_t at, int count) {
+    const std::size_t ahead = std::min(list.size(), at + kTilesAhead * kScanRows);
+    for (std::size_t i = ahead; i < std::min(list.size(), ahead + kScanRows); ++i) {
+      prefetch(list[i], 1);
+    }
+    for (int r = 0; r < count; ++r) {
+      numbers[r] = list[at + static_cast<std::size_t>(r)];
+      widen(rows_ + numbers[r] * d_, d_, wide_.data() + r * d_);
+    }
+    rows = wide_.data();
+    read_scales(count);
+  }
+
   const float* rows = nullptr;
   const float* scales = nullptr;
+  std::int64_t numbers[kScanRows] = {};
 
  private:
   // A tile's rows are read side by side, a few bytes of each in turn: nothing that the processor would foresee.
   static constexpr std::int64_t kTilesAhead = 2;
-  void prefetch(std::int64_t row) const {
+  void prefetch(std::int64_t row, std::int64_t count) const {
     const auto* from = reinterpret_cast<const char*>(rows_ + row * d_);
-    const std::int64_t bytes =
-        std::min<std::int64_t>(kScanRows, stored_.rows.dim(0) - row) * d_ * std::int64_t{sizeof(T)};
+    const std::int64_t bytes = std::min<std::int64_t>(count, stored_.rows.dim(0) - row) * d_ * std::int64_t{sizeof(T)};
     for (std::int64_t byte = 0; byte < bytes; byte += 64) {
       __builtin_prefetch(from + byte);
+    }
+  }
+  void read_scales(int count) {
+    if constexpr (std::is_same_v<T, std::int8_t>) {
+      for (int r = 0; r < count; ++r) {
+        scale_buffer_[r] = scale_of(stored_, numbers[r]);
+      }
+      scales = scale_buffer_;
     }
   }
 
@@ -197,22 +225,22 @@ class Tile {
   float scale_buffer_[kScanRows] = {};
 };
 
-/// The k best of all queries among rows [begin, end).
-template <class T>
-std::vector<Best> scan(const StoredRows& stored, const std::vector<Panel>& panels, std::int64_t k, std::int64_t begin,
-                       std::int64_t end) {
-  const std::int64_t d = stored.rows.dim(1);
+/// The k best of all queries among `count` rows; read(tile, at, n) makes a tile of those from number `at` on.
+template <class T, class Read>
+std::vector<Best> scan(const InnerProductTopK& args, const std::vector<Panel>& panels, std::int64_t count,
+                       const Read& read) {
+  const std::int64_t d = args.stored.rows.dim(1);
   std::vector<Best> best;
   best.reserve(panels.size());
   for (const Panel& panel : panels) {
-    best.emplace_back(panel, k);
+    best.emplace_back(panel, args.scores.dim(1));
   }
-  Tile<T> tile(stored, d);
-  for (std::int64_t row = begin; row < end; row += kScanRows) {
-    const int count = static_cast<int>(std::min<std::int64_t>(kScanRows, end - row));
-    tile.read(row, count);
+  Tile<T> tile(args.stored, d);
+  for (std::int64_t at = 0; at < count; at += kScanRows) {
+    const int in_tile = static_cast<int>(std::min<std::int64_t>(kScanRows, count - at));
+    read(tile, at, in_tile);
     for (std::size_t p = 0; p < panels.size(); ++p) {
-      scan_panel(tile.rows, count, d, tile.scales, panels[p], row, best[p]);
+      scan_panel(tile.rows, in_tile, d, tile.scales, panels[p], tile.numbers, best[p]);
     }
   }
   return best;
@@ -239,14 +267,39 @@ void merge(const InnerProductTopK& args, const Panel& panel, const Best& found) 
   }
 }
 
+/// The rows that bytes leave; nothing where they leave too many to be worth it.
+std::optional<std::vector<std::int64_t>> possible_rows(const InnerProductTopK& args) {
+  constexpr std::int64_t kLeastSpared = 3;  // of four rows
+  const std::int64_t n = args.stored.rows.dim(0);
+  const std::int64_t k = args.scores.dim(1);
+  std::vector<float> limits;
+  for (std::int64_t q = 0; q < args.queries.dim(0); ++q) {
+    limits.push_back(args.scores.data<float>()[(q + 1) * k - 1]);
+  }
+  std::vector<std::int64_t> rows = scan_bytes({args.queries, args.bytes, k, std::move(limits)});
+  if (4 * (n - static_cast<std::int64_t>(rows.size())) < kLeastSpared * n) {
+    return {};
+  }
+  return rows;
+}
+
 template <class T>
 void topk(const InnerProductTopK& args) {
-  const std::int64_t n = args.stored.rows.dim(0);
   const std::vector<Panel> panels = pack_queries(args.queries);
-  std::vector<std::vector<Best>> found(static_cast<std::size_t>((n + kRowsPerScan - 1) / kRowsPerScan));
-  parallel_ranges(n, kRowsPerScan, [&](std::int64_t begin, std::int64_t end) {
-    found[static_cast<std::size_t>(begin / kRowsPerScan)] =
-        scan<T>(args.stored, panels, args.scores.dim(1), begin, end);
+  const std::optional<std::vector<std::int64_t>> list =
+      args.bytes ? possible_rows(args) : std::optional<std::vector<std::int64_t>>();
+  const std::int64_t count = list ? static_cast<std::int64_t>(list->size()) : args.stored.rows.dim(0);
+  const std::int64_t per_task = list ? kListedPerScan : kRowsPerScan;
+  std::vector<std::vector<Best>> found(static_cast<std::size_t>((count + per_task - 1) / per_task));
+  parallel_ranges(count, per_task, [&](std::int64_t begin, std::int64_t end) {
+    found[static_cast<std::size_t>(begin / per_task)] =
+        scan<T>(args, panels, end - begin, [&](Tile<T>& tile, std::int64_t at, int in_tile) {
+          if (list) {
+            tile.read(*list, static_cast<std::size_t>(begin + at), in_tile);
+          } else {
+            tile.read(begin + at, in_tile);
+          }
+        });
   });
   for (const std::vector<Best>& task : found) {
     for (std::size_t p = 0; p < panels.size(); ++p) {

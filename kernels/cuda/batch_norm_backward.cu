@@ -121,7 +121,8 @@ void backward_as(const BatchNormBackward& b) {
         if (!b.sums_given) {
           parameter_gradients<M, N>(b, rows, channels);
         }
-        const T share = b.training && rows > 0 ? T{1} / static_cast<T>(rows) : T{0};
+        const std::int64_t summed = b.rows == 0 ? rows : b.rows;
+        const T share = b.training && summed > 0 ? T{1} / static_cast<T>(summed) : T{0};
         const ChannelLaunch l = channel_launch<N>(rows, channels, kMostBlocks);
         launch(input_gradient_kernel<M, N>, l.grid, x, dout, norm, dgamma, dbeta, share, l.layout, dx);
       });

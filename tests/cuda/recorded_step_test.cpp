@@ -42,7 +42,7 @@ class GpuRecordedStep : public earmark::testing::GpuTest {
     model.encoder->set_activation_type(activations_);
     Outcome outcome;
     {
-      Trainer trainer(model, options_.optimizer, 0.1, cuda_graph);
+      Trainer trainer(model, options_.optimizer, 0.1, {.cuda_graph = cuda_graph});
       std::size_t step = 0;
       for (const double rate : rates) {
         outcome.reports.push_back(trainer.step(batches_[step++ % batches_.size()], rate));
@@ -139,7 +139,7 @@ TEST_F(GpuRecordedStep, GivesItsMemoryBack) {
 TEST_F(GpuRecordedStep, LaunchesTakeNoMemory) {
   nn::Model model = nn::make_model(options_.features, options_.encoder, 1);
   model.encoder->to(kGpu);
-  Trainer trainer(model, options_.optimizer, 0.1, true);
+  Trainer trainer(model, options_.optimizer, 0.1, {.cuda_graph = true});
   data::Batch batch = batches_[0];
   batch.clean = batch.clean.to(kGpu);
   batch.distorted = batch.distorted.to(kGpu);
@@ -155,7 +155,8 @@ TEST(RecordedStepOnTheCpu, StepsRunAsAlways) {
   const TrainOptions options = tiny_options();
   const data::Batch batch = tiny_data(options).training->batch(0);
   const auto loss = [&](bool cuda_graph) {
-    Trainer trainer(nn::make_model(options.features, options.encoder, 1), options.optimizer, 0.1, cuda_graph);
+    Trainer trainer(nn::make_model(options.features, options.encoder, 1), options.optimizer, 0.1,
+                    {.cuda_graph = cuda_graph});
     trainer.step(batch, 1e-2);
     return trainer.step(batch, 1e-2).loss;
   };

@@ -66,6 +66,15 @@ TEST_F(GpuTraining, LossesAreTheCpusAndCheckpointsGoOnAnywhere) {
   expect_near(train("gpu", options(5), {}), whole);
 }
 
+TEST_F(GpuTraining, ReductionGroupsAreTheCpus) {
+  TrainOptions grouped = options(1);
+  grouped.reduction_groups = 2;
+  const std::string problem = earmark::testing::error_of([&] { train("grouped", grouped, kGpu); });
+  EXPECT_NE(problem.find("train.reduction_groups is 2: the same bits for any number of processes are the CPU's alone"),
+            std::string::npos)
+      << problem;
+}
+
 TEST_F(GpuTraining, RecordedStepsAreTheSameBitsThroughAWholeRun) {
   TrainOptions recorded = options(6);  // validates and saves in between
   const std::vector<double> want = train("queued", recorded, kGpu);

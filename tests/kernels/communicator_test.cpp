@@ -9,6 +9,7 @@
 #include <atomic>
 #include <thread>
 
+#include "kernels/elementwise.h"
 #include "kernels/error.h"
 #include "kernels/rendezvous.h"
 #include "kernels/socket.h"
@@ -55,6 +56,35 @@ TEST(Communicator, SumsAndMeansAreInTheOrderOfRanksAtAllOfThem) {
             EXPECT_TRUE(same_bits(t, combined(size, count, dtype, how))) << size << " ranks, " << count;
           }
         }
+      }
+    });
+  }
+}
+
+/// The sum of what ranks [begin, end) bring, in pairs.
+Tensor in_pairs(int begin, int end, std::int64_t count, DType dtype) {
+  if (end == begin + 1) {
+    return brought(begin, count, dtype);
+  }
+  const Tensor sum = in_pairs(begin, (begin + end) / 2, count, dtype);
+  kernels::add(sum, in_pairs((begin + end) / 2, end, count, dtype), sum);
+  return sum;
+}
+
+TEST(Communicator, SumsInPairsAreBranchesOfOneTree) {
+  for (const int size : {1, 2, 4, 8}) {
+    run_as_ranks(size, [&](const std::shared_ptr<Communicator>& ranks) {
+      for (const DType dtype : {DType::f32, DType::f64}) {
+        for (const std::int64_t count : {1, 4097, 20011}) {
+          const int share = 8 / size;
+          const Tensor t = in_pairs(ranks->rank() * share, (ranks->rank() + 1) * share, count, dtype);
+          ranks->all_reduce(std::array{t, t.clone()}, Combine::in_pairs);
+          EXPECT_TRUE(same_bits(t, in_pairs(0, 8, count, dtype))) << size << " ranks, " << count;
+        }
+        const Tensor part({3}, dtype);
+        ranks->reduce_scatter(brought(ranks->rank(), 3 * size, dtype), part, Combine::in_pairs);
+        const std::int64_t first = 3 * ranks->rank();
+        EXPECT_TRUE(same_bits(part, in_pairs(0, size, 3 * size, dtype).slice(first, first + 3).clone()));
       }
     });
   }
@@ -127,6 +157,13 @@ TEST(Communicator, WhatDoesNotFitIsRefused) {
     EXPECT_THROW(ranks->broadcast(Tensor({6}), 2), Error);
     ranks->barrier();  // all of them are still there
   });
+}
+
+TEST(Communicator, SumsInPairsOfThreeRanksAreRefused) {
+  const std::vector<std::string> problems = problems_of_threads(3, [](const std::shared_ptr<Communicator>& ranks) {
+    ranks->all_reduce(std::array{Tensor::zeros({3})}, Combine::in_pairs);
+  });
+  EXPECT_THAT(problems, ::testing::Each(HasSubstr("those of a power of two of ranks, there are 3")));
 }
 
 TEST(Communicator, RanksThatDoNotComeAreNamed) {

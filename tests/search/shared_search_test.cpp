@@ -64,6 +64,20 @@ TEST(SharedSearch, BestOfSharesIsWhatOneSearchFinds) {
   }
 }
 
+TEST(ExactSearch, BytesAreMadeByTheSecondScanAndChangeNothing) {
+  const Tensor rows = random_fingerprints(9000, kSmallDimension, 4);
+  const Database database = planted_database(rows, 1000, {5, 4});
+  const Database copy = database;
+  const Tensor queries = random_fingerprints(30, kSmallDimension, 5);
+  const Neighbours first = exact_search(database, queries, 5);
+  const Neighbours first_without = exact_search_without(planted_database(rows, 1000, {5, 4}), queries, 5, 2000, 3000);
+  const auto bytes = database.bytes_for_scan();
+  EXPECT_EQ(bytes != nullptr, kernels::byte_rows_are_fast());
+  EXPECT_EQ(copy.bytes_for_scan(), bytes);
+  expect_same_neighbours(exact_search(database, queries, 5), first);
+  expect_same_neighbours(exact_search_without(database, queries, 5, 2000, 3000), first_without);
+}
+
 TEST(SharedSearch, EveryThreadOfEveryRankGetsItsOwnAnswers) {
   const Database database = database_with_ties();
   for (const int size : {2, 3}) {

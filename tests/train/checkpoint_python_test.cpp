@@ -51,7 +51,7 @@ TEST(CheckpointInPython, HoldsTheNamesShapesAndBytesThatWereTrained) {
     trainer.step(data.training->batch(step), 1e-3);
   }
   const RunFolder run = RunFolder::create(folder / "run", "");
-  run.save_checkpoint(trainer.model(), trainer.adam(), {.step = 2}, 1);
+  run.save_checkpoint(trainer.model(), trainer.adam().state(), {.step = 2}, 1);
 
   std::string model = "encoder " + nn::to_json(options.encoder) + "\nfeatures " + nn::to_json(options.features) +
                       "\nformat earmark-model\nversion 1\n";

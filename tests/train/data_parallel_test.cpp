@@ -6,6 +6,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "kernels/error.h"
 #include "tests/compare_tensors.h"
@@ -23,7 +24,7 @@ using earmark::testing::same_bits;
 
 constexpr std::int64_t kPairs = 8;
 
-/// Everything a step makes, in double.
+/// Everything a step makes.
 struct Step {
   double loss = 0;
   double top1 = 0;
@@ -57,6 +58,33 @@ Tensor views(std::int64_t begin, std::int64_t end) {
     distorted.mutable_data<double>()[i] = clean.data<double>()[i] + 0.3 * distorted.data<double>()[i];
   }
   return concatenate(clean.slice(begin, end), distorted.slice(begin, end));
+}
+
+/// One step of a trainer on this rank's share of the pairs, with reduction groups.
+Step step_in_groups(const std::shared_ptr<Communicator>& ranks, const TrainOptions& options, DType dtype,
+                    std::int64_t groups) {
+  nn::Model model = nn::make_model(options.features, options.encoder, 1);
+  model.encoder = nn::make_encoder(options.encoder, 1, dtype);
+  const ReductionGroups own(groups, ranks->size());
+  std::optional<DataParallel> parallel;
+  if (ranks->size() > 1) {
+    parallel.emplace(ranks, *model.encoder, true, own);
+    parallel->begin_step();
+  }
+  const RankStatisticsScope statistics(parallel ? parallel->statistics() : nullptr);
+  const ReductionGroupsScope scope(own);
+  const std::int64_t share = kPairs / ranks->size();
+  const Tensor both = views(ranks->rank() * share, (ranks->rank() + 1) * share).to(dtype);
+  const Variable embeddings =
+      model.encoder->forward(Variable(concatenate(both.slice(0, share), both.slice(share, 2 * share), {}, own.own())));
+  const NtXentResult result = parallel ? parallel->loss(embeddings, 0.1) : nt_xent(embeddings, 0.1);
+  result.loss.backward();
+  if (parallel) {
+    parallel->finish_step(result);
+  }
+  Step step;
+  keep(*model.encoder, result, step);
+  return step;
 }
 
 Step step_of_one(nn::Attention attention) {
@@ -101,6 +129,53 @@ TEST(DataParallel, AStepOfRanksIsTheStepOfOne) {
         }
       });
     }
+  }
+}
+
+TEST(DataParallel, WithReductionGroupsAStepHasTheSameBitsForAnyNumberOfRanks) {
+  TrainOptions options = tiny_options();
+  options.encoder.attention_init = nn::AttentionInit::normal;
+  options.encoder.attention_deviation = 0.1;
+  for (const TrainOptions& tried : {options, with_nafps_network(options)}) {
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      Step one;
+      for (const int size : {1, 2, 4}) {
+        run_as_ranks(size, [&](const std::shared_ptr<Communicator>& ranks) {
+          const Step got = step_in_groups(ranks, tried, dtype, 4);
+          if (size == 1) {
+            one = got;
+          }
+          EXPECT_EQ(got.loss, one.loss);
+          EXPECT_EQ(got.top1, one.top1);
+          EXPECT_EQ(got.gradients.size(), one.gradients.size());
+          for (const auto& [name, gradient] : one.gradients) {
+            EXPECT_TRUE(same_bits(got.gradients.at(name), gradient)) << name << " of " << size << " ranks";
+          }
+          for (const auto& [name, buffer] : one.buffers) {
+            EXPECT_TRUE(same_bits(got.buffers.at(name), buffer)) << name << " of " << size << " ranks";
+          }
+        });
+      }
+    }
+  }
+}
+
+TEST(DataParallel, ReductionGroupsChangeAStepByRoundingAlone) {
+  TrainOptions options = tiny_options();
+  for (const TrainOptions& tried : {options, with_nafps_network(options)}) {
+    run_as_ranks(1, [&](const std::shared_ptr<Communicator>& alone) {
+      const Step plain = step_in_groups(alone, tried, DType::f64, 1);
+      const Step grouped = step_in_groups(alone, tried, DType::f64, 4);
+      EXPECT_NEAR(grouped.loss, plain.loss, 1e-12);
+      EXPECT_EQ(grouped.top1, plain.top1);
+      for (const auto& [name, gradient] : plain.gradients) {
+        const double size_of_it = largest_difference(gradient, zeros_like(gradient));
+        EXPECT_LT(largest_difference(grouped.gradients.at(name), gradient), 1e-10 * (1 + size_of_it)) << name;
+      }
+      for (const auto& [name, buffer] : plain.buffers) {
+        EXPECT_LT(largest_difference(grouped.buffers.at(name), buffer), 1e-12) << name;
+      }
+    });
   }
 }
 

@@ -113,6 +113,25 @@ TEST(TrainOptions, ProcessesNormaliseTogetherAndWaitForEachOtherUnlessTold) {
   EXPECT_THAT(demo_error({kMusic, "train.rank_timeout_s=0"}), HasSubstr("rank_timeout_s"));
 }
 
+TEST(TrainOptions, ReductionGroupsAreOffUnlessToldAndFitThePairs) {
+  const std::string pairs = "pairs.count=24";
+  EXPECT_EQ(read_options("demo.yaml", {kMusic}).reduction_groups, 1);
+  EXPECT_EQ(read_options("demo.yaml", {kMusic, pairs, "train.reduction_groups=8"}).reduction_groups, 8);
+  const auto error = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all{kMusic, pairs};
+    all.insert(all.end(), more.begin(), more.end());
+    return demo_error(all);
+  };
+  for (const std::string groups : {"3", "12", "16"}) {
+    EXPECT_THAT(error({"train.reduction_groups=" + groups}),
+                HasSubstr("expected a power of two that divides pairs.count, which is 24, got " + groups));
+  }
+  EXPECT_THAT(error({"train.reduction_groups=4", "train.micro_batch=2"}), HasSubstr("goes without train.micro_batch"));
+  EXPECT_THAT(error({"train.reduction_groups=4", "train.precision=bf16"}), HasSubstr("goes with train.precision fp32"));
+  EXPECT_THAT(error({"train.reduction_groups=4", "train.sync_batch_norm=false"}),
+              HasSubstr("goes with train.sync_batch_norm"));
+}
+
 TEST(TrainOptions, PrecisionIsOneOfThree) {
   EXPECT_EQ(read_options("demo.yaml", {kMusic}).precision, Precision::fp32);
   EXPECT_EQ(read_options("demo.yaml", {kMusic, "train.precision=tf32"}).precision, Precision::tf32);

@@ -61,6 +61,34 @@ TEST_F(RanksProgramWhole, TrainsStopsAndGoesOn) {
   EXPECT_EQ(lines_of(folder_ / "alone" / "log.csv") - 1, stopped + 3);
 }
 
+TEST_F(RanksProgramWhole, WithReductionGroupsAnyNumberOfProcessesLeavesTheSameBytes) {
+  const std::vector<std::string> settings{"train.reduction_groups=4",
+                                          "pairs.count=64",
+                                          "train.steps=50",
+                                          "train.schedule=constant",
+                                          "train.learning_rate=1.0e-4",
+                                          "pairs.reverb_probability=0",
+                                          "pairs.both_probability=0",
+                                          "train.checkpoint_interval=50"};
+  for (const int size : {1, 2, 4}) {
+    expect_all_end_well(start(size, arguments(std::to_string(size), settings)));
+  }
+  std::vector<std::string> half = settings;
+  half.emplace_back("train.steps=20");
+  expect_all_end_well(start(4, arguments("parts", half)));
+  expect_all_end_well(start(1, {"--resume", (folder_ / "parts").string(), "--set", "train.steps=40"}));
+  expect_all_end_well(start(2, {"--resume", (folder_ / "parts").string(), "--set", "train.steps=50"}));
+  EXPECT_EQ(lines_of(folder_ / "1" / "log.csv"), 51);
+  const fs::path last = fs::path("checkpoints") / "step-00000050";
+  for (const char* run : {"2", "4", "parts"}) {
+    EXPECT_EQ(timeless(folder_ / run / "log.csv"), timeless(folder_ / "1" / "log.csv")) << run;
+    for (const fs::path& file :
+         {fs::path("model.safetensors"), last / "model.safetensors", last / "optimizer.safetensors"}) {
+      EXPECT_TRUE(written(folder_ / run / file) == written(folder_ / "1" / file)) << file << " of " << run;
+    }
+  }
+}
+
 TEST_F(RanksProgramWhole, AKilledProcessEndsTheOthersAndIsNamed) {
   const Processes processes = start(3, arguments("run", {"train.steps=1000000", "pairs.count=6"}));
   wait_for_lines(*processes[0], folder_ / "run" / "log.csv", 3);

@@ -58,9 +58,13 @@ class RanksRun : public ::testing::Test {
   }
 
   void expect_same_training();
+  void expect_same_bits();
 
+  fs::path last_checkpoint_file(const std::string& name, const std::string& file) const {
+    return *RunFolder::open(folder_ / name).latest_checkpoint() / file;
+  }
   nn::SafetensorsFile last_checkpoint(const std::string& name, const std::string& file) const {
-    return nn::read_safetensors(*RunFolder::open(folder_ / name).latest_checkpoint() / file);
+    return nn::read_safetensors(last_checkpoint_file(name, file));
   }
 
   TemporaryFolder folder_;
@@ -128,6 +132,54 @@ TEST_F(RanksRunWhole, AnyNumberOfProcessesTrainsASmoothNetworkTheSame) {
   expect_same_training();
 }
 
+/// Runs of 1, 2 and 4 processes with reduction groups: the same bits, and they learn.
+void RanksRun::expect_same_bits() {
+  options_.reduction_groups = 4;
+  const std::vector<double> one = losses("1", 1);
+  ASSERT_EQ(one.size(), 50U);
+  EXPECT_LT(one.back(), one.front());
+  for (const std::string name : {"2", "4"}) {
+    losses(name, std::stoi(name));
+    EXPECT_EQ(timeless(folder_ / name / "log.csv"), timeless(folder_ / "1" / "log.csv"));
+    for (const char* file : {"model.safetensors", "optimizer.safetensors"}) {
+      EXPECT_TRUE(written(last_checkpoint_file(name, file)) == written(last_checkpoint_file("1", file)))
+          << file << " of " << name << " processes";
+    }
+    EXPECT_TRUE(written(folder_ / name / "model.safetensors") == written(folder_ / "1" / "model.safetensors"));
+  }
+}
+
+TEST_F(RanksRunWhole, WithReductionGroupsAnyNumberOfProcessesTrainsTheSameBits) {
+  options_.optimizer.learning_rate = 1e-4;
+  expect_same_bits();
+}
+
+TEST_F(RanksRunWhole, WithReductionGroupsAnyNumberOfProcessesTrainsNafpsNetworkTheSameBits) {
+  options_ = with_nafps_network(options_);
+  options_.features.normalization = FeatureOptions::Normalization::batch_maximum;
+  options_.optimizer.kind = OptimizerKind::lamb;
+  options_.optimizer.learning_rate = 1e-3;
+  options_.optimizer.clip_norm = 1;
+  options_.pairs.pairs = 16;
+  expect_same_bits();
+}
+
+TEST_F(RanksRun, WithReductionGroupsGoingOnWithAnotherNumberOfProcessesGivesTheSameBits) {
+  options_.reduction_groups = 4;
+  options_.pairs.pairs = 8;
+  options_.steps = 6;
+  options_.validation.interval = 2;
+  options_.optimizer.schedule = Schedule::constant;
+  losses("straight", 2);
+  int steps = 0;
+  for (const int size : {4, 1, 2}) {
+    options_.steps = steps += 2;
+    losses("parts", size);
+  }
+  EXPECT_EQ(timeless(folder_ / "parts" / "log.csv"), timeless(folder_ / "straight" / "log.csv"));
+  EXPECT_TRUE(written(folder_ / "parts" / "model.safetensors") == written(folder_ / "straight" / "model.safetensors"));
+}
+
 TEST_F(RanksRun, TheSameNumberOfProcessesGivesTheSameBits) {
   options_.steps = 4;
   losses("a", 2);
@@ -170,6 +222,15 @@ TEST_F(RanksRun, PairsThatCannotBeSharedOutAreRefused) {
       3, [&](const std::shared_ptr<Communicator>& ranks) { train_as_one_of(ranks, "run", never_); });
   EXPECT_THAT(problems, ::testing::Each(HasSubstr("pairs.count is 64: it must be divisible by the number of processes, "
                                                   "which is 3")));
+}
+
+TEST_F(RanksRun, GroupsThatCannotBeSharedOutAreRefused) {
+  options_.pairs.pairs = 12;
+  options_.reduction_groups = 4;
+  const std::vector<std::string> problems = problems_of_threads(
+      3, [&](const std::shared_ptr<Communicator>& ranks) { train_as_one_of(ranks, "run", never_); });
+  EXPECT_THAT(problems, ::testing::Each(HasSubstr("train.reduction_groups is 4: it must be divisible by the number of "
+                                                  "processes, which is 3")));
 }
 
 TEST_F(RanksRun, ALossThatIsNoNumberEndsAllAndTheWholeBatchIsListed) {

@@ -29,7 +29,7 @@ void train_and_validate() {
   for (const bool cuda_graph : {false, true}) {
     nn::Model model = nn::make_model(options.features, options.encoder, 1);
     model.encoder->to(kGpu);
-    train::Trainer trainer(model, options.optimizer, 0.1, cuda_graph);
+    train::Trainer trainer(model, options.optimizer, 0.1, {.cuda_graph = cuda_graph});
     data::Loader loader(data.training, 0, 1, 2, kGpu);
     for (int step = 0; step < 3; ++step) {
       trainer.step(loader.next(), 1e-3);

@@ -17,7 +17,7 @@ TEST(RecordedStepFailures, MemoryThatEndsAnywhereIsAnErrorAndIsGivenBack) {
   const auto two_steps = [&] {
     nn::Model model = nn::make_model(options.features, options.encoder, 1);
     model.encoder->to(earmark::testing::kGpu);
-    Trainer trainer(model, options.optimizer, 0.1, true);
+    Trainer trainer(model, options.optimizer, 0.1, {.cuda_graph = true});
     trainer.step(batch, 1e-3);
     trainer.step(batch, 1e-3);
   };

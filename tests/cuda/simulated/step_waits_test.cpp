@@ -15,7 +15,7 @@ TEST(StepWaits, AStepWaitsForNothingAndItsReportForAnEvent) {
   for (const bool cuda_graph : {false, true}) {
     nn::Model model = nn::make_model(options.features, options.encoder, 1);
     model.encoder->to(earmark::testing::kGpu);
-    Trainer trainer(model, options.optimizer, 0.1, cuda_graph);
+    Trainer trainer(model, options.optimizer, 0.1, {.cuda_graph = cuda_graph});
     const data::Batch batch = data.training->batch(0, earmark::testing::kGpu);
     trainer.begin_step(batch, 1e-3);
     const cudasim::HostWaits before = cudasim::host_waits();
