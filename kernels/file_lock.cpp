@@ -16,7 +16,7 @@ namespace earmark {
 
 namespace {
 
-constexpr std::chrono::milliseconds kBetweenTries{50};
+constexpr std::chrono::milliseconds kBetweenQuestions{50};
 
 }  // namespace
 
@@ -31,7 +31,7 @@ FileLock::FileLock(const std::filesystem::path& file, const std::function<void()
         told = true;
         held();
       }
-      std::this_thread::sleep_for(kBetweenTries);
+      std::this_thread::sleep_for(kBetweenQuestions);
       show_life();
     }
   } catch (...) {

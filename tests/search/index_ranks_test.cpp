@@ -2,9 +2,14 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <memory>
+#include <system_error>
+#include <thread>
 
+#include "kernels/file_lock.h"
+#include "kernels/random.h"
 #include "search/index_store.h"
 #include "tests/compare_tensors.h"
 #include "tests/ranks.h"
@@ -27,6 +32,19 @@ class IndexRanksWhole : public IndexProgram {
   void make_bad_files() const {
     fs::copy_file(track(kTracks - 1), composed_.music() / "copy.wav");
     write_bytes(composed_.music() / "broken.wav", "no music");
+  }
+  static std::set<std::string> committed_files(const fs::path& index) {
+    std::set<std::string> out;
+    std::error_code gone;
+    for (fs::directory_iterator at(index / "segments", gone), end; !gone && at != end; at.increment(gone)) {
+      if (at->path().extension() == ".ear") {
+        out.insert(at->path().filename().string());
+      }
+    }
+    return out;
+  }
+  std::size_t listed_so_far(const fs::path& index) const {
+    return fs::exists(index / "catalogue.sqlite") ? listed(index).size() : 0;
   }
   std::string list_of(const fs::path& index) const { return run({"list", index.string(), "--json"}).out; }
   /// Up to how long it took.
@@ -169,6 +187,104 @@ TEST_F(IndexRanksWhole, ARankThatDiesEndsAllAndTheIndexStaysAsItWas) {
   EXPECT_EQ(run({"add", index_.string(), track(1).string()}).code, 0);
   EXPECT_FALSE(has_part_of(0)());
   expect_sound(index_);
+}
+
+TEST_F(IndexRanksWhole, LaunchBuildsWhatOneProcessDoes) {
+  const fs::path one = composed_.folder / "one";
+  ASSERT_EQ(build(one, {composed_.music()}).code, 0);
+  std::vector<std::string> launched{"--nproc-per-node", "2", "index"};
+  for (const std::string& argument : build_arguments(index_, {composed_.music()})) {
+    launched.push_back(argument);
+  }
+  const Ended ended = earmark::testing::run("launch", launched);
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.out, StartsWith("[rank 0] added 4, "));
+  expect_same(index_, one);
+}
+
+/// More files than are indexed together: several commits, as of one process.
+TEST_F(IndexRanksWhole, ManyFilesAreCommittedInPartsAndTheSame) {
+  const fs::path music = many_files(60);
+  const fs::path one = composed_.folder / "one";
+  const Ended built = build(one, {music});
+  ASSERT_EQ(built.code, 0) << built.err;
+  run_like(built, 2, build_arguments(index_, {music}));
+  expect_same(index_, one);
+  EXPECT_GE(IndexStore::open(index_).database().blocks().size(), 4U) << "two ranks, two commits or more";
+}
+
+TEST_F(IndexRanksWhole, KilledInTheMiddleItKeepsWhatWasCommittedAndGoesOn) {
+  constexpr std::size_t kFiles = 60;
+  const fs::path music = many_files(kFiles);
+  const fs::path one = composed_.folder / "one";
+  ASSERT_EQ(build(one, {music}).code, 0);
+  const std::vector<std::string> expected = listed(one);
+  const auto segments = [&] {
+    std::error_code none;
+    return fs::exists(index_ / "segments", none) ? committed_files(index_).size() : 0;
+  };
+  RandomStream random(17);
+  int in_the_middle = 0;
+  for (int round = 0; round < 8 || in_the_middle == 0; ++round) {
+    if (round % 4 == 0 || listed_so_far(index_) == kFiles) {
+      fs::remove_all(index_);
+    }
+    const std::size_t before = listed_so_far(index_);
+    const std::size_t files = segments();
+    const Programs ranks = start(2, build_arguments(index_, {music}));
+    if (round % 2 == 0) {  // as soon as a commit is about to be made; else at any moment after the beginning
+      ranks[0]->wait_until([&] { return segments() > files; });
+    } else {
+      ranks[0]->wait_until([&] { return fs::exists(index_ / "catalogue.sqlite"); });
+    }
+    std::this_thread::sleep_for(std::chrono::duration<double>(random.uniform(0, 0.05)));
+    const std::size_t victim = random.below(2);
+    ranks[victim]->kill(SIGKILL);
+    ranks[victim]->wait();
+    if (round % 2 == 1) {  // it may not have come to the other one, which would wait for it
+      ranks[1 - victim]->kill(SIGKILL);
+    }
+    ranks[1 - victim]->wait();
+    const std::vector<std::string> kept = listed(index_);
+    expect_sound(index_);
+    EXPECT_GE(kept.size(), before);
+    EXPECT_TRUE(std::equal(kept.begin(), kept.end(), expected.begin())) << "the first ones";
+    in_the_middle += !kept.empty() && kept.size() < kFiles ? 1 : 0;
+  }
+  const Programs ranks = start(2, build_arguments(index_, {music}));
+  EXPECT_EQ(ranks[0]->wait(), 0) << ranks[0]->err();
+  EXPECT_EQ(ranks[1]->wait(), 0) << ranks[1]->err();
+  expect_same(index_, one);
+}
+
+TEST_F(IndexRanksWhole, ARankThatHangsEndsTheOthersInTime) {
+  ASSERT_EQ(build(index_, {track(0)}).code, 0);
+  const std::string before = list_of(index_);
+  const fs::path pipe = composed_.folder / "pipe.wav";  // who reads it waits for ever
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const Programs ranks =
+      start(3, {"add", index_.string(), track(1).string(), track(2).string(), pipe.string(), "--rank-timeout", "4"});
+  EXPECT_EQ(ranks[0]->wait(), 1);
+  EXPECT_EQ(ranks[1]->wait(), 1);
+  EXPECT_THAT(ranks[0]->err() + ranks[1]->err(),
+              HasSubstr("rank 2 of 3 answers, but has got nowhere for 4 s: it hangs"));
+  ranks[2]->kill(SIGKILL);
+  EXPECT_EQ(ranks[2]->wait(), -SIGKILL);
+  expect_sound(index_);
+  EXPECT_EQ(list_of(index_), before);
+}
+
+/// Another process writes to the index for longer than ranks wait for one that hangs.
+TEST_F(IndexRanksWhole, WhoWaitsForAnotherWriterDoesNotHang) {
+  ASSERT_EQ(build(index_, {track(0)}).code, 0);
+  auto lock = std::make_unique<FileLock>(index_ / "lock", [] {});
+  const Programs ranks = start(2, {"add", index_.string(), track(1).string(), "--rank-timeout", "4"});
+  ASSERT_TRUE(ranks[0]->wait_until([&] { return ranks[0]->err().find("waiting") != std::string::npos; }));
+  std::this_thread::sleep_for(std::chrono::seconds(6));
+  lock.reset();
+  EXPECT_EQ(ranks[0]->wait(), 0) << ranks[0]->err();
+  EXPECT_EQ(ranks[1]->wait(), 0) << ranks[1]->err();
+  EXPECT_EQ(listed(index_).size(), 2U);
 }
 
 TEST_F(IndexRanksWhole, WhatRankZeroRefusesEndsAll) {

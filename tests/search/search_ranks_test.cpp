@@ -112,6 +112,24 @@ TEST_F(SearchRanksWhole, ARankThatDiesEndsAllAndNothingIsWritten) {
   }
 }
 
+TEST_F(SearchRanksWhole, ARankThatHangsEndsTheOthersInTime) {
+  query("first.wav", 1, 6.5);
+  const fs::path pipe = composed_->folder / "endless.wav";  // who reads it waits for ever
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const fs::path list = composed_->folder / "endless.csv";
+  write_bytes(list, "query_id,path\na,first.wav\nb,endless.wav\nc,first.wav\n");
+  const fs::path out = composed_->folder / "endless.tsv";
+  for (const std::string method : {"exact", "lsh"}) {
+    const Programs ranks = start(3, {composed_->index().string(), "--list", list.string(), "--out", out.string(),
+                                     "--method", method, "--rank-timeout", "4"});
+    EXPECT_EQ(ranks[0]->wait(), 1);
+    EXPECT_EQ(ranks[2]->wait(), 1);
+    EXPECT_THAT(ranks[0]->err() + ranks[2]->err(),
+                HasSubstr("rank 1 of 3 answers, but has got nowhere for 4 s: it hangs"));
+    EXPECT_FALSE(fs::exists(out));
+  }
+}
+
 TEST_F(SearchRanksWhole, RanksThatWereAskedDifferentThingsSaySo) {
   const std::string list = make_list().string();
   const std::string port = std::to_string(free_port());

@@ -104,7 +104,7 @@ TEST_F(LaunchTrainWhole, RanksKilledAtTwentyMomentsTrainWhatOneRunDoes) {
   constexpr int kKills = 20;
   constexpr std::uint64_t kSeed = 23;
   // More steps than the kills are likely to need, with a checkpoint after every other.
-  const std::vector<std::string> often{"train.steps=100", "train.checkpoint_interval=2", "validation.interval=8"};
+  const std::vector<std::string> often{"train.steps=60", "train.checkpoint_interval=2", "validation.interval=8"};
   const Ended straight = earmark::testing::run("launch", launched(kTwo, "straight", often));
   ASSERT_EQ(straight.code, 0) << straight.err;
   RandomStream random(kSeed);
