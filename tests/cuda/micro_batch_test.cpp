@@ -38,7 +38,7 @@ class GpuTrainingInMicroBatches : public earmark::testing::GpuTest {
     model.encoder->set_activation_type(activations);
     MicroBatchOutcome outcome;
     {
-      Trainer trainer(model, options_.optimizer, 0.1, cuda_graph, 2);
+      Trainer trainer(model, options_.optimizer, 0.1, {.cuda_graph = cuda_graph, .micro_batch = 2});
       for (const data::Batch& batch : batches_) {
         outcome.reports.push_back(trainer.step(batch, 1e-3));
       }
@@ -93,7 +93,7 @@ TEST_F(GpuTrainingInMicroBatches, TheFirstStepIsTheCpus) {
 TEST_F(GpuTrainingInMicroBatches, LaunchesTakeNoMemory) {
   nn::Model model = nn::make_model(options_.features, options_.encoder, 1);
   model.encoder->to(kGpu);
-  Trainer trainer(model, options_.optimizer, 0.1, true, 2);
+  Trainer trainer(model, options_.optimizer, 0.1, {.cuda_graph = true, .micro_batch = 2});
   data::Batch batch = batches_[0];
   batch.clean = batch.clean.to(kGpu);
   batch.distorted = batch.distorted.to(kGpu);

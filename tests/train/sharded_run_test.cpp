@@ -87,6 +87,16 @@ TEST_F(ShardedRun, GoesOnWithAnotherNumberOfProcessesDividedOrNot) {
   expect_same_run("whole", "mixed", "step-00000006");
 }
 
+// With equal bits for any number of processes, dividing the state leaves them equal.
+TEST_F(ShardedRun, WithReductionGroupsAnyNumberOfProcessesGivesTheSameBits) {
+  options_.reduction_groups = 4;
+  train("one", 4, 1, true);
+  train("two", 4, 2, true);
+  train("four", 4, 4, true);
+  expect_same_run("one", "two", "step-00000004");
+  expect_same_run("one", "four", "step-00000004");
+}
+
 TEST_F(ShardedRun, ALossThatIsNoNumberEndsAllAsEver) {
   options_.steps = 4;
   options_.shard_optimizer = true;
