@@ -104,7 +104,8 @@ int compact_main(const Arguments& arguments) {
 /// The other processes of the run, if there are any.
 std::shared_ptr<Communicator> meet(const Rank& rank, const TrainOptions& options, const Config& config, Device device) {
   const std::chrono::duration<double> timeout(options.rank_timeout_s);
-  const std::shared_ptr<Communicator> ranks = make_communicator(rank, std::chrono::ceil<std::chrono::milliseconds>(timeout));
+  const std::shared_ptr<Communicator> ranks =
+      make_communicator(rank, std::chrono::ceil<std::chrono::milliseconds>(timeout));
   check_same_configuration(*ranks, config.resolved());
   return on_device(ranks, device);
 }

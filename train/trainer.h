@@ -39,7 +39,8 @@ class Trainer {
 
   /// From now on a step is one rank's part of a step of all `ranks`: batches are its share of theirs, all of one size,
   /// and loss, top-1 and gradients those of all pairs. The model and the optimiser's state become rank 0's. `ranks`
-  /// are such for the model's device (on_device()). Throws Error as the communicator does, as do steps. Of one rank alone it changes nothing.
+  /// are such for the model's device (on_device()). Throws Error as the communicator does, as do steps. Of one rank
+  /// alone it changes nothing.
   void join(const std::shared_ptr<Communicator>& ranks, bool sync_batch_norm);
 
   /// Trains on one batch, on the encoder's device, without waiting for it: reports are taken later, in order. From the

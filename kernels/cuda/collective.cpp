@@ -110,10 +110,7 @@ void Communicator::call(const char* what, Call call) const {
 }
 
 Communicator::Communicator(const CommunicatorId& id, int size, int rank, std::function<void()> check_meanwhile)
-    : check_meanwhile_(std::move(check_meanwhile)),
-      size_(size),
-      rank_(rank),
-      exceptions_(std::uncaught_exceptions()) {
+    : check_meanwhile_(std::move(check_meanwhile)), size_(size), rank_(rank), exceptions_(std::uncaught_exceptions()) {
   ncclUniqueId own;
   std::ranges::copy(id, own.internal);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
@@ -172,9 +169,8 @@ void Communicator::all_reduce(std::span<const Tensor> tensors, Combine how) cons
 
 void Communicator::all_gather(const Tensor& part, const Tensor& whole) const {
   check_whole(whole, part, size_);
-  call("ncclAllGather", [&] {
-    return ncclAllGather(part.raw(), whole.raw(), count(part), type_of(part), comm_, current_stream());
-  });
+  call("ncclAllGather",
+       [&] { return ncclAllGather(part.raw(), whole.raw(), count(part), type_of(part), comm_, current_stream()); });
   note_call("ncclAllGather", current_stream());
 }
 
@@ -190,9 +186,8 @@ void Communicator::reduce_scatter(const Tensor& whole, const Tensor& part, Combi
 void Communicator::broadcast(const Tensor& t, int root) const {
   check_device(t);
   check(root >= 0 && root < size_, "expected a rank from 0 to ", size_ - 1, ", got ", root);
-  call("ncclBroadcast", [&] {
-    return ncclBroadcast(t.raw(), t.raw(), count(t), type_of(t), root, comm_, current_stream());
-  });
+  call("ncclBroadcast",
+       [&] { return ncclBroadcast(t.raw(), t.raw(), count(t), type_of(t), root, comm_, current_stream()); });
   note_call("ncclBroadcast", current_stream());
 }
 

@@ -25,8 +25,8 @@ CommunicatorId new_communicator_id();
 enum class Combine { sum, mean, min, max };
 
 /// A rank's end of a group of ranks. Everything throws Error; once a rank has failed or gone, so does what the others
-/// ask. NCCL itself waits for nothing here: where it is not done at once it is asked again, so that whoever waits can be
-/// let go of by abort().
+/// ask. NCCL itself waits for nothing here: where it is not done at once it is asked again, so that whoever waits can
+/// be let go of by abort().
 class Communicator {
  public:
   /// Blocks until all `size` ranks have come; this one, number `rank`, with the current GPU, which is no other's.

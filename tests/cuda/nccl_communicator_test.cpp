@@ -8,6 +8,7 @@
 #include <atomic>
 #include <thread>
 
+#include "autograd/functions.h"
 #include "kernels/cuda/memory.h"
 #include "tests/cuda/ranks.h"
 #include "tests/ranks.h"
