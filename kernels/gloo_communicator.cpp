@@ -11,6 +11,7 @@
 #include <functional>
 #include <mutex>
 #include <numeric>
+#include <string_view>
 
 #include "kernels/dispatch_type.h"
 #include "kernels/error.h"
@@ -120,6 +121,7 @@ struct GlooCommunicator::Mesh {
   std::mutex failing;
   std::string failure;
   std::mutex abandoning;
+  bool abandoned = false;  // by this rank; guarded by `failing`
   std::unique_ptr<Rendezvous> rendezvous;  // rank 0's: tells who comes later that the group is complete
 
   int rank() const { return context->rank; }
@@ -139,11 +141,14 @@ struct GlooCommunicator::Mesh {
   /// Throws. What fails first is the cause of all that fails later, in whatever thread.
   [[noreturn]] void explain(int other, bool late, const std::exception& error) {
     const std::scoped_lock lock(failing);
+    // A thread that has waited in vain closes the connection for all: what others see of that is the same cause.
+    const bool closed_late = !abandoned && std::string_view(error.what()).find("timeout") != std::string_view::npos;
     if (failure.empty()) {
-      failure = late ? str("rank ", other, " of ", size(), " did not answer rank ", rank(), " within ",
-                           seconds_text(timeout), ": it hangs, or cannot be reached")
-                     : str("rank ", other, " of ", size(), " has ended, or given up on another rank (seen by rank ",
-                           rank(), ": ", error.what(), ")");
+      failure = late || closed_late
+                    ? str("rank ", other, " of ", size(), " did not answer rank ", rank(), " within ",
+                          seconds_text(timeout), ": it hangs, or cannot be reached")
+                    : str("rank ", other, " of ", size(), " has ended, or given up on another rank (seen by rank ",
+                          rank(), ": ", error.what(), ")");
     }
     fail(failure);
   }
@@ -151,6 +156,10 @@ struct GlooCommunicator::Mesh {
   // Gloo tells all that wait in this process about a timeout, and closes their connections: so one is made.
   void abandon() {
     const std::scoped_lock lock(abandoning);
+    {
+      const std::scoped_lock failing_lock(failing);
+      abandoned = true;
+    }
     std::byte nothing{};
     for (int other = 0; other < size(); ++other) {
       if (other != rank()) {

@@ -46,15 +46,29 @@ void RankWatch::wait(const std::function<void()>& wait) {
     wait();
   } catch (const Error&) {
     note({});
-    check_ranks();  // where a rank has gone, this says more than the GPU does
+    ask_ranks();  // where one has gone, this says more than the GPU does
     throw;
   }
   note({});
+  if (!problem_().empty()) {  // then what was waited for is nothing
+    ask_ranks();
+  }
   check_ranks();
 }
 
 void RankWatch::check_ranks() {
   const std::scoped_lock lock(mutex_);
+  if (failure_) {
+    std::rethrow_exception(failure_);
+  }
+}
+
+void RankWatch::ask_ranks() {
+  std::unique_lock lock(mutex_);
+  const std::int64_t question = ++asked_;
+  changed_.notify_all();
+  changed_.wait_for(lock, ranks_->timeout() + 2 * kBeat,
+                    [&] { return failure_ != nullptr || over_ || answered_ >= question; });
   if (failure_) {
     std::rethrow_exception(failure_);
   }
@@ -76,6 +90,9 @@ void RankWatch::watch() {
   } catch (...) {
     fail_with(std::current_exception());
   }
+  const std::scoped_lock lock(mutex_);
+  over_ = true;
+  changed_.notify_all();
 }
 
 void RankWatch::fail_with(std::exception_ptr why) {
@@ -83,15 +100,18 @@ void RankWatch::fail_with(std::exception_ptr why) {
     const std::scoped_lock lock(mutex_);
     failure_ = std::move(why);
   }
+  changed_.notify_all();
   ranks_->abandon();  // the others first: NCCL may take its time
   stop_();
 }
 
 bool RankWatch::beat() {
   std::int64_t ended = 0;
+  std::int64_t question = 0;
   {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kBeat, [this] { return given_up_ || (ended_ && !end_told_); });
+    changed_.wait_for(lock, kBeat, [this] { return given_up_ || (ended_ && !end_told_) || asked_ > answered_; });
+    question = asked_;
     end_told_ = ended_;
     check(!given_up_, "rank ", ranks_->rank(), " of ", ranks_->size(), " has given up");
     ended = ended_ ? 1 : 0;
@@ -108,6 +128,9 @@ bool RankWatch::beat() {
   for (std::size_t i = 1; i < values.size(); i += 2) {
     at_end += values[i];
   }
+  const std::scoped_lock lock(mutex_);
+  answered_ = question;
+  changed_.notify_all();
   return at_end < ranks_->size();
 }
 

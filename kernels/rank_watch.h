@@ -38,6 +38,8 @@ class RankWatch {
   void wait(const std::function<void()>& wait);
   /// Throws Error where a rank has failed: what went wrong first.
   void check_ranks();
+  /// The same once the ranks have been asked anew: for a caller who has met an error that may come from another's.
+  void ask_ranks();
   /// This rank will not go on: all are let go of.
   void give_up();
 
@@ -67,6 +69,9 @@ class RankWatch {
   bool ended_ = false;
   bool end_told_ = false;
   bool given_up_ = false;
+  bool over_ = false;  // the thread has ended
+  std::int64_t asked_ = 0;
+  std::int64_t answered_ = 0;
   std::optional<Clock::time_point> waiting_since_;
   std::exception_ptr failure_;
   std::thread thread_;

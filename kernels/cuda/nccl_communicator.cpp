@@ -130,7 +130,7 @@ class NcclCommunicator final : public earmark::Communicator {
     try {
       call();
     } catch (const Error&) {
-      watch_.check_ranks();  // where a rank has gone, this says which
+      watch_.ask_ranks();  // where one has gone, this says which
       throw;
     }
     done_.record();

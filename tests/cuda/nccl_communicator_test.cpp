@@ -1,17 +1,18 @@
-// Ranks whose tensors are on GPUs, as threads: what the communicator gives, and training steps against those of one.
+// Ranks whose tensors are on GPUs, as threads: what the communicator gives. Training is for processes
+// (rank_programs_test.cpp): where a thread frees page-locked memory it waits for all GPUs of its process.
 #include "kernels/cuda/nccl_communicator.h"
 
 #include <gmock/gmock.h>
 
 #include <array>
-#include <cmath>
+#include <atomic>
+#include <thread>
 
+#include "autograd/functions.h"
 #include "kernels/cuda/memory.h"
 #include "tests/cuda/ranks.h"
 #include "tests/ranks.h"
-#include "tests/train/example_run.h"
 #include "train/gradient_buckets.h"
-#include "train/trainer.h"
 
 namespace earmark::testing {
 namespace {
@@ -136,42 +137,6 @@ TEST_F(GpuRanks, GradientBucketsAreQueuedWhileBackwardGoesOn) {
       }
     }
   });
-}
-
-TEST_F(GpuRanks, StepsAreThoseOfOneRankAndAllRanksHaveTheSameBits) {
-  train::TrainOptions options = train::tiny_options();
-  options.pairs.pairs = 4;
-  const train::TrainingData data = train::tiny_data(options);
-  const auto trained = [&](const std::shared_ptr<earmark::Communicator>& ranks, Device device) {
-    nn::Model model = nn::make_model(options.features, options.encoder, 1);
-    model.encoder->to(device);
-    train::Trainer trainer(model, options.optimizer, 0.1);
-    trainer.join(ranks, true);
-    const std::int64_t share = options.pairs.pairs / ranks->size();
-    std::vector<double> losses;
-    for (int step = 0; step < 3; ++step) {
-      const data::PairRange own{ranks->rank() * share, (ranks->rank() + 1) * share};
-      losses.push_back(trainer.step(data.training->batch(step, own, device), 1e-5).loss);
-    }
-    std::vector<float> weights;
-    for (const nn::NamedParameter& parameter : model.encoder->parameters()) {
-      const auto values = parameter.variable.value().to(Device{}).values<float>();
-      weights.insert(weights.end(), values.begin(), values.end());
-    }
-    return std::pair(losses, weights);
-  };
-  const auto [want, alone] = trained(make_communicator({}, {}), kGpu);
-  std::array<std::pair<std::vector<double>, std::vector<float>>, 2> got;
-  EXPECT_THAT(problems_of_gpus(2,
-                               [&](const std::shared_ptr<earmark::Communicator>& ranks, Device device) {
-                                 got[static_cast<std::size_t>(ranks->rank())] = trained(ranks, device);
-                               }),
-              Each(""));
-  EXPECT_EQ(got[0], got[1]);
-  ASSERT_EQ(got[0].first.size(), want.size());
-  for (std::size_t step = 0; step < want.size(); ++step) {
-    EXPECT_NEAR(got[0].first[step], want[step], 1e-4 * want[step]) << "step " << step + 1;
-  }
 }
 
 TEST_F(GpuRanks, OneGpuIsNotForTwo) {

@@ -125,6 +125,22 @@ TEST(RankWatch, WhatADeviceReportsEndsAll) {
   EXPECT_THAT(problems[1], HasSubstr("rank 0 of 2 has ended, or given up on another rank"));
 }
 
+TEST(RankWatch, WhoMeetsAnErrorAsksForItsCause) {
+  const auto problems = problems_of_threads(2, [](const std::shared_ptr<Communicator>& ranks) {
+    RankWatch watch(ranks->another(), nothing, [] {});
+    watch.ask_ranks();  // nothing is wrong yet
+    check(ranks->rank() == 0, "this rank's disk is full");
+    try {
+      watch.wait([] { fail("the network is down"); });
+    } catch (const Error&) {
+      while (true) {  // at the latest when the other has gone
+        watch.ask_ranks();
+      }
+    }
+  });
+  EXPECT_THAT(problems[0], HasSubstr("rank 1 of 2 has ended, or given up on another rank"));
+}
+
 TEST(RankWatch, AKilledProcessIsNamedByTheOthersAndAStoppedOneToo) {
   for (const int signal : {SIGKILL, SIGSTOP}) {
     const auto problems = problems_of_processes(
