@@ -121,7 +121,7 @@ struct GlooCommunicator::Mesh {
   std::mutex failing;
   std::string failure;
   std::mutex abandoning;
-  bool abandoned = false;  // by this rank; guarded by `failing`
+  bool abandoned = false;                  // by this rank; guarded by `failing`
   std::unique_ptr<Rendezvous> rendezvous;  // rank 0's: tells who comes later that the group is complete
 
   int rank() const { return context->rank; }
