@@ -177,8 +177,13 @@ void Adam::step(double learning_rate, const Tensor& loss) {
 nn::SafetensorsFile Adam::state() const {
   nn::SafetensorsFile file;
   file.metadata = {{"format", format()}, {"steps_done", std::to_string(steps_done_)}};
-  const std::vector<Tensor> first = whole(moment1_);
-  const std::vector<Tensor> second = whole(moment2_);
+  std::vector<Tensor> first;
+  std::vector<Tensor> second;
+  const auto gather = [&] {
+    first = whole(moment1_);
+    second = whole(moment2_);
+  };
+  divided() ? ranks_->wait(gather) : gather();  // copies to the host wait for what other GPUs send
   for (std::size_t i = 0; i < first.size(); ++i) {
     file.tensors.emplace_back(parameters_[i].name + ".moment1", first[i]);
     file.tensors.emplace_back(parameters_[i].name + ".moment2", second[i]);
