@@ -111,6 +111,16 @@ TEST_F(GpuRankProgramsWhole, ARecordedStepIsForOneProcessAndThatIsSaid) {
   EXPECT_EQ(losses("recorded"), want) << "to the last bit";
 }
 
+TEST_F(GpuRankProgramsWhole, MicroBatchesAndDividedMomentsGiveTheBitsOfWholeMoments) {
+  std::vector<std::string> settings{"train.steps=3", "train.micro_batch=1", "validation.interval=0"};
+  const std::vector<double> want = trained_by(2, "whole", "cuda", settings);
+  settings.emplace_back("train.shard_optimizer=true");
+  EXPECT_EQ(trained_by(2, "divided", "cuda", settings), want) << "to the last bit";
+  EXPECT_EQ(bytes_of(folder_ / "divided" / "model.safetensors"), bytes_of(folder_ / "whole" / "model.safetensors"));
+  settings.pop_back();
+  expect_close(trained_by(2, "cpu", "cpu", settings), want, 1e-3);
+}
+
 TEST_F(GpuRankProgramsWhole, StopsAndGoesOnWithAnotherNumberOfProcesses) {
   const std::vector<std::string> endless{"train.steps=1000000", "train.schedule=constant", "validation.interval=0"};
   Program program("launch", launched(2, "train", training("run", "cuda", endless)));
