@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <deque>
 #include <map>
 #include <thread>
 #include <utility>
@@ -17,6 +16,7 @@
 #include "patience.h"
 #include "report.h"
 #include "status.h"
+#include "stream_queue.h"
 
 namespace cudasim {
 
@@ -25,42 +25,10 @@ std::uint32_t running_work = 0;
 
 namespace {
 
-struct Event {
-  std::uint64_t recorded = 0;  ///< Times that cudaEventRecord was called for it.
-  std::uint64_t passed = 0;    ///< The last of those that the stream has come to.
-  Clock before;                ///< What is ordered before the last record.
-  int device = 0;
-  bool timed = false;
-  std::chrono::steady_clock::time_point time;
-};
-using EventPointer = std::shared_ptr<Event>;
-
-struct Queued {
-  std::function<void()> run{};
-  std::uint32_t work = 0;
-  EventPointer event{};  ///< Runs when this has passed its `generation`-th record; or none.
-  std::uint64_t generation = 0;
-  std::shared_ptr<Meeting> meeting{};  ///< Of which this is piece number `piece`; or none.
-  std::size_t piece = 0;
-  bool waits = false;  ///< The stream has come to the meeting.
-};
-
-struct Stream {
-  std::size_t index = 0;
-  int device = 0;
-  bool is_default = false;
-  bool blocking = true;  ///< Ordered with the default stream of its GPU.
-  bool destroyed = false;
-  std::uint32_t count = 0;
-  Clock clock;
-  std::deque<Queued> queue;
-};
-
 std::vector<std::unique_ptr<Stream>> streams;
 std::map<int, Stream*> default_streams;  // by GPU
 std::map<cudaEvent_t, EventPointer> events;
 Clock host_clock;
-std::uint64_t picks = 0;
 
 Stream& add_stream(int device, bool blocking) {
   streams.push_back(std::make_unique<Stream>());
@@ -100,56 +68,10 @@ void join(Clock& clock, const Clock& other) {
   }
 }
 
-/// A GPU's default stream waits for its blocking streams and they for it: whichever was queued earlier goes first.
-bool default_stream_allows(const Stream& stream) {
-  if (!stream.blocking) {
-    return true;
-  }
-  const std::uint32_t work = stream.queue.front().work;
-  const auto is_later = [&](const Stream& other) { return other.queue.empty() || other.queue.front().work > work; };
-  if (!stream.is_default) {
-    return is_later(default_stream(stream.device));
-  }
-  return std::ranges::all_of(streams, [&](const auto& other) {
-    return other.get() == &stream || other->device != stream.device || !other->blocking || is_later(*other);
-  });
-}
-
-bool is_ready(const Stream& stream) {
-  if (stream.queue.empty()) {
-    return false;
-  }
-  const Queued& next = stream.queue.front();
-  if (next.waits && !next.meeting->over() && !device_has_failed()) {
-    return false;
-  }
-  // After a failure nothing is recorded any more that others wait for.
-  const bool passed = next.event == nullptr || next.event->passed >= next.generation || device_has_failed();
-  return passed && default_stream_allows(stream);
-}
-
-std::uint64_t mixed(std::uint64_t x) {  // SplitMix64
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27U)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31U);
-}
-
-/// Of the streams that can go on, the one that the seed picks; null when there is no work.
-Stream* pick_stream() {
-  std::vector<Stream*> ready;
-  for (const auto& stream : streams) {
-    if (is_ready(*stream)) {
-      ready.push_back(stream.get());
-    }
-  }
-  return ready.empty() ? nullptr : ready[mixed(config().seed ^ mixed(++picks)) % ready.size()];
-}
-
 /// Runs the next piece of a stream, or lets the stream wait at a meeting. False when no work can go on: none is left,
 /// or what is left waits for a thread that has not called yet. (Events are waited for only after they were recorded.)
 bool run_one() {
-  Stream* const stream = pick_stream();
+  Stream* const stream = pick_stream(streams);
   if (stream == nullptr) {
     return false;
   }
