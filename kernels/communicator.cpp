@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
+#include <string_view>
 
 #include "kernels/cuda/nccl_communicator.h"
 #include "kernels/cuda/properties.h"
 #include "kernels/dispatch.h"
 #include "kernels/error.h"
 #include "kernels/gloo_communicator.h"
+#include "kernels/shared_communicator.h"
 
 namespace earmark {
 
@@ -36,6 +39,14 @@ class Alone final : public Communicator {
   void abandon() override {}
 };
 
+/// Throws Error where the environment asks for what there is not.
+bool tcp_wanted() {
+  const char* const named = std::getenv("EARMARK_TRANSPORT");  // NOLINT(concurrency-mt-unsafe): nobody changes it
+  const std::string_view transport = named == nullptr ? "" : named;
+  check(transport.empty() || transport == "tcp", "EARMARK_TRANSPORT: expected tcp or nothing, got '", transport, "'");
+  return transport == "tcp";
+}
+
 }  // namespace
 
 std::shared_ptr<Communicator> make_communicator(const Rank& rank, std::chrono::milliseconds timeout) {
@@ -43,7 +54,8 @@ std::shared_ptr<Communicator> make_communicator(const Rank& rank, std::chrono::m
   if (rank.size == 1) {
     return std::make_shared<Alone>();
   }
-  return std::make_shared<GlooCommunicator>(rank, timeout);
+  const bool shared = !tcp_wanted();
+  return through_shared_memory(std::make_shared<GlooCommunicator>(rank, timeout), shared);
 }
 
 void check_devices(Communicator& ranks, Device device) {

@@ -66,8 +66,9 @@ class Communicator {
 };
 
 /// Of one process alone it does nothing; else it connects the ranks over TCP (Gloo), for tensors in the host's memory.
-/// Waits, then and later, at most `timeout`. Throws Error naming the ranks that have not come by then. From then on the
-/// process ignores SIGPIPE: a rank that has gone is an error, not an end.
+/// Where all are on one machine they exchange through shared memory, unless EARMARK_TRANSPORT is "tcp". Waits, then and
+/// later, at most `timeout`. Throws Error naming the ranks that have not come by then. From then on the process ignores
+/// SIGPIPE: a rank that has gone is an error, not an end.
 std::shared_ptr<Communicator> make_communicator(const Rank& rank, std::chrono::milliseconds timeout);
 
 /// The same ranks for tensors on `device` as well, which each has for itself; those in the host's memory go through

@@ -5,24 +5,22 @@
 #include <gloo/transport/tcp/device.h>
 
 #include <algorithm>
-#include <bit>
 #include <csignal>
 #include <cstring>
-#include <functional>
 #include <mutex>
 #include <numeric>
 #include <string_view>
 
-#include "kernels/dispatch_type.h"
 #include "kernels/error.h"
+#include "kernels/rank_failure.h"
+#include "kernels/rank_sums.h"
 #include "kernels/rendezvous.h"
 
 namespace earmark {
 
 namespace {
 
-constexpr std::int64_t kFewBytes = 16384;  // then a second message costs more than the bytes it saves
-constexpr std::int64_t kAddedAtOnce = 512;
+constexpr std::int64_t kFewBytes = 16384;                // then a second message costs more than the bytes it saves
 constexpr std::uint64_t kAbandoned = ~std::uint64_t{0};  // a slot that nobody sends to
 
 /// Where Gloo's ranks leave their addresses.
@@ -47,69 +45,10 @@ class RendezvousStore final : public gloo::rendezvous::Store {
   Rendezvous& rendezvous_;
 };
 
-/// out = the sum or the mean of `parts`, in their order, in double.
-template <class T>
-void combine(std::span<const T* const> parts, std::int64_t count, Combine how, T* out) {
-  const double divisor = how == Combine::mean ? static_cast<double>(parts.size()) : 1;
-  double sums[kAddedAtOnce];
-  for (std::int64_t begin = 0; begin < count; begin += kAddedAtOnce) {
-    const std::int64_t n = std::min(kAddedAtOnce, count - begin);
-    std::fill_n(sums, n, 0);
-    for (const T* part : parts) {
-      for (std::int64_t i = 0; i < n; ++i) {
-        sums[i] += static_cast<double>(part[begin + i]);
-      }
-    }
-    for (std::int64_t i = 0; i < n; ++i) {
-      out[begin + i] = static_cast<T>(sums[i] / divisor);
-    }
-  }
-}
-
-/// out = the sum of `parts` in pairs; they are used up.
-template <class T>
-void combine_in_pairs(std::span<T* const> parts, std::int64_t count, T* out) {
-  for (std::size_t step = 1; step < parts.size(); step *= 2) {
-    for (std::size_t part = 0; part < parts.size(); part += 2 * step) {
-      std::transform(parts[part], parts[part] + count, parts[part + step], parts[part], std::plus<T>());
-    }
-  }
-  std::copy_n(parts.front(), count, out);
-}
-
-void combine_bytes(DType dtype, std::vector<std::vector<std::byte>> parts, Combine how, std::byte* out) {
-  dispatch_float(dtype, [&]<class T>() {
-    std::vector<T*> values;
-    std::transform(parts.begin(), parts.end(), std::back_inserter(values),
-                   [](std::vector<std::byte>& part) { return reinterpret_cast<T*>(part.data()); });
-    const auto count = static_cast<std::int64_t>(parts.front().size() / sizeof(T));
-    if (how == Combine::in_pairs) {
-      return combine_in_pairs<T>(values, count, reinterpret_cast<T*>(out));
-    }
-    combine<T>(std::vector<const T*>(values.begin(), values.end()), count, how, reinterpret_cast<T*>(out));
-  });
-}
-
-std::span<std::byte> bytes_in(const Tensor& t) {
-  check(t.device().backend == Backend::cpu, "ranks exchange tensors in the host's memory, got one on ", t.device());
-  return {t.raw(), t.bytes()};
-}
-
-void check_summable(const Tensor& t, DType dtype) {
-  check((dtype == DType::f32 || dtype == DType::f64) && t.dtype() == dtype,
-        "ranks add up tensors of f32 or of f64, got ", name_of(t.dtype()));
-}
-
-void check_combine(Combine how, int size) {
-  check(how != Combine::in_pairs || std::has_single_bit(static_cast<unsigned>(size)),
-        "sums in pairs are those of a power of two of ranks, there are ", size);
-}
-
-void check_part(const Tensor& part, const Tensor& whole, int size) {
-  check(part.shape().rank() >= 1 && whole.shape() == part.shape().with_leading(size * part.dim(0)) &&
-            part.dtype() == whole.dtype(),
-        "of ", size, " ranks with ", name_of(part.dtype()), part.shape(), " each, the whole is not ",
-        name_of(whole.dtype()), whole.shape());
+void combine(DType dtype, const std::vector<std::vector<std::byte>>& parts, Combine how, std::span<std::byte> out) {
+  std::vector<const std::byte*> bytes;
+  std::ranges::transform(parts, std::back_inserter(bytes), [](const auto& part) { return part.data(); });
+  combine_ranks(dtype, bytes, how, out);
 }
 
 }  // namespace
@@ -118,10 +57,9 @@ struct GlooCommunicator::Mesh {
   std::chrono::milliseconds timeout;
   std::shared_ptr<gloo::rendezvous::Context> context;
   std::atomic<std::uint64_t> channels{0};
-  std::mutex failing;
-  std::string failure;
+  FirstFailure failure;
   std::mutex abandoning;
-  bool abandoned = false;                  // by this rank; guarded by `failing`
+  std::atomic<bool> abandoned = false;     // by this rank
   std::unique_ptr<Rendezvous> rendezvous;  // rank 0's: tells who comes later that the group is complete
 
   int rank() const { return context->rank; }
@@ -138,28 +76,17 @@ struct GlooCommunicator::Mesh {
     }
   }
 
-  /// Throws. What fails first is the cause of all that fails later, in whatever thread.
   [[noreturn]] void explain(int other, bool late, const std::exception& error) {
-    const std::scoped_lock lock(failing);
     // A thread that has waited in vain closes the connection for all: what others see of that is the same cause.
     const bool closed_late = !abandoned && std::string_view(error.what()).find("timeout") != std::string_view::npos;
-    if (failure.empty()) {
-      failure = late || closed_late
-                    ? str("rank ", other, " of ", size(), " did not answer rank ", rank(), " within ",
-                          seconds_text(timeout), ": it hangs, or cannot be reached")
-                    : str("rank ", other, " of ", size(), " has ended, or given up on another rank (seen by rank ",
-                          rank(), ": ", error.what(), ")");
-    }
-    fail(failure);
+    failure.tell(late || closed_late ? silent_rank(other, rank(), size(), timeout)
+                                     : gone_rank(other, rank(), size(), error.what()));
   }
 
   // Gloo tells all that wait in this process about a timeout, and closes their connections: so one is made.
   void abandon() {
     const std::scoped_lock lock(abandoning);
-    {
-      const std::scoped_lock failing_lock(failing);
-      abandoned = true;
-    }
+    abandoned = true;
     std::byte nothing{};
     for (int other = 0; other < size(); ++other) {
       if (other != rank()) {
@@ -257,7 +184,7 @@ std::vector<std::vector<std::byte>> GlooCommunicator::collect(std::span<const Pa
 }
 
 void GlooCommunicator::reduce(const Tensor& packed, Combine how) {
-  const std::span<std::byte> all = bytes_in(packed);
+  const std::span<std::byte> all = host_bytes(packed);
   const std::int64_t count = packed.numel();
   const bool few = packed.bytes() <= kFewBytes;
   const auto share = [&](int of) {  // of the elements that rank `of` adds up
@@ -273,7 +200,7 @@ void GlooCommunicator::reduce(const Tensor& packed, Combine how) {
     }
   }
   const std::span<std::byte> own = share(rank());
-  combine_bytes(packed.dtype(), collect(sent, own), how, own.data());
+  combine(packed.dtype(), collect(sent, own), how, own);
   if (!few) {
     std::vector<Parcel> received = sent;
     std::ranges::for_each(sent, [&](Parcel& parcel) { parcel.bytes = own; });
@@ -296,7 +223,7 @@ void GlooCommunicator::all_reduce(std::span<const Tensor> tensors, Combine how) 
   const Tensor packed({count}, dtype);
   std::byte* at = packed.raw();
   for (const Tensor& t : tensors) {
-    at = std::ranges::copy(bytes_in(t), at).out;
+    at = std::ranges::copy(host_bytes(t), at).out;
   }
   reduce(packed, how);
   at = packed.raw();
@@ -308,8 +235,8 @@ void GlooCommunicator::all_reduce(std::span<const Tensor> tensors, Combine how) 
 
 void GlooCommunicator::all_gather(const Tensor& part, const Tensor& whole) {
   check_part(part, whole, size());
-  const std::span<std::byte> own = bytes_in(part);
-  const std::span<std::byte> all = bytes_in(whole);
+  const std::span<std::byte> own = host_bytes(part);
+  const std::span<std::byte> all = host_bytes(whole);
   std::vector<Parcel> sent;
   std::vector<Parcel> received;
   for (int other = 0; other < size(); ++other) {
@@ -328,8 +255,8 @@ void GlooCommunicator::reduce_scatter(const Tensor& whole, const Tensor& part, C
   check_part(part, whole, size());
   check_summable(whole, part.dtype());
   check_combine(how, size());
-  const std::span<std::byte> all = bytes_in(whole);
-  const std::span<std::byte> own = bytes_in(part);
+  const std::span<std::byte> all = host_bytes(whole);
+  const std::span<std::byte> own = host_bytes(part);
   const auto share = [&](int of) { return all.subspan(static_cast<std::size_t>(of) * own.size(), own.size()); };
   std::vector<Parcel> sent;
   for (int other = 0; other < size(); ++other) {
@@ -337,12 +264,12 @@ void GlooCommunicator::reduce_scatter(const Tensor& whole, const Tensor& part, C
       sent.push_back({other, share(other)});
     }
   }
-  combine_bytes(part.dtype(), collect(sent, share(rank())), how, own.data());
+  combine(part.dtype(), collect(sent, share(rank())), how, own);
 }
 
 void GlooCommunicator::broadcast(const Tensor& t, int root) {
   check(root >= 0 && root < size(), "rank ", root, " of ", size());
-  const std::span<std::byte> bytes = bytes_in(t);
+  const std::span<std::byte> bytes = host_bytes(t);
   if (rank() != root) {
     const Parcel parcel{root, bytes};
     return exchange({}, {&parcel, 1});

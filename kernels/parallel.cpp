@@ -19,38 +19,12 @@
 
 #include "kernels/error.h"
 #include "kernels/life_signs.h"
+#include "kernels/watch.h"
 
 namespace earmark {
 namespace {
 
-// Waking a sleeping thread takes some 50 us on a virtual machine: to watch for about as long is never much worse than
-// to sleep at once, and most kernels of a training step follow within it.
-constexpr auto kWatch = std::chrono::microseconds(50);
-
 thread_local bool serial = false;
-
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  std::this_thread::yield();
-#endif
-}
-
-/// Watches for a condition for a while; true when it came.
-template <class F>
-bool watch(F condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kWatch;
-  do {
-    for (int i = 0; i < 16; ++i) {
-      if (condition()) {
-        return true;
-      }
-      relax();
-    }
-  } while (std::chrono::steady_clock::now() < deadline);
-  return false;
-}
 
 /// Processors that the control group's quota amounts to, rounded up; 0: no quota.
 int processors_in_quota() {

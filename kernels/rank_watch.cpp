@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "kernels/rank_failure.h"
 #include "kernels/socket.h"
 
 namespace earmark {
@@ -153,8 +154,8 @@ void RankWatch::check_calls(const Tensor& all) {
     if (calls != known_[rank].calls || calls == most) {
       known_[rank] = {calls, now};
     }
-    check(now - known_[rank].since <= ranks_->timeout(), "rank ", rank, " of ", ranks_->size(), " did not answer rank ",
-          ranks_->rank(), " within ", seconds_text(ranks_->timeout()), ": it hangs, or cannot be reached");
+    check(now - known_[rank].since <= ranks_->timeout(),
+          silent_rank(static_cast<int>(rank), ranks_->rank(), ranks_->size(), ranks_->timeout()));
   }
 }
 

@@ -3,19 +3,24 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <array>
 #include <atomic>
+#include <filesystem>
+#include <set>
 #include <thread>
 
 #include "kernels/elementwise.h"
 #include "kernels/error.h"
 #include "kernels/rendezvous.h"
+#include "kernels/shared_communicator.h"
 #include "kernels/socket.h"
 #include "tests/compare_tensors.h"
 #include "tests/normal_numbers.h"
 #include "tests/ranks.h"
+#include "tests/test_support.h"
 
 namespace earmark {
 namespace {
@@ -45,7 +50,15 @@ Tensor combined(int size, std::int64_t count, DType dtype, Combine how) {
   return sum.to(dtype);
 }
 
-TEST(Communicator, SumsAndMeansAreInTheOrderOfRanksAtAllOfThem) {
+class CommunicatorOver : public ::testing::TestWithParam<const char*> {
+ private:
+  testing::EnvironmentScope transport_{"EARMARK_TRANSPORT", GetParam()};
+};
+
+INSTANTIATE_TEST_SUITE_P(Kernels, CommunicatorOver, ::testing::Values("", "tcp"),
+                         [](const auto& over) { return std::string(over.param).empty() ? "SharedMemory" : "Tcp"; });
+
+TEST_P(CommunicatorOver, SumsAndMeansAreInTheOrderOfRanksAtAllOfThem) {
   for (const int size : {1, 2, 3, 4}) {
     run_as_ranks(size, [&](const std::shared_ptr<Communicator>& ranks) {
       for (const DType dtype : {DType::f32, DType::f64}) {
@@ -71,7 +84,7 @@ Tensor in_pairs(int begin, int end, std::int64_t count, DType dtype) {
   return sum;
 }
 
-TEST(Communicator, SumsInPairsAreBranchesOfOneTree) {
+TEST_P(CommunicatorOver, SumsInPairsAreBranchesOfOneTree) {
   for (const int size : {1, 2, 4, 8}) {
     run_as_ranks(size, [&](const std::shared_ptr<Communicator>& ranks) {
       for (const DType dtype : {DType::f32, DType::f64}) {
@@ -90,7 +103,7 @@ TEST(Communicator, SumsInPairsAreBranchesOfOneTree) {
   }
 }
 
-TEST(Communicator, ManyTensorsAtOnceAreReducedAsOneByOne) {
+TEST_P(CommunicatorOver, ManyTensorsAtOnceAreReducedAsOneByOne) {
   run_as_ranks(3, [](const std::shared_ptr<Communicator>& ranks) {
     std::vector<Tensor> tensors;
     for (const std::int64_t count : {5, 70001, 1, 300}) {
@@ -103,7 +116,32 @@ TEST(Communicator, ManyTensorsAtOnceAreReducedAsOneByOne) {
   });
 }
 
-TEST(Communicator, GathersScattersAndBroadcasts) {
+TEST_P(CommunicatorOver, MoreThanFitsAtOnceGoesInPieces) {
+  run_as_ranks(3, [](const std::shared_ptr<Communicator>& ranks) {
+    const int rank = ranks->rank();
+    ranks->barrier();  // so that what is asked for first does not say how much there will be
+    for (const std::int64_t count : {65537, 300007}) {
+      const std::array tensors{brought(rank, count, DType::f32), brought(rank, 11, DType::f32)};
+      ranks->all_reduce(tensors, Combine::mean);
+      EXPECT_TRUE(same_bits(tensors[0], combined(3, count, DType::f32, Combine::mean)));
+      EXPECT_TRUE(same_bits(tensors[1], combined(3, 11, DType::f32, Combine::mean)));
+      const Tensor whole({3 * count});
+      ranks->all_gather(brought(rank, count, DType::f32), whole);
+      for (int other = 0; other < 3; ++other) {
+        EXPECT_TRUE(same_bits(whole.slice(other * count, (other + 1) * count), brought(other, count, DType::f32)));
+      }
+      const Tensor part({count}, DType::f64);
+      ranks->reduce_scatter(brought(rank, 3 * count, DType::f64), part, Combine::sum);
+      const Tensor sums = combined(3, 3 * count, DType::f64, Combine::sum);
+      EXPECT_TRUE(same_bits(part, sums.slice(rank * count, (rank + 1) * count)));
+      const Tensor t = brought(rank, count, DType::f32);
+      ranks->broadcast(t, 1);
+      EXPECT_TRUE(same_bits(t, brought(1, count, DType::f32)));
+    }
+  });
+}
+
+TEST_P(CommunicatorOver, GathersScattersAndBroadcasts) {
   for (const int size : {1, 2, 4}) {
     run_as_ranks(size, [&](const std::shared_ptr<Communicator>& ranks) {
       const int rank = ranks->rank();
@@ -132,7 +170,7 @@ TEST(Communicator, GathersScattersAndBroadcasts) {
   }
 }
 
-TEST(Communicator, AnotherOneServesAnotherThread) {
+TEST_P(CommunicatorOver, AnotherOneServesAnotherThread) {
   run_as_ranks(3, [](const std::shared_ptr<Communicator>& ranks) {
     const std::shared_ptr<Communicator> other = ranks->another();
     const auto reduce = [](Communicator& by, std::int64_t count) {
@@ -148,7 +186,7 @@ TEST(Communicator, AnotherOneServesAnotherThread) {
   });
 }
 
-TEST(Communicator, WhatDoesNotFitIsRefused) {
+TEST_P(CommunicatorOver, WhatDoesNotFitIsRefused) {
   run_as_ranks(2, [](const std::shared_ptr<Communicator>& ranks) {
     EXPECT_THROW(ranks->all_reduce(std::array{Tensor({3}, DType::i16)}, Combine::sum), Error);
     EXPECT_THROW(ranks->all_reduce(std::array{Tensor({3}), Tensor({3}, DType::f64)}, Combine::sum), Error);
@@ -159,11 +197,64 @@ TEST(Communicator, WhatDoesNotFitIsRefused) {
   });
 }
 
-TEST(Communicator, SumsInPairsOfThreeRanksAreRefused) {
+TEST_P(CommunicatorOver, SumsInPairsOfThreeRanksAreRefused) {
   const std::vector<std::string> problems = problems_of_threads(3, [](const std::shared_ptr<Communicator>& ranks) {
     ranks->all_reduce(std::array{Tensor::zeros({3})}, Combine::in_pairs);
   });
   EXPECT_THAT(problems, ::testing::Each(HasSubstr("those of a power of two of ranks, there are 3")));
+}
+
+bool through_shared_memory(const Communicator& ranks) {
+  return dynamic_cast<const SharedCommunicator*>(&ranks) != nullptr;
+}
+
+TEST(Communicator, RanksOfOneMachineShareMemoryUnlessOneDoesNotWantTo) {
+  const int port = free_port();
+  const testing::EnvironmentScope shared("EARMARK_TRANSPORT", "");
+  run_as_ranks(2, [](const std::shared_ptr<Communicator>& ranks) {
+    EXPECT_TRUE(through_shared_memory(*ranks));
+    EXPECT_TRUE(through_shared_memory(*ranks->another()));
+    EXPECT_EQ(::earmark::through_shared_memory(ranks, ranks->rank() == 0), ranks);
+  });
+  const testing::EnvironmentScope tcp("EARMARK_TRANSPORT", "tcp");
+  run_as_ranks(2, [](const std::shared_ptr<Communicator>& ranks) { EXPECT_FALSE(through_shared_memory(*ranks)); });
+  const testing::EnvironmentScope unknown("EARMARK_TRANSPORT", "pigeon");
+  EXPECT_THAT(testing::error_of([&] { make_communicator(local_rank(0, 2, port), milliseconds(100)); }),
+              HasSubstr("EARMARK_TRANSPORT: expected tcp or nothing, got 'pigeon'"));
+}
+
+TEST(Communicator, WithoutRoomForSharedMemoryTcpDoes) {
+  const testing::EnvironmentScope shared("EARMARK_TRANSPORT", "");
+  const auto work = [](const std::shared_ptr<Communicator>& ranks) {
+    check(through_shared_memory(*ranks), "there was no room at all");
+    ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{100000, 100000};
+    check(ranks->rank() == 0 || ::setrlimit(RLIMIT_FSIZE, &limit) == 0, "no limit");
+    const Tensor t = brought(ranks->rank(), 70001, DType::f32);
+    ranks->all_reduce(std::array{t}, Combine::mean);
+    check(same_bits(t, combined(2, 70001, DType::f32, Combine::mean)), "another mean");
+    ranks->barrier();
+    check(through_shared_memory(*ranks->another()), "the next one does not try");
+  };
+  EXPECT_THAT(problems_of_processes(2, work, milliseconds(30000)), ::testing::Each(""));
+}
+
+TEST(Communicator, SharedMemoryLeavesNothingBehind) {
+  const auto files = [] {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+      if (entry.path().filename().string().starts_with("earmark-" + std::to_string(::getpid()))) {
+        names.insert(entry.path().filename().string());
+      }
+    }
+    return names;
+  };
+  run_as_ranks(2, [&](const std::shared_ptr<Communicator>& ranks) {
+    ranks->barrier();
+    ranks->another()->barrier();
+    ranks->barrier();  // both have their areas now
+    EXPECT_THAT(files(), ::testing::IsEmpty());
+  });
 }
 
 TEST(Communicator, RanksThatDoNotComeAreNamed) {
@@ -241,7 +332,7 @@ TEST(Rendezvous, KeepsWhatIsSaidAndLetsStrangersTalk) {
   first.join();
 }
 
-TEST(Communicator, AKilledRankEndsTheOthers) {
+TEST_P(CommunicatorOver, AKilledRankEndsTheOthers) {
   const auto work = [](const std::shared_ptr<Communicator>& ranks) {
     ranks->barrier();
     if (ranks->rank() == 2) {
@@ -258,7 +349,7 @@ TEST(Communicator, AKilledRankEndsTheOthers) {
   EXPECT_THAT(problems[1], HasSubstr("of 3 has ended, or given up on another rank"));
 }
 
-TEST(Communicator, AStoppedRankEndsTheOthersInTime) {
+TEST_P(CommunicatorOver, AStoppedRankEndsTheOthersInTime) {
   const auto work = [](const std::shared_ptr<Communicator>& ranks) {
     ranks->barrier();
     if (ranks->rank() == 1) {
@@ -286,7 +377,7 @@ TEST(Communicator, AStoppedRankEndsTheOthersInTime) {
   EXPECT_EQ(problems[1], "killed by signal 9");
 }
 
-TEST(Communicator, ARankThatAbandonsEndsTheOthersAtOnce) {
+TEST_P(CommunicatorOver, ARankThatAbandonsEndsTheOthersAtOnce) {
   const std::vector<std::string> problems = problems_of_threads(
       3,
       [](const std::shared_ptr<Communicator>& ranks) {
