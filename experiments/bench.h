@@ -45,7 +45,16 @@ BenchResult bench_infer(const EncoderBenchOptions& options, std::ostream& log);
 /// processors, since workers make batches while others train. The peer is what is allowed: 10 %.
 BenchResult bench_pairs(const EncoderBenchOptions& options, std::ostream& log);
 
+/// What the ranks of a training exchange in a step, in percent of the step of a rank by itself, by way of shared memory
+/// where they are on one machine; the peer is TCP. Every rank that a launcher has started calls it; `pairs` are a
+/// rank's. What a whole step takes together and by oneself goes to `log`, at rank 0. Throws Error in a process by
+/// itself.
+BenchResult bench_communication(const EncoderBenchOptions& options, std::ostream& log);
+
+/// (count, 64, 96, 1) normal numbers.
+Tensor bench_segments(std::int64_t count);
 /// The network of these benchmarks: attention twice with tanh, S = F * T, starting at the identity.
 std::shared_ptr<nn::Encoder> bench_encoder(int width);
+nn::EncoderOptions bench_encoder_options(int width);
 
 }  // namespace earmark::experiments

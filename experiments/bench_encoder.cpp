@@ -31,15 +31,6 @@ double rate(const std::function<void()>& step, std::int64_t batch, double second
   return static_cast<double>(count * batch) / passed;
 }
 
-Tensor segments(std::int64_t count) {
-  const Tensor x({count, 64, 96, 1});
-  RandomStream random(1, 1);
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    x.mutable_data<float>()[i] = static_cast<float>(random.normal());
-  }
-  return x;
-}
-
 /// Alternates the two sides and compares medians.
 BenchResult compare(const std::string& task, const EncoderBenchOptions& options, const std::function<void()>& step,
                     std::ostream& log) {
@@ -79,18 +70,29 @@ BenchResult compare(const std::string& task, const EncoderBenchOptions& options,
 
 }  // namespace
 
-std::shared_ptr<nn::Encoder> bench_encoder(int width) {
+Tensor bench_segments(std::int64_t count) {
+  const Tensor x({count, 64, 96, 1});
+  RandomStream random(1, 1);
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    x.mutable_data<float>()[i] = static_cast<float>(random.normal());
+  }
+  return x;
+}
+
+nn::EncoderOptions bench_encoder_options(int width) {
   nn::EncoderOptions network;
   network.width = width;
   network.attention_scale = nn::AttentionScale::area;
   network.attention_init = nn::AttentionInit::zero;
-  return nn::make_encoder(network);
+  return network;
 }
+
+std::shared_ptr<nn::Encoder> bench_encoder(int width) { return nn::make_encoder(bench_encoder_options(width)); }
 
 BenchResult bench_train(const EncoderBenchOptions& options, std::ostream& log) {
   const std::shared_ptr<nn::Encoder> encoder = bench_encoder(options.width);
   train::Adam adam(*encoder, {});
-  const Tensor x = segments(2 * options.pairs);
+  const Tensor x = bench_segments(2 * options.pairs);
   const auto step = [&] {
     const Variable loss = nt_xent(encoder->forward(Variable(x)), 0.05).loss;
     loss.backward();
@@ -102,7 +104,7 @@ BenchResult bench_train(const EncoderBenchOptions& options, std::ostream& log) {
 BenchResult bench_infer(const EncoderBenchOptions& options, std::ostream& log) {
   const std::shared_ptr<nn::Encoder> encoder = bench_encoder(options.width);
   encoder->set_training(false);
-  const Tensor x = segments(2 * options.pairs);
+  const Tensor x = bench_segments(2 * options.pairs);
   return compare(
       "infer", options, [&] { static_cast<void>(encoder->embed(x)); }, log);
 }

@@ -6,6 +6,7 @@
 #include "data/program.h"
 #include "experiments/bench.h"
 #include "experiments/bench_search.h"
+#include "kernels/rank.h"
 
 namespace {
 
@@ -39,6 +40,16 @@ void add_pairs_command(CLI::App& app, Run& chosen) {
   command->add_option("--pairs", options->pairs, "positive pairs in a batch")->capture_default_str();
   command->add_option("--repetitions", options->repetitions, "of each side")->capture_default_str();
   on_command(command, chosen, [options](std::ostream& log) { return bench_pairs(*options, log); });
+}
+
+void add_communication_command(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<EncoderBenchOptions>();
+  CLI::App* command = app.add_subcommand(
+      "communication", "what processes exchange in percent of a training step: launch --nproc-per-node 2 bench ...");
+  command->add_option("--width", options->width, "channels of the encoder's front end")->capture_default_str();
+  command->add_option("--pairs", options->pairs, "positive pairs of a process")->capture_default_str();
+  command->add_option("--repetitions", options->repetitions, "of each side")->capture_default_str();
+  on_command(command, chosen, [options](std::ostream& log) { return bench_communication(*options, log); });
 }
 
 void add_index_command(CLI::App& app, Run& chosen) {
@@ -118,6 +129,7 @@ int main(int argc, char** argv) {
   add_encoder_command(app, chosen, "train", "training steps against PyTorch", earmark::experiments::bench_train);
   add_encoder_command(app, chosen, "infer", "inference against PyTorch", earmark::experiments::bench_infer);
   add_pairs_command(app, chosen);
+  add_communication_command(app, chosen);
   add_index_command(app, chosen);
   add_query_command(app, chosen, std::filesystem::read_symlink("/proc/self/exe").parent_path());
   add_lsh_command(app, chosen);
@@ -125,7 +137,9 @@ int main(int argc, char** argv) {
   add_confidence_command(app, chosen);
   return earmark::data::run_program(app, argc, argv, [&] {
     const BenchResult result = chosen(std::cout);
-    std::cout << to_json(result) << "\n";
+    if (earmark::rank_from_environment().rank == 0) {
+      std::cout << to_json(result) << "\n";
+    }
     return 0;
   });
 }

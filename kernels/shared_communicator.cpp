@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::size_t kFewBytes = 16384;  // then a second round costs more than the bytes it saves
 constexpr std::size_t kSmallestArea = std::size_t{256} << 10U;
-constexpr std::size_t kLargestArea = std::size_t{4} << 20U;  // a bucket of gradients
+constexpr std::size_t kLargestArea = std::size_t{1} << 20U;  // two of them stay in a cache
 constexpr std::size_t kMostBytes = std::size_t{32} << 20U;   // of all areas; containers often have 64 MiB
 constexpr std::size_t kLine = 64;                            // of a cache
 constexpr std::chrono::milliseconds kLook{50};               // how often a rank that waits looks for the others

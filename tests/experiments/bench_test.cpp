@@ -134,6 +134,26 @@ TEST(BenchProgramWhole, QueryEndsWithOneJsonLine) {
   }
 }
 
+TEST(BenchProgramWhole, CommunicationIsMeasuredByTheRanksTogether) {
+  const std::vector<std::string> bench = {"bench", "communication", "--width", "2", "--pairs",
+                                          "4",     "--repetitions", "1"};
+  std::vector<std::string> arguments = {"--nproc-per-node", "2"};
+  arguments.insert(arguments.end(), bench.begin(), bench.end());
+  const Ended ended = earmark::testing::run("launch", arguments);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const nlohmann::json result = nlohmann::json::parse(ended.out.substr(ended.out.find('{')));
+  EXPECT_EQ(result.at("name"), "communication");
+  EXPECT_EQ(result.at("unit"), "% of a training step");
+  EXPECT_EQ(result.at("peer"), "TCP");
+  EXPECT_GT(result.at("value").get<double>(), 0);
+  EXPECT_GT(result.at("ratio").get<double>(), 0);
+  // Forward and backward of 13 layers, embeddings and their gradients, the buckets (one here), loss and top-1.
+  EXPECT_THAT(ended.out, AllOf(HasSubstr("2 processes, width 2, 4 pairs each"), HasSubstr("its 30 exchanges alone ")));
+  const Ended alone = earmark::testing::run("bench", {bench.begin() + 1, bench.end()});
+  EXPECT_EQ(alone.code, 1);
+  EXPECT_THAT(alone.err, HasSubstr("is for several processes: launch --nproc-per-node 2 bench communication"));
+}
+
 TEST(BenchProgramWhole, LandmarkSaysBothSidesWhereThereIsAPeer) {
   const earmark::testing::TemporaryFolder folder;
   data::compose_folder(folder / "music", {3, 8, 1, 16000, false});
