@@ -205,6 +205,14 @@ class SharedCommunicator::Areas {
     return memory_.bytes().data() + static_cast<std::size_t>(group_.size()) * sizeof(Round) + number * area_bytes_;
   }
   std::byte* own_area() const { return area(group_.rank()); }
+  /// All ranks' from byte `first` on.
+  std::vector<const std::byte*> areas_from(std::size_t first) const {
+    std::vector<const std::byte*> found(static_cast<std::size_t>(group_.size()));
+    for (int other = 0; other < group_.size(); ++other) {
+      found[static_cast<std::size_t>(other)] = area(other) + first;
+    }
+    return found;
+  }
   /// This rank has done its part of a round; returns when all have.
   void meet() {
     std::atomic<std::uint32_t>& own = count(group_.rank());
@@ -298,17 +306,10 @@ void SharedCommunicator::reduce_piece(std::span<const Tensor> tensors, std::size
   std::byte* at = areas_->own_area();
   for_bytes(tensors, begin, end, [&](std::span<const std::byte> piece) { at = std::ranges::copy(piece, at).out; });
   areas_->meet();
-  const auto parts = [&](std::size_t first) {
-    std::vector<const std::byte*> found;
-    for (int other = 0; other < size(); ++other) {
-      found.push_back(areas_->area(other) + first);
-    }
-    return found;
-  };
   if (bytes <= kFewBytes) {
     std::size_t first = 0;
     for_bytes(tensors, begin, end, [&](std::span<std::byte> piece) {
-      combine_ranks(dtype, parts(first), how, piece);
+      combine_ranks(dtype, areas_->areas_from(first), how, piece);
       first += piece.size();
     });
     return areas_->turn();
@@ -318,7 +319,7 @@ void SharedCommunicator::reduce_piece(std::span<const Tensor> tensors, std::size
     return count * static_cast<std::size_t>(of) / static_cast<std::size_t>(size()) * size_of(dtype);
   };
   const std::size_t first = share(rank());
-  combine_ranks(dtype, parts(first), how, {areas_->own_area() + first, share(rank() + 1) - first});
+  combine_ranks(dtype, areas_->areas_from(first), how, {areas_->own_area() + first, share(rank() + 1) - first});
   areas_->meet();
   for (int other = 0; other < size(); ++other) {
     const std::byte* from = areas_->area(other) + share(other);
@@ -380,11 +381,8 @@ void SharedCommunicator::reduce_scatter(const Tensor& whole, const Tensor& part,
       std::copy_n(all.data() + other * own.size() + begin, bytes, areas_->own_area() + other * piece);
     }
     areas_->meet();
-    std::vector<const std::byte*> parts;
-    for (int other = 0; other < size(); ++other) {
-      parts.push_back(areas_->area(other) + static_cast<std::size_t>(rank()) * piece);
-    }
-    combine_ranks(part.dtype(), parts, how, own.subspan(begin, bytes));
+    combine_ranks(part.dtype(), areas_->areas_from(static_cast<std::size_t>(rank()) * piece), how,
+                  own.subspan(begin, bytes));
     areas_->turn();
   }
 }
