@@ -164,7 +164,7 @@ TEST_F(RanksRunWhole, WithReductionGroupsAnyNumberOfProcessesTrainsNafpsNetworkT
   expect_same_bits();
 }
 
-TEST_F(RanksRun, WithReductionGroupsGoingOnWithAnotherNumberOfProcessesGivesTheSameBits) {
+TEST_F(RanksRunWhole, WithReductionGroupsGoingOnWithAnotherNumberOfProcessesGivesTheSameBits) {
   options_.reduction_groups = 4;
   options_.pairs.pairs = 8;
   options_.steps = 6;
