@@ -8,6 +8,7 @@
 // (count, width).
 #pragma once
 
+#include "kernels/cuda/attention_moves.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/maps.h"
 #include "kernels/cuda/reduction.cuh"
@@ -157,37 +158,6 @@ struct SlabPlace {
     first = sample * p.rows * p.columns * p.channels + channel;
   }
 };
-
-/// The N elements from an address on, which has their alignment.
-template <int N, class T>
-__device__ __forceinline__ Vector<T, N> load_at(const T* x) {
-  return *reinterpret_cast<const Vector<T, N>*>(x);
-}
-template <int N, class T>
-__device__ __forceinline__ void store_at(T* x, const Vector<T, N>& v) {
-  *reinterpret_cast<Vector<T, N>*>(x) = v;
-}
-
-/// N elements of a map, in the type that is computed in, and back.
-template <int N, class M>
-__device__ __forceinline__ Vector<Wide<M>, N> load_wide(const M* x) {
-  const Vector<M, N> stored = load_at<N>(x);
-  Vector<Wide<M>, N> v;
-#pragma unroll
-  for (int k = 0; k < N; ++k) {
-    v[k] = widen(stored[k]);
-  }
-  return v;
-}
-template <int N, class M>
-__device__ __forceinline__ void store_rounded(M* x, const Vector<Wide<M>, N>& v) {
-  Vector<M, N> stored;
-#pragma unroll
-  for (int k = 0; k < N; ++k) {
-    stored[k] = convert_on_device<M>(v[k]);
-  }
-  store_at<N>(x, stored);
-}
 
 /// sum[k] += a[k] * b[k].
 template <int N, class T>

@@ -7,8 +7,8 @@
 // reading, softmax and writing follow each other there, and only other multiprocessors fill the gaps. 70 to 80 % is to
 // be expected, more for smaller maps. In bf16 the slab is float as well, so as many elements are under way, of half the
 // bytes: half of the floor at 64 x 96, more where several slabs share a multiprocessor; a thread's eight floats there
-// are two moves of 16 bytes, each of which meets every second four banks only. A softmax reads its channel
-// `width` apart, eight or sixteen lanes to a bank: on the F + T values of a channel.
+// are two moves of 16 bytes, of which neighbours make the other one first: no two meet in a bank. A softmax reads its
+// channel `width` apart, eight or sixteen lanes to a bank: on the F + T values of a channel.
 #include "kernels/cuda/attention_slab.cuh"
 
 namespace earmark::kernels::cuda {
@@ -59,11 +59,12 @@ __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
   const SlabPlace<N> at(p);
   const SlabPlace<1> single(p);
   const SlabReader<N, M, prologue> read(a.input, at);
-  T* by_column = dynamic_shared<T>();                  // w_spectral (T, width)
-  T* by_row = by_column + p.columns * p.width;         // w_temporal (F, width)
-  T* spectral = by_row + p.rows * p.width;             // (F, width)
-  T* temporal = spectral + p.rows * p.width;           // (T, width)
-  T* slab = temporal + p.columns * p.width + at.lane;  // (F, pitch, width), where on chip
+  T* by_column = dynamic_shared<T>();           // w_spectral (T, width)
+  T* by_row = by_column + p.columns * p.width;  // w_temporal (F, width)
+  T* spectral = by_row + p.rows * p.width;      // (F, width)
+  T* temporal = spectral + p.rows * p.width;    // (T, width)
+  T* slab = temporal + p.columns * p.width;     // (F, pitch, width), where on chip
+  const auto slab_at = [&](int f, int t) { return (f * p.pitch() + t) * p.width + at.lane; };
   const std::int64_t row = p.columns * p.channels;
   stage(p, single, a.w_spectral, p.columns, 1, p.columns, by_column);
   stage(p, single, a.w_temporal, p.rows, 1, p.rows, by_row);
@@ -75,14 +76,14 @@ __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
         [&](int f, const Vector<T, N>& value) {
           multiply_add(value, load_at<N>(by_row + f * p.width + at.lane), sum);
           if (p.on_chip) {
-            store_at<N>(slab + (f * p.pitch() + t) * p.width, value);
+            store_slab<N>(slab, slab_at(f, t), value);
           }
         });
     store_at<N>(temporal + t * p.width + at.lane, sum);
   }
   __syncthreads();
   const auto value_at = [&](int f, int t) {
-    return p.on_chip ? load_at<N>(slab + (f * p.pitch() + t) * p.width) : read(at.first + f * row + t * p.channels);
+    return p.on_chip ? load_slab<N>(slab, slab_at(f, t)) : read(at.first + f * row + t * p.channels);
   };
   for (int f = at.line; at.active && f < p.rows; f += at.lines) {
     Vector<T, N> sum{};

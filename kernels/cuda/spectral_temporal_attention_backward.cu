@@ -124,8 +124,10 @@ __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
   const SlabVectors<T> v(p);
   const std::int64_t row = p.columns * p.channels;
   const auto index = [&](int f, int t) { return at.first + f * row + t * p.channels; };
-  const auto slab_at = [&](int f, int t) { return v.slab + (f * p.pitch() + t) * p.width + at.lane; };
-  const auto value_at = [&](int f, int t) { return p.on_chip ? load_at<N>(slab_at(f, t)) : read(index(f, t)); };
+  const auto slab_at = [&](int f, int t) { return (f * p.pitch() + t) * p.width + at.lane; };
+  const auto value_at = [&](int f, int t) {
+    return p.on_chip ? load_slab<N>(v.slab, slab_at(f, t)) : read(index(f, t));
+  };
   const auto both_at = [&](int f, int t) {
     return ValueAndGradient<N, T>{value_at(f, t), load_wide<N>(a.dout + index(f, t))};
   };
@@ -144,7 +146,7 @@ __global__ void __launch_bounds__(kSlabThreads<N>, kSlabsResident<N>)
         [&](int f, const ValueAndGradient<N, T>& e) {
           sums.add(e, v.spectral + f * p.width + at.lane, v.by_row + f * p.width + at.lane);
           if (p.on_chip) {
-            store_at<N>(slab_at(f, t), e.value);
+            store_slab<N>(v.slab, slab_at(f, t), e.value);
           }
         });
     sums.store(a.scale, v.dtemporal + t * p.width + at.lane, v.logits_t + t * p.width + at.lane);

@@ -21,22 +21,6 @@ using ::testing::AnyOf;
 using ::testing::Each;
 using ::testing::HasSubstr;
 
-using GpuRankWork = std::function<void(const std::shared_ptr<earmark::Communicator>& ranks, Device device)>;
-
-/// Each rank on a thread with a GPU and a stream of its own. What each threw.
-std::vector<std::string> problems_of_gpus(int size, const GpuRankWork& work,
-                                          std::chrono::milliseconds timeout = std::chrono::seconds(60)) {
-  return problems_of_threads(
-      size,
-      [&](const std::shared_ptr<earmark::Communicator>& ranks) {
-        const Device device{Backend::cuda, ranks->rank()};
-        const auto stream = kernels::cuda::own_stream(device.index);
-        work(on_device(ranks, device), device);
-        kernels::cuda::synchronize_stream();
-      },
-      timeout);
-}
-
 class GpuRanks : public GpuTest {
  protected:
   void SetUp() override {

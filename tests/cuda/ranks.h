@@ -2,13 +2,18 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <functional>
+#include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "kernels/communicator.h"
 #include "kernels/cuda/collective.h"
 #include "tests/cuda/gpu.h"
+#include "tests/ranks.h"
 
 namespace earmark::testing {
 
@@ -46,6 +51,23 @@ inline void run_ranks(int size, const std::function<void(kernels::cuda::Communic
       std::rethrow_exception(thrown);
     }
   }
+}
+
+using GpuRankWork = std::function<void(const std::shared_ptr<earmark::Communicator>& ranks, Device device)>;
+
+/// The same with what programs have between their processes, the host's and the GPUs' together. What each rank threw;
+/// empty: nothing.
+inline std::vector<std::string> problems_of_gpus(int size, const GpuRankWork& work,
+                                                 std::chrono::milliseconds timeout = std::chrono::seconds(60)) {
+  return problems_of_threads(
+      size,
+      [&](const std::shared_ptr<earmark::Communicator>& ranks) {
+        const Device device{Backend::cuda, ranks->rank()};
+        const auto stream = kernels::cuda::own_stream(device.index);
+        work(on_device(ranks, device), device);
+        kernels::cuda::synchronize_stream();
+      },
+      timeout);
 }
 
 }  // namespace earmark::testing

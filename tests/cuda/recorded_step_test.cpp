@@ -3,24 +3,20 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <limits>
 #include <vector>
 
 #include "kernels/cuda/memory.h"
 #include "tests/cuda/gpu.h"
 #include "tests/train/example_run.h"
+#include "tests/train/training_outcome.h"
 #include "train/trainer.h"
 
 namespace earmark::train {
 namespace {
 
 using earmark::testing::kGpu;
-
-struct Outcome {
-  std::vector<StepReport> reports;
-  std::vector<Tensor> weights;  // and buffers
-};
 
 class GpuRecordedStep : public earmark::testing::GpuTest {
  protected:
@@ -36,33 +32,16 @@ class GpuRecordedStep : public earmark::testing::GpuTest {
     }
   }
   /// One step for each learning rate, on one batch after another.
-  Outcome train(bool cuda_graph, const std::vector<double>& rates) {
-    nn::Model model = nn::make_model(options_.features, options_.encoder, 1);
+  TrainingOutcome train(bool cuda_graph, const std::vector<double>& rates) {
+    const nn::Model model = nn::make_model(options_.features, options_.encoder, 1);
     model.encoder->to(kGpu);
     model.encoder->set_activation_type(activations_);
-    Outcome outcome;
-    {
-      Trainer trainer(model, options_.optimizer, 0.1, {.cuda_graph = cuda_graph});
-      std::size_t step = 0;
-      for (const double rate : rates) {
-        outcome.reports.push_back(trainer.step(batches_[step++ % batches_.size()], rate));
-      }
+    Trainer trainer(model, options_.optimizer, 0.1, {.cuda_graph = cuda_graph});
+    std::vector<StepReport> reports;
+    for (const double rate : rates) {
+      reports.push_back(trainer.step(batches_[reports.size() % batches_.size()], rate));
     }
-    for (const nn::NamedParameter& parameter : model.encoder->parameters()) {
-      outcome.weights.push_back(parameter.variable.value().to(Device{}).clone());
-    }
-    return outcome;
-  }
-  static void expect_same_bits(const Outcome& got, const Outcome& want) {
-    ASSERT_EQ(got.reports.size(), want.reports.size());
-    for (std::size_t step = 0; step < want.reports.size(); ++step) {
-      EXPECT_EQ(got.reports[step].loss, want.reports[step].loss) << "step " << step;
-      EXPECT_EQ(got.reports[step].top1, want.reports[step].top1) << "step " << step;
-      EXPECT_EQ(got.reports[step].grad_norm, want.reports[step].grad_norm) << "step " << step;
-    }
-    for (std::size_t i = 0; i < want.weights.size(); ++i) {
-      EXPECT_EQ(std::memcmp(got.weights[i].raw(), want.weights[i].raw(), want.weights[i].bytes()), 0) << i;
-    }
+    return outcome_of(trainer, reports);
   }
 
   TrainOptions options_ = tiny_options();
@@ -77,9 +56,9 @@ TEST_F(GpuRecordedStep, LossesAndWeightsAreTheSameBits) {
 
 TEST_F(GpuRecordedStep, SoTheyAreInBf16) {
   const std::vector<double> rates{1e-2, 3e-2, 5e-3, 2e-2};
-  const Outcome single = train(true, rates);
+  const TrainingOutcome single = train(true, rates);
   activations_ = DType::bf16;
-  const Outcome rounded = train(true, rates);
+  const TrainingOutcome rounded = train(true, rates);
   expect_same_bits(rounded, train(false, rates));
   EXPECT_NE(rounded.reports[0].loss, single.reports[0].loss) << "nothing was rounded";
 }
@@ -92,16 +71,13 @@ TEST_F(GpuRecordedStep, SoTheyAreOfNafpsNetworkWithLamb) {
 }
 
 TEST_F(GpuRecordedStep, ALaunchTakesTheLearningRateOfItsStep) {
-  const Outcome three = train(true, {1e-2, 1e-2, 1e-2});
-  const Outcome stopped = train(true, {1e-2, 1e-2, 1e-2, 0, 0});
-  const Outcome moved = train(true, {1e-2, 1e-2, 1e-2, 0, 1e-2});
-  bool differs = false;
-  for (std::size_t i = 0; i < three.weights.size(); ++i) {
-    const Tensor& at = three.weights[i];
-    EXPECT_EQ(std::memcmp(stopped.weights[i].raw(), at.raw(), at.bytes()), 0) << "moved at a learning rate of 0: " << i;
-    differs |= std::memcmp(moved.weights[i].raw(), at.raw(), at.bytes()) != 0;
-  }
-  EXPECT_TRUE(differs);
+  const TrainingOutcome three = train(true, {1e-2, 1e-2, 1e-2});
+  const TrainingOutcome stopped = train(true, {1e-2, 1e-2, 1e-2, 0, 0});
+  const TrainingOutcome moved = train(true, {1e-2, 1e-2, 1e-2, 0, 1e-2});
+  expect_same_bits(stopped.parameters, three.parameters, "moved at a learning rate of 0:");
+  EXPECT_FALSE(std::ranges::all_of(three.parameters, [&](const auto& at) {
+    return earmark::testing::same_bits(moved.parameters.at(at.first), at.second);
+  }));
 }
 
 TEST_F(GpuRecordedStep, ViewsOfAnotherShapeAreRecordedAnew) {
@@ -118,14 +94,10 @@ TEST_F(GpuRecordedStep, FromABatchThatIsNoNumberOnNothingIsUpdated) {
   batches_.push_back(batches_[0]);
   batches_[3].clean = batches_[3].clean.clone();
   batches_[3].clean.mutable_data<float>()[0] = std::numeric_limits<float>::quiet_NaN();
-  const Outcome got = train(true, rates);
-  const Outcome three = train(true, {1e-2, 1e-2, 1e-2});
+  const TrainingOutcome got = train(true, rates);
+  const TrainingOutcome three = train(true, {1e-2, 1e-2, 1e-2});
   EXPECT_FALSE(got.reports[3].finite());
-  for (std::size_t i = 0; i < three.weights.size(); ++i) {
-    if (three.weights[i].dtype() == DType::f32) {
-      EXPECT_EQ(std::memcmp(got.weights[i].raw(), three.weights[i].raw(), three.weights[i].bytes()), 0) << i;
-    }
-  }
+  expect_same_bits(got.parameters, three.parameters, "moved by what is no number:");
 }
 
 TEST_F(GpuRecordedStep, GivesItsMemoryBack) {

@@ -38,6 +38,7 @@ struct Traffic {
   Access read;
   Access written;
   Access shared;
+  Access wide_shared;    // of shared, in requests of 16 bytes a lane
   double wide_read = 0;  // bytes, in requests of 16 a lane
   double wide_written = 0;
   std::string lines;  // all of it, line by line, for messages
@@ -55,6 +56,10 @@ Traffic traffic_of(const std::function<void()>& work, const std::string& kernel 
     Access& access = shared ? traffic.shared : line.write ? traffic.written : traffic.read;
     access.least += static_cast<double>(line.least);
     access.transactions += static_cast<double>(line.transactions);
+    if (shared && line.width == kWide) {
+      traffic.wide_shared.least += static_cast<double>(line.least);
+      traffic.wide_shared.transactions += static_cast<double>(line.transactions);
+    }
     if (!shared && line.width == kWide) {
       (line.write ? traffic.wide_written : traffic.wide_read) += 32 * static_cast<double>(line.least);
     }
@@ -107,8 +112,17 @@ kernels::AttentionForward attention(const Shape& shape, DType maps = DType::f32)
           .temporal = Tensor({shape[0], shape[2], channels}, DType::f32, kGpu)};
 }
 
-/// In bf16 a slab is as many elements: what belongs to its rows and columns is the larger share of fewer bytes; and a
-/// thread moves 32 bytes of the slab in two requests that are counted as one, so that nothing is said of banks.
+/// Slabs are moved without bank conflicts: only what a thread has of a bf16 column or row itself, once, meets
+/// another's, 1.3 and 2.1 % more in the two passes. A softmax has its channel's values 8 floats apart, 16 in bf16: the
+/// 4.8 and 8.8 passes of each of its accesses are what makes `allowed` times the least of all, here where a channel has
+/// 32 + 48 values.
+void expect_few_bank_conflicts(const Traffic& t, double allowed) {
+  EXPECT_GT(t.wide_shared.least, 0) << t.lines;
+  EXPECT_LE(t.wide_shared.transactions, 1.03 * t.wide_shared.least) << t.lines;
+  EXPECT_LE(t.shared.transactions, allowed * t.shared.least) << t.lines;
+}
+
+/// In bf16 a slab is as many elements: what belongs to its rows and columns is the larger share of fewer bytes.
 TEST_F(GpuTraffic, AttentionReadsItsInputOnce) {
   for (const DType maps : {DType::f32, DType::bf16}) {
     const kernels::AttentionForward a = attention({1, 32, 48, 16}, maps);
@@ -116,9 +130,7 @@ TEST_F(GpuTraffic, AttentionReadsItsInputOnce) {
     EXPECT_EQ(t.wide_read, bytes({a.x})) << t.lines;
     expect_moved(t.read, bytes({a.x}), maps == DType::f32 ? 0.1 : 0.25, "read", t.lines);
     expect_moved(t.written, bytes({a.out, a.spectral, a.temporal}), 0.01, "written", t.lines);
-    if (maps == DType::f32) {
-      EXPECT_LE(t.shared.transactions, 1.25 * t.shared.least) << t.lines;
-    }
+    expect_few_bank_conflicts(t, maps == DType::f32 ? 1.25 : 1.5);
   }
 }
 
@@ -137,8 +149,8 @@ TEST_F(GpuTraffic, AttentionsGradientReadsDoutThreeTimes) {
     expect_moved(t.read, bytes({f.x, b.dout, b.dout, b.dout}), maps == DType::f32 ? 0.1 : 0.25, "read", t.lines);
     if (maps == DType::f32) {
       expect_moved(t.written, bytes({b.dx}), 0.15, "written", t.lines);
-      EXPECT_LE(t.shared.transactions, 1.25 * t.shared.least) << t.lines;
     }
+    expect_few_bank_conflicts(t, 1.25);
   }
 }
 
