@@ -36,6 +36,16 @@ CREATE TABLE tracks (
 );
 )sql";
 
+// Tracks are not referred to: a program that knows no excerpts leaves them behind when it removes a track.
+constexpr std::string_view kExcerptSchema = R"sql(
+CREATE TABLE IF NOT EXISTS excerpts (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  track INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  landmarks BLOB NOT NULL
+);
+)sql";
+
 void put(Sqlite& connection, const std::string& key, const std::string& value) {
   Statement(connection, "INSERT OR REPLACE INTO format VALUES (?, ?)").bind(1, key).bind(2, value).run();
 }
@@ -131,6 +141,30 @@ std::optional<Calibration> Catalogue::calibration() {
   return json.empty() ? std::nullopt : std::optional(calibration_from_json(json));
 }
 
+/// An index of fingerprints, or of landmarks before they had excerpts, has no table for them.
+bool Catalogue::has_excerpts() {
+  Statement statement(connection_, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'excerpts'");
+  return statement.step();
+}
+
+std::vector<LandmarkExcerpt> Catalogue::excerpts() {
+  std::vector<LandmarkExcerpt> excerpts;
+  if (!has_excerpts()) {
+    return excerpts;
+  }
+  Statement statement(connection_,
+                      "SELECT track, number, landmarks FROM excerpts JOIN tracks ON tracks.id = track "
+                      "ORDER BY number, content_hash");
+  while (statement.step()) {
+    try {
+      excerpts.push_back({statement.integer(0), static_cast<int>(statement.integer(1)), excerpt_in(statement.text(2))});
+    } catch (const Error& error) {
+      fail(connection_.name(), ": track ", statement.integer(0), ": ", error.what());
+    }
+  }
+  return excerpts;
+}
+
 std::vector<std::string> Catalogue::integrity_problems() {
   std::vector<std::string> problems;
   for (const std::string_view pragma : {"PRAGMA integrity_check", "PRAGMA foreign_key_check"}) {
@@ -172,7 +206,28 @@ std::int64_t Catalogue::add_track(const TrackEntry& entry) {
       .bind(8, track.first_row)
       .bind(9, track.rows)
       .run();
-  return connection_.last_insert_id();
+  const std::int64_t id = connection_.last_insert_id();
+  if (!entry.excerpts.empty()) {
+    connection_.execute(kExcerptSchema);
+  }
+  for (std::size_t number = 0; number < entry.excerpts.size(); ++number) {
+    Statement(connection_, "INSERT INTO excerpts (track, number, landmarks) VALUES (?, ?, ?)")
+        .bind(1, id)
+        .bind(2, static_cast<std::int64_t>(number))
+        .bind(3, Blob{entry.excerpts[number]})
+        .run();
+  }
+  return id;
+}
+
+void Catalogue::thin_excerpts() {
+  if (has_excerpts()) {
+    Statement(connection_,
+              "DELETE FROM excerpts WHERE id NOT IN (SELECT excerpts.id FROM excerpts JOIN tracks ON tracks.id = track "
+              "ORDER BY number, content_hash LIMIT ?)")
+        .bind(1, std::int64_t{LandmarkExcerpt::kKept})
+        .run();
+  }
 }
 
 void Catalogue::move_track(std::int64_t id, std::int64_t segment, std::int64_t first_row) {

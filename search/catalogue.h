@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "search/index_store.h"
+#include "search/landmark_excerpts.h"
 #include "search/segment_file.h"
 #include "search/sqlite.h"
 
@@ -22,6 +23,7 @@ struct SegmentEntry {
 struct TrackEntry {
   Track track;
   std::int64_t segment = 0;
+  std::vector<std::string> excerpts{};  // of a new one: landmark_excerpts.h, as bytes_of() gives them
 };
 
 class Catalogue {
@@ -35,13 +37,19 @@ class Catalogue {
   std::vector<SegmentEntry> segments();  ///< Ascending by id.
   std::vector<TrackEntry> tracks();      ///< Ascending by segment, then row.
   std::optional<Calibration> calibration();
+  /// Of tracks that are there, by number, then the track's content. None where an index has none. Throws Error where
+  /// one is damaged.
+  std::vector<LandmarkExcerpt> excerpts();
   /// Problems that SQLite itself finds.
   std::vector<std::string> integrity_problems();
 
   // To be called within a transaction.
   void add_segment(const SegmentEntry& segment);
   void remove_segment(std::int64_t id);
-  std::int64_t add_track(const TrackEntry& entry);  ///< Returns its id.
+  std::int64_t add_track(const TrackEntry& entry);  ///< With its excerpts. Returns its id.
+  /// Forgets excerpts of tracks that are gone, and those that are too many: the first LandmarkExcerpt::kKept stay, in
+  /// the order of excerpts(), whatever order the tracks came in.
+  void thin_excerpts();
   void move_track(std::int64_t id, std::int64_t segment, std::int64_t first_row);
   void rename_track(std::int64_t id, const std::string& folder, const std::string& path);
   void remove_track(std::int64_t id);
@@ -53,6 +61,7 @@ class Catalogue {
 
  private:
   std::string value(const std::string& key);
+  bool has_excerpts();
   Sqlite connection_;
   IndexFormat format_;
 };

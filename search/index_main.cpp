@@ -23,7 +23,7 @@
 #include "kernels/rank.h"
 #include "kernels/rank_work.h"
 #include "nn/shipped_model.h"
-#include "search/calibrate.h"
+#include "search/calibrate_index.h"
 #include "search/catalogue.h"
 #include "search/index_store.h"
 #include "search/index_writer.h"
@@ -103,24 +103,6 @@ Embedding landmarks_by(const LandmarkOptions& options) {
   return {[options](std::span<const float> pcm) { return rows_of(landmarks(pcm, options)); }, Device{}};
 }
 
-/// Thresholds for "is in the index" follow its content. Those of landmarks do not depend on it.
-void calibrate_held_out(IndexWriter& writer, Device device) {
-  if (writer.format().landmarks) {
-    return;
-  }
-  const IndexStore store = IndexStore::open(writer.folder(), {.verify = false, .device = device});
-  MatcherOptions options;
-  options.hop_seconds = store.format().hop_seconds();
-  const Calibration calibration = calibrate_on_held_out_tracks(store.database(), options);
-  if (!calibration.points.empty()) {
-    writer.set_calibration(calibration);
-  }
-}
-
-bool is_calibrated(const IndexWriter& writer) {
-  return Catalogue(writer.folder() / "catalogue.sqlite", Sqlite::Mode::read).calibration().has_value();
-}
-
 /// What `build` and `add` fill.
 struct Opened {
   IndexWriter writer;
@@ -159,7 +141,7 @@ int fill(Opened opened, const Arguments& arguments, Communicator* ranks) {
   }
   const bool changed = report.added + report.replaced > 0;
   if (arguments.calibrate && (changed || !is_calibrated(writer))) {  // not yet, where one that was killed has added all
-    calibrate_held_out(writer, device);
+    calibrate_index(writer, {.device = device});
   }
   if (arguments.lsh) {
     static_cast<void>(IndexStore::open(writer.folder(), {.verify = false, .device = device}).lsh());
@@ -371,43 +353,36 @@ int merge(Arguments& arguments) {
     added = added || report.added > 0;
   }
   if (added && arguments.calibrate) {
-    const Device device = arguments.device.choose();
-    arguments.device.announce();
-    calibrate_held_out(writer, device);
+    const bool landmarks = writer.format().landmarks.has_value();
+    const Device device = landmarks ? Device{} : arguments.device.choose();
+    if (!landmarks) {
+      arguments.device.announce();
+    }
+    calibrate_index(writer, {.device = device});
   }
   return 0;
 }
 
 int calibrate(Arguments& arguments) {
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
-  check(!writer.format().landmarks, data::printable(arguments.index),
-        ": an index of landmarks, which is not calibrated: `search --threshold` says what a match is");
-  const Device device = arguments.device.choose();
-  const IndexStore store = IndexStore::open(arguments.index, {.device = device});
-  const nn::Fingerprinter fingerprinter = load_fingerprinter(arguments.index, store.format(), device);
-  arguments.device.announce();
-  const int hop = hop_frames_of(fingerprinter.model(), store.format());
-  MatcherOptions options;
-  options.hop_seconds = store.format().hop_seconds();
-  CalibrateOptions calibrate_options;
-  calibrate_options.false_match_rate = arguments.rate;
-  std::vector<Tensor> absent;
-  if (!arguments.queries.empty()) {
-    for (const AudioSource& source : find_sources({arguments.queries.begin(), arguments.queries.end()})) {
-      try {
-        absent.push_back(fingerprinter.fingerprints(data::decode_audio(source.file, store.format().sample_rate), hop));
-      } catch (const Error& error) {
-        std::cerr << "skipped " << data::printable(source.path) << ": " << error.what() << '\n';
-      }
-    }
+  const IndexFormat format = writer.format();
+  IndexCalibration options;
+  if (!format.landmarks) {
+    options.device = arguments.device.choose();
+    arguments.device.announce();
   }
-  const Calibration calibration = arguments.queries.empty()
-                                      ? calibrate_on_held_out_tracks(store.database(), options, calibrate_options)
-                                      : calibrate_on_absent(store.database(), options, absent, calibrate_options);
-  check(!calibration.points.empty(), "too little sound to calibrate on");
-  writer.set_calibration(calibration);
-  for (const Calibration::Point& point : calibration.points) {
-    std::cout << (store.format().segment_seconds() + (point.rows - 1) * store.format().hop_seconds())
+  options.false_match_rate = arguments.rate;
+  options.absent.assign(arguments.queries.begin(), arguments.queries.end());
+  options.complain = [](const std::string& message) { std::cerr << message << '\n'; };
+  const std::optional<Calibration> calibration = calibrate_index(writer, options);
+  check(calibration.has_value(), format.landmarks
+                                     ? "the index keeps no excerpts of its tracks, since none was added by "
+                                       "a program that does: give --queries"
+                                     : "too little sound to calibrate on");
+  std::cout << data::printable(calibration->source) << ":\n";
+  for (const Calibration::Point& point : calibration->points) {
+    std::cout << (format.landmarks ? point.rows * format.hop_seconds()
+                                   : format.segment_seconds() + (point.rows - 1) * format.hop_seconds())
               << " s: confidence above " << point.threshold << " is a match\n";
   }
   return 0;

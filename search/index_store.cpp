@@ -129,6 +129,7 @@ std::vector<std::string> verify_index(const std::filesystem::path& folder) {
     for (const SegmentEntry& segment : catalogue.segments()) {
       collect(problems, [&] { map_segment(segment_path(folder, segment.id), segment.info, true); });
     }
+    collect(problems, [&] { static_cast<void>(catalogue.excerpts()); });
   });
   if (problems.empty()) {
     collect(problems, [&] { IndexStore::open(folder, {false}); });

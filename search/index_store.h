@@ -1,9 +1,8 @@
 // An index on disk: a folder with
 //   model.safetensors   the encoder whose fingerprints these are; not there where it is one of landmarks
-//   catalogue.sqlite    tracks, segments, calibration; the only place that says what is committed
-//   segments/*.ear      fingerprints or landmarks, memory-mapped, with checksums (segment_file.h)
-//   lsh.cache           hash tables of the present content; rebuilt when missing or stale
-//   lock                held by whoever is writing
+//   catalogue.sqlite    tracks, segments, calibration, excerpts of landmarks; the only place that says what is
+//   committed segments/*.ear      fingerprints or landmarks, memory-mapped, with checksums (segment_file.h) lsh.cache
+//   hash tables of the present content; rebuilt when missing or stale lock                held by whoever is writing
 // IndexStore is a consistent view of the last committed state; IndexWriter (index_writer.h) changes it.
 #pragma once
 

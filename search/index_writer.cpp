@@ -102,6 +102,18 @@ kernels::StoredRows taken_out(const kernels::StoredRows& segment, std::vector<In
   return out;
 }
 
+/// Those that another index keeps, by the ids of its tracks, each track's by their number.
+std::map<std::int64_t, IndexWriter::Excerpts> excerpts_of_tracks(const IndexStore& store) {
+  std::map<std::int64_t, IndexWriter::Excerpts> out;
+  if (store.format().landmarks) {
+    for (const LandmarkExcerpt& excerpt :
+         Catalogue(store.folder() / "catalogue.sqlite", Sqlite::Mode::read).excerpts()) {
+      out[excerpt.track_id].push_back(bytes_of(excerpt.landmarks));
+    }
+  }
+  return out;
+}
+
 using PathKey = std::pair<std::string, std::string>;
 
 }  // namespace
@@ -111,6 +123,7 @@ struct IndexWriter::State {
   struct Pending {
     Track track;
     Tensor rows;
+    Excerpts excerpts;
   };
 
   State(const std::filesystem::path& index, std::unique_ptr<FileLock> held)
@@ -125,7 +138,7 @@ struct IndexWriter::State {
 
   void remove_orphans() const;
   void check_new(const Track& track) const;
-  void append(Track track, const Tensor& rows);
+  void append(Track track, const Tensor& rows, Excerpts excerpts);
   void flush();
   void forget(const std::vector<std::int64_t>& ids);
   void rewrite(const std::set<std::int64_t>& segments);
@@ -165,14 +178,14 @@ void IndexWriter::State::check_new(const Track& track) const {
   check(!paths.contains({track.folder, track.path}), name, ": this path is in the index already");
 }
 
-void IndexWriter::State::append(Track track, const Tensor& rows) {
+void IndexWriter::State::append(Track track, const Tensor& rows, Excerpts excerpts) {
   const IndexFormat& format = catalogue.format();
   check(rows.shape().rank() == 2 && rows.dim(1) == format.dimension && rows.dim(0) > 0, "fingerprints ", rows.shape(),
         " for an index of dimension ", format.dimension);
   check(are_landmarks(rows) == format.landmarks.has_value(), "rows of ", name_of(rows.dtype()), " for an index of ",
         kind_of(format));
   track.rows = rows.dim(0);
-  pending.push_back({std::move(track), rows});
+  pending.push_back({std::move(track), rows, std::move(excerpts)});
   pending_rows += rows.dim(0);
   if (pending_rows >= kSegmentRows) {
     flush();
@@ -194,7 +207,7 @@ void IndexWriter::State::flush() {
   written.push_back(
       {next_segment, write_segment(segment_path(folder, next_segment), as_stored(catalogue.format(), rows))});
   for (Pending& p : pending) {
-    entries.push_back({std::move(p.track), next_segment});
+    entries.push_back({std::move(p.track), next_segment, std::move(p.excerpts)});
   }
   ++next_segment;
   pending.clear();
@@ -220,6 +233,7 @@ void IndexWriter::State::write_transaction(const std::set<std::int64_t>& old_seg
   for (const std::int64_t id : old_segments) {
     catalogue.remove_segment(id);
   }
+  catalogue.thin_excerpts();
   transaction.commit();
   written.clear();
   entries.clear();
@@ -259,7 +273,7 @@ void IndexWriter::State::rewrite(const std::set<std::int64_t>& segments) {
   for (const TrackEntry& entry : catalogue.tracks()) {
     if (segments.contains(entry.segment) && !leaving.contains(entry.track.id)) {
       const std::int64_t first = entry.track.first_row;
-      append(entry.track, taken_from(mapped.at(entry.segment), first, first + entry.track.rows));
+      append(entry.track, taken_from(mapped.at(entry.segment), first, first + entry.track.rows), {});
     }
   }
   flush();
@@ -325,12 +339,12 @@ std::vector<Track> IndexWriter::tracks() const {
   return tracks;
 }
 
-void IndexWriter::add(Track track, const Tensor& fingerprints) {
+void IndexWriter::add(Track track, const Tensor& fingerprints, Excerpts excerpts) {
   state_->check_new(track);
   track.id = 0;
   const std::string content = track.content_hash;
   const PathKey path{track.folder, track.path};
-  state_->append(std::move(track), fingerprints);
+  state_->append(std::move(track), fingerprints, std::move(excerpts));
   state_->contents.insert(content);
   state_->paths.insert(path);
 }
@@ -361,14 +375,14 @@ void IndexWriter::adopt(const std::filesystem::path& file, const SegmentInfo& in
   }
   s.written.push_back({s.next_segment, adopted});
   for (Written& written : tracks) {
-    s.entries.push_back({std::move(written.track), s.next_segment});
+    s.entries.push_back({std::move(written.track), s.next_segment, std::move(written.excerpts)});
   }
   ++s.next_segment;
 }
 
-void IndexWriter::replace(std::int64_t id, Track track, const Tensor& fingerprints) {
+void IndexWriter::replace(std::int64_t id, Track track, const Tensor& fingerprints, Excerpts excerpts) {
   state_->forget({id});
-  add(std::move(track), fingerprints);
+  add(std::move(track), fingerprints, std::move(excerpts));
 }
 
 void IndexWriter::remove(const std::vector<std::int64_t>& ids) {
@@ -385,6 +399,7 @@ void IndexWriter::rename(std::int64_t id, const std::string& folder, const std::
 
 MergeReport IndexWriter::merge(const IndexStore& other) {
   check_same_format(other.format(), format(), data::printable(folder().string()));
+  std::map<std::int64_t, Excerpts> excerpts = excerpts_of_tracks(other);
   MergeReport report;
   for (const Track& track : other.tracks()) {
     if (state_->contents.contains(track.content_hash)) {
@@ -393,8 +408,10 @@ MergeReport IndexWriter::merge(const IndexStore& other) {
       report.conflicts.push_back(track.path);
     } else {
       const TrackRows rows{track.id, track.first_row, track.rows};
-      add(track, other.format().landmarks ? other.database().stored_rows(rows)
-                                          : other.database().widened(track.first_row, track.first_row + track.rows));
+      add(track,
+          other.format().landmarks ? other.database().stored_rows(rows)
+                                   : other.database().widened(track.first_row, track.first_row + track.rows),
+          std::move(excerpts[track.id]));
       ++report.added;
     }
   }
@@ -407,6 +424,8 @@ void IndexWriter::set_calibration(const Calibration& calibration) {
   state_->catalogue.set_calibration(calibration);
   transaction.commit();
 }
+
+std::vector<LandmarkExcerpt> IndexWriter::excerpts() const { return state_->catalogue.excerpts(); }
 
 void IndexWriter::commit() {
   State& s = *state_;

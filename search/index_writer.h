@@ -12,6 +12,7 @@
 
 #include "kernels/tensor.h"
 #include "search/index_store.h"
+#include "search/landmark_excerpts.h"
 #include "search/segment_file.h"
 
 namespace earmark::search {
@@ -41,15 +42,18 @@ class IndexWriter {
   const std::filesystem::path& folder() const;
   std::vector<Track> tracks() const;  ///< What is committed.
 
+  /// Excerpts of a new track (landmark_excerpts.h), each as bytes_of() gives it; none of fingerprints.
+  using Excerpts = std::vector<std::string>;
   /// Adds a track with its fingerprints (n, d) f32 unit rows, or landmarks (landmark_rows.h); visible after commit().
   /// Id and rows are assigned here.
-  void add(Track track, const Tensor& fingerprints);
+  void add(Track track, const Tensor& fingerprints, Excerpts excerpts = {});
   /// The same, and track `id` goes in the same transaction: a file whose content has changed.
-  void replace(std::int64_t id, Track track, const Tensor& fingerprints);
+  void replace(std::int64_t id, Track track, const Tensor& fingerprints, Excerpts excerpts = {});
   /// A track whose rows another process has written; `replaces` goes in the same transaction, 0: none.
   struct Written {
     Track track;
     std::int64_t replaces = 0;
+    Excerpts excerpts{};
   };
   /// Takes over a segment file of this format in the index's folder of segments, with the tracks in it, whose
   /// `first_row` counts from its beginning; rows of none of them are left out. Visible after commit().
@@ -61,6 +65,8 @@ class IndexWriter {
   /// Copies all tracks of another index of the same model and hop, or the same landmarks; committed when it returns.
   MergeReport merge(const IndexStore& other);
   void set_calibration(const Calibration& calibration);
+  /// What is committed, in an order that depends on the tracks alone (catalogue.h).
+  std::vector<LandmarkExcerpt> excerpts() const;
   /// Makes everything added so far durable and visible; where nothing was added, only segments are joined that are
   /// many.
   void commit();

@@ -78,16 +78,16 @@ IndexReport add_audio(IndexWriter& writer, const std::vector<AudioSource>& sourc
   Clock::time_point committed = start;
   AudioAdder adder(writer, [&](std::int64_t replaced, Track track, const PreparedAudio& prepared) {
     if (replaced != 0) {
-      writer.replace(replaced, std::move(track), prepared.fingerprints);
+      writer.replace(replaced, std::move(track), prepared.fingerprints, prepared.excerpts);
     } else {
-      writer.add(std::move(track), prepared.fingerprints);
+      writer.add(std::move(track), prepared.fingerprints, prepared.excerpts);
     }
   });
   const std::set<std::string> known = adder.known_contents();
   data::Progress progress("indexing", static_cast<std::int64_t>(sources.size()), "files", options.progress);
   Pipeline<PreparedAudio> pipeline(
       sources.size(), static_cast<std::size_t>(std::max(options.window, 2 * num_threads())),
-      [&](std::size_t i) { return prepare_audio(sources[i], known, writer.format(), embedder); });
+      [&](std::size_t i) { return prepare_audio(sources[i], known, writer.format(), embedder, sources.size()); });
   for (const AudioSource& source : sources) {
     adder.report.interrupted = options.stop != nullptr && *options.stop;
     if (adder.report.interrupted) {

@@ -8,7 +8,6 @@
 #include <memory>
 
 #include "kernels/error.h"
-#include "search/landmark_alignment.h"
 #include "search/landmark_rows.h"
 
 namespace earmark::search {
@@ -38,38 +37,76 @@ LandmarkMatcher::LandmarkMatcher(const IndexStore& store, const MatcherOptions& 
     : store_(store),
       options_(store.format().landmarks.value()),
       top_(options.top),
-      threshold_(options.threshold.value_or(landmark_threshold(options_))),
+      threshold_(options.threshold),
+      calibration_(options.calibration ? options.calibration : store.calibration()),
       table_(table_of(store)) {
   check(top_ >= 1, "top: expected at least 1, got ", top_);
 }
 
-std::vector<Match> LandmarkMatcher::match(std::span<const Landmark> query) const {
-  std::vector<LandmarkAlignment> best;  // of each track, one more than wanted
+/// The best alignment of each track, those of the highest count first.
+std::vector<LandmarkAlignment> LandmarkMatcher::best_of_tracks(std::span<const Landmark> query,
+                                                               std::size_t most) const {
+  std::vector<LandmarkAlignment> best;
   std::vector<bool> seen(store_.tracks().size(), false);
   for (const LandmarkAlignment& found : align_landmarks(table_, options_, query)) {
     if (!seen[found.track]) {
       seen[found.track] = true;
       best.push_back(found);
     }
-    if (static_cast<int>(best.size()) > top_) {
+    if (best.size() == most) {
       break;
     }
   }
+  return best;
+}
+
+double LandmarkMatcher::threshold(std::span<const Landmark> query) const {
+  if (threshold_) {
+    return *threshold_;
+  }
+  const int frames = query.empty() ? 1 : query.back().frame + 1;
+  return calibration_ ? calibration_->threshold(frames) : landmark_threshold(options_);
+}
+
+/// `other`: landmarks that agree with another track.
+Match LandmarkMatcher::match_of(std::span<const Landmark> query, const LandmarkAlignment& found, double other) const {
+  const Track& track = store_.tracks()[found.track];
+  Match match;
+  match.track_id = track.id;
+  match.track = track.path;
+  match.start_s = static_cast<double>(unwrapped(query, found.track, found.skew)) * options_.hop_seconds();
+  match.score = found.count;
+  match.votes = found.count;
+  match.confidence = std::max(0.0, 1 - std::max(other, kChance) / found.count);
+  match.matched = match.confidence > threshold(query);
+  return match;
+}
+
+std::vector<Match> LandmarkMatcher::match(std::span<const Landmark> query) const {
+  const auto top = static_cast<std::size_t>(top_);
+  const std::vector<LandmarkAlignment> best = best_of_tracks(query, top + 1);
   std::vector<Match> matches;
-  for (std::size_t i = 0; i < best.size() && static_cast<int>(i) < top_; ++i) {
-    const Track& track = store_.tracks()[best[i].track];
-    const double other = i == 0 ? (best.size() > 1 ? best[1].count : 0) : best[0].count;
-    Match match;
-    match.track_id = track.id;
-    match.track = track.path;
-    match.start_s = static_cast<double>(unwrapped(query, best[i].track, best[i].skew)) * options_.hop_seconds();
-    match.score = best[i].count;
-    match.votes = best[i].count;
-    match.confidence = std::max(0.0, 1 - std::max(other, kChance) / best[i].count);
-    match.matched = match.confidence > threshold_;
-    matches.push_back(match);
+  for (std::size_t i = 0; i < std::min(best.size(), top); ++i) {
+    matches.push_back(match_of(query, best[i], i > 0 ? best[0].count : best.size() > 1 ? best[1].count : 0));
   }
   return matches;
+}
+
+LandmarkMatcher::LeftOut LandmarkMatcher::match_without(std::span<const Landmark> query,
+                                                        std::int64_t masked_track) const {
+  LeftOut out;
+  std::vector<LandmarkAlignment> others;
+  for (const LandmarkAlignment& found : best_of_tracks(query, store_.tracks().size())) {
+    if (store_.tracks()[found.track].id == masked_track) {
+      out.own_score = found.count;
+    } else {
+      others.push_back(found);
+    }
+  }
+  if (!others.empty()) {
+    out.best = match_of(query, others[0], others.size() > 1 ? others[1].count : 0);
+  }
+  return out;
 }
 
 /// The start in the whole track, of those that are the same modulo the table's time bits: that on which most of the

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "search/index_store.h"
+#include "search/landmark_alignment.h"
 #include "search/landmark_table.h"
 #include "search/matcher.h"
 
@@ -15,13 +17,20 @@ namespace earmark::search {
 
 class LandmarkMatcher {
  public:
-  /// Of `options`, top and threshold count. The store, of landmarks, must outlive the matcher.
+  /// Of `options`, top, threshold and calibration count. The store, of landmarks, must outlive the matcher.
   LandmarkMatcher(const IndexStore& store, const MatcherOptions& options);
 
   /// Matches of a query, best first, one per track. Their score is the number of landmarks that agree (Match::votes
   /// too); the confidence is its lead over other tracks, or over what chance may give where there are none:
   /// 1 - (other's or chance's) / score. Safe to call from several threads.
   std::vector<Match> match(std::span<const Landmark> query) const;
+
+  /// The best match as if track `masked_track` (negative: none) were not in the index, and the score that it has.
+  struct LeftOut {
+    std::optional<Match> best;
+    double own_score = 0;
+  };
+  LeftOut match_without(std::span<const Landmark> query, std::int64_t masked_track) const;
 
   /// Landmarks of a query that agree with a start in a track: how many, and the frames of the query from which to which
   /// nearly all of them are (audfprint leaves out 2 % on either side).
@@ -35,17 +44,22 @@ class LandmarkMatcher {
   const LandmarkOptions& options() const { return options_; }
 
  private:
+  std::vector<LandmarkAlignment> best_of_tracks(std::span<const Landmark> query, std::size_t most) const;
+  Match match_of(std::span<const Landmark> query, const LandmarkAlignment& found, double other) const;
   std::int64_t unwrapped(std::span<const Landmark> query, std::size_t track, int skew) const;
+  double threshold(std::span<const Landmark> query) const;
 
   const IndexStore& store_;
   LandmarkOptions options_;
   int top_;
-  double threshold_;  // on the confidence
+  std::optional<double> threshold_;  // on the confidence
+  std::optional<Calibration> calibration_;
   LandmarkTable table_;
 };
 
-/// Confidence above which an answer is a match, where nothing else is wanted. As in audfprint every answer is one where
-/// a least count keeps chance away; where it does not ("best"), an answer must lead.
+/// Confidence above which an answer is a match in an index that has no calibration, and never less in one that has. As
+/// in audfprint every answer is one where a least count keeps chance away; where it does not ("best"), an answer must
+/// lead.
 double landmark_threshold(const LandmarkOptions& options);
 
 }  // namespace earmark::search

@@ -4,11 +4,12 @@
 
 #include "kernels/device_failure.h"
 #include "kernels/error.h"
+#include "search/landmark_excerpts.h"
 
 namespace earmark::search {
 
 PreparedAudio prepare_audio(const AudioSource& source, const std::set<std::string>& known, const IndexFormat& format,
-                            const Embedder& embedder) {
+                            const Embedder& embedder, std::size_t files) {
   PreparedAudio prepared;
   try {
     prepared.hash = content_hash(source.file);
@@ -27,6 +28,11 @@ PreparedAudio prepare_audio(const AudioSource& source, const std::set<std::strin
       prepared.fingerprints = embedder(audio.samples);
       if (prepared.fingerprints.dim(0) == 0) {
         prepared.problem = "nothing in it stands out";
+      } else if (format.landmarks) {
+        for (const std::vector<Landmark>& excerpt :
+             excerpts_of(audio.samples, *format.landmarks, wanted_excerpts(prepared.hash, files))) {
+          prepared.excerpts.push_back(bytes_of(excerpt));
+        }
       }
     }
   } catch (const DeviceFailure&) {  // no other file can be added either

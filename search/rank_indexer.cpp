@@ -74,9 +74,20 @@ std::set<std::string> contents_of(Catalogue& catalogue) {
 
 /// A prepared file, without its rows: where they are.
 nlohmann::json note_of(const PreparedAudio& prepared, SegmentParts::Place place, std::int64_t rows) {
-  return {{"hash", prepared.hash},       {"problem", prepared.problem},  {"damage", prepared.damage},
-          {"seconds", prepared.seconds}, {"title", prepared.tags.title}, {"artist", prepared.tags.artist},
-          {"part", place.part},          {"first_row", place.first_row}, {"rows", rows}};
+  nlohmann::json excerpts = nlohmann::json::array();
+  for (const std::string& excerpt : prepared.excerpts) {
+    excerpts.push_back(nlohmann::json::binary({excerpt.begin(), excerpt.end()}));
+  }
+  return {{"hash", prepared.hash},
+          {"problem", prepared.problem},
+          {"damage", prepared.damage},
+          {"seconds", prepared.seconds},
+          {"title", prepared.tags.title},
+          {"artist", prepared.tags.artist},
+          {"part", place.part},
+          {"first_row", place.first_row},
+          {"rows", rows},
+          {"excerpts", std::move(excerpts)}};
 }
 
 PreparedAudio prepared_in(const nlohmann::json& note) {
@@ -87,19 +98,23 @@ PreparedAudio prepared_in(const nlohmann::json& note) {
   prepared.seconds = note.at("seconds");
   prepared.tags.title = note.at("title");
   prepared.tags.artist = note.at("artist");
+  for (const nlohmann::json& excerpt : note.at("excerpts")) {
+    prepared.excerpts.emplace_back(excerpt.get_binary().begin(), excerpt.get_binary().end());
+  }
   return prepared;
 }
 
 /// Prepares the files of a share and writes their rows. What rank 0 must know of it.
-nlohmann::json index_share(std::span<const AudioSource> share, const std::set<std::string>& known,
+nlohmann::json index_share(std::span<const AudioSource> share, std::size_t files, const std::set<std::string>& known,
                            const IndexFormat& format, const Embedder& embedder, const IndexerOptions& options,
                            SegmentParts& parts, data::Progress& progress, const CheckRanks& check_ranks) {
   const auto start = std::chrono::steady_clock::now();
   nlohmann::json notes = nlohmann::json::array();
   std::set<std::string> seen;
   bool interrupted = false;
-  Pipeline<PreparedAudio> pipeline(share.size(), static_cast<std::size_t>(std::max(options.window, 2 * num_threads())),
-                                   [&](std::size_t i) { return prepare_audio(share[i], known, format, embedder); });
+  Pipeline<PreparedAudio> pipeline(
+      share.size(), static_cast<std::size_t>(std::max(options.window, 2 * num_threads())),
+      [&](std::size_t i) { return prepare_audio(share[i], known, format, embedder, files); });
   for (std::size_t i = 0; i < share.size(); ++i) {
     interrupted = options.stop != nullptr && *options.stop;
     if (interrupted) {
@@ -126,8 +141,8 @@ nlohmann::json index_share(std::span<const AudioSource> share, const std::set<st
 class JointCommit {
  public:
   explicit JointCommit(IndexWriter& writer)
-      : writer_(writer), adder_(writer, [this](std::int64_t replaced, Track track, const PreparedAudio& /*prepared*/) {
-          take(replaced, std::move(track));
+      : writer_(writer), adder_(writer, [this](std::int64_t replaced, Track track, const PreparedAudio& prepared) {
+          take(replaced, std::move(track), prepared.excerpts);
         }) {}
 
   void commit(const nlohmann::json& plan, const Round& round, const std::vector<AudioSource>& sources,
@@ -155,11 +170,11 @@ class JointCommit {
  private:
   using Part = std::pair<int, std::int64_t>;  // rank, number
 
-  void take(std::int64_t replaced, Track track) {
+  void take(std::int64_t replaced, Track track, const IndexWriter::Excerpts& excerpts) {
     track.first_row = note_->at("first_row");
     track.rows = note_->at("rows");
     check(track.rows > 0, data::printable(track.path), ": rank ", rank_, " wrote no fingerprints of it");
-    tracks_[{rank_, note_->at("part").get<std::int64_t>()}].push_back({std::move(track), replaced});
+    tracks_[{rank_, note_->at("part").get<std::int64_t>()}].push_back({std::move(track), replaced, excerpts});
   }
 
   IndexWriter& writer_;
@@ -220,8 +235,8 @@ IndexReport add_audio(IndexWriter* writer, const std::filesystem::path& folder, 
             " was given another index, ", data::printable(folder.string()), ", than rank 0");
       const std::size_t first = round.first_of(ranks.rank(), size);
       const std::size_t end = round.first_of(ranks.rank() + 1, size);
-      own = index_share(std::span(all).subspan(first, end - first), known, catalogue.format(), embedder, options, parts,
-                        progress, check_ranks);
+      own = index_share(std::span(all).subspan(first, end - first), all.size(), known, catalogue.format(), embedder,
+                        options, parts, progress, check_ranks);
     });
     const std::vector<nlohmann::json> shares = gathered(ranks, own);
     work_beside_ranks(ranks, [&] {

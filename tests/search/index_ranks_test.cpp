@@ -91,6 +91,17 @@ class IndexRanksWhole : public IndexProgram {
     }
     return bytes;
   }
+  static std::vector<std::string> excerpts_in(const fs::path& index) {
+    std::vector<std::string> bytes;
+    for (const LandmarkExcerpt& excerpt : IndexWriter::open(index).excerpts()) {
+      bytes.push_back(str(excerpt.track_id, ' ', excerpt.number, ' ') + bytes_of(excerpt.landmarks));
+    }
+    return bytes;
+  }
+  static std::string calibration_of(const fs::path& index) {
+    const IndexStore store = IndexStore::open(index);
+    return store.calibration() ? to_json(*store.calibration()) : "";
+  }
   /// Runs as `size` ranks, of which rank 0 alone speaks, and says what `one` process said.
   static void run_like(const Ended& one, int size, const std::vector<std::string>& arguments) {
     const Programs ranks = start(size, arguments);
@@ -146,6 +157,9 @@ TEST_F(IndexRanksWhole, MoreRanksThanFilesAndOtherKindsOfRows) {
     EXPECT_EQ(list_of(arguments("four")[1]), list_of(arguments("one")[1]));
     expect_sound(arguments("four")[1]);
     EXPECT_EQ(bytes_of_rows(arguments("four")[1]), bytes_of_rows(arguments("one")[1]));
+    EXPECT_EQ(excerpts_in(arguments("four")[1]), excerpts_in(arguments("one")[1]));
+    EXPECT_EQ(excerpts_in(arguments("one")[1]).size(), number == 0 ? 2U : 0U) << "of tracks that are no copies";
+    EXPECT_EQ(calibration_of(arguments("four")[1]), calibration_of(arguments("one")[1]));
     ++number;
   }
 }

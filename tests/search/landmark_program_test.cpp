@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "kernels/random.h"
+#include "search/sqlite.h"
 #include "tests/search/index_program.h"
 #include "tests/search/search_program.h"
 
@@ -51,6 +52,7 @@ TEST_F(LandmarkProgramsWhole, AnIndexIsBuiltAddedToAndSearched) {
   EXPECT_GT(described["landmarks"], 400);
   EXPECT_EQ(described["precision"], "landmarks");
   EXPECT_THAT(described["options"].get<std::string>(), StartsWith("density=100 "));
+  EXPECT_THAT(described["calibration"]["source"].get<std::string>(), StartsWith("default: excerpts of 4 tracks"));
   const Ended found = search({index_.string(), part("query.wav", 3, 2, 3), "--json"});
   EXPECT_EQ(found.code, 0) << found.err;
   const nlohmann::json match = nlohmann::json::parse(found.out)["matches"][0];
@@ -141,10 +143,56 @@ TEST_F(LandmarkProgramsWhole, WhatMeansNothingToLandmarksIsBadUsage) {
     EXPECT_EQ(refused.code, 2);
     EXPECT_THAT(refused.err + refused.out, HasSubstr("an index of landmarks, to which " + more[0] + " means nothing"));
   }
+  EXPECT_EQ(run({"add", index_.string(), "--model", model, music}).code, 2);
+}
+
+TEST_F(LandmarkProgramsWhole, AnIndexIsCalibratedAsItIsFilled) {
+  const auto source = [&] {
+    const nlohmann::json info = nlohmann::json::parse(run({"info", index_.string(), "--json"}).out);
+    return info.contains("calibration") ? info["calibration"]["source"].get<std::string>() : "";
+  };
+  std::vector<std::string> first = build_landmarks_arguments({track(0), track(1)});
+  first.emplace_back("--no-calibrate");
+  ASSERT_EQ(run(first).code, 0);
+  EXPECT_EQ(source(), "");
+  ASSERT_EQ(run({"add", index_.string(), track(2).string()}).code, 0);
+  EXPECT_THAT(source(), StartsWith("default: excerpts of 3 tracks"));
+  data::compose_folder(composed_.folder / "more", {.tracks = 24, .seconds = 4, .seed = 50});
+  ASSERT_EQ(run({"add", index_.string(), (composed_.folder / "more").string()}).code, 0);
+  EXPECT_EQ(source(), "held-out tracks of the index");
+  expect_sound(index_);
+  const Ended rare = run({"calibrate", index_.string(), "--rate", "0.001"});
+  EXPECT_EQ(rare.code, 0) << rare.err;
+  EXPECT_THAT(rare.out, AllOf(StartsWith("held-out tracks of the index:\n"), HasSubstr(" s: confidence above ")));
+  data::compose_folder(composed_.folder / "foreign", {.tracks = 6, .seconds = 41, .seed = 77});
+  const Ended foreign = run({"calibrate", index_.string(), "--queries", (composed_.folder / "foreign").string()});
+  EXPECT_EQ(foreign.code, 0) << foreign.err;
+  EXPECT_EQ(source(), "absent audio");
+  write_bytes(composed_.folder / "empty.wav", "");
+  const Ended nothing = run({"calibrate", index_.string(), "--queries", (composed_.folder / "empty.wav").string()});
+  EXPECT_EQ(nothing.code, 1);
+  EXPECT_THAT(nothing.err, HasSubstr("empty.wav: the file is empty"));
+  EXPECT_EQ(source(), "absent audio");
+}
+
+// As an earlier version left it: no excerpts, no thresholds.
+TEST_F(LandmarkProgramsWhole, AnIndexWithoutExcerptsGoesOn) {
+  ASSERT_EQ(build_landmarks({composed_.music()}).code, 0);
+  {
+    Sqlite connection(index_ / "catalogue.sqlite", Sqlite::Mode::write);
+    connection.execute("DROP TABLE excerpts; DELETE FROM format WHERE key = 'calibration'");
+  }
+  expect_sound(index_);
+  const Ended found = search({index_.string(), part("query.wav", 3, 2, 3), "--json"});
+  EXPECT_EQ(nlohmann::json::parse(found.out)["matches"][0]["matched"], true) << found.out;
+  EXPECT_EQ(run({"add", index_.string(), composed_.music().string()}).code, 0);
+  EXPECT_FALSE(nlohmann::json::parse(run({"info", index_.string(), "--json"}).out).contains("calibration"));
   const Ended calibrated = run({"calibrate", index_.string()});
   EXPECT_EQ(calibrated.code, 1);
-  EXPECT_THAT(calibrated.err, HasSubstr("an index of landmarks, which is not calibrated"));
-  EXPECT_EQ(run({"add", index_.string(), "--model", model, music}).code, 2);
+  EXPECT_THAT(calibrated.err, HasSubstr("the index keeps no excerpts of its tracks"));
+  EXPECT_EQ(run({"add", index_.string(), many_files(1).string()}).code, 0);
+  EXPECT_EQ(run({"remove", index_.string(), "track-3.wav"}).code, 0);
+  expect_sound(index_);
 }
 
 TEST_F(LandmarkProgramsWhole, OddSoundsAreSkippedWithTheirReason) {
@@ -183,6 +231,9 @@ TEST_F(LandmarkProgramsWhole, KilledAtAnyMomentItKeepsWhatWasCommitted) {
   EXPECT_EQ(completed.code, 0) << completed.err;
   expect_sound(index_);
   EXPECT_EQ(listed(index_).size(), 24U);
+  const nlohmann::json info = nlohmann::json::parse(run({"info", index_.string(), "--json"}).out);
+  // Each piece is nearly the same as others, so that no excerpt tells what something else would find.
+  EXPECT_THAT(info["calibration"]["source"].get<std::string>(), StartsWith("default: excerpts of 24 tracks"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "kernels/error.h"
 #include "kernels/random.h"
+#include "search/catalogue.h"
 #include "search/index_writer.h"
 #include "search/sqlite.h"
 #include "tests/search/landmark_index.h"
@@ -104,6 +105,94 @@ TEST_F(LandmarkStore, RemovesReplacesAndMerges) {
   }
   EXPECT_THAT(sound_tracks(), ElementsAre("3", "4", "5", "6", "7", "8"));
   EXPECT_THAT(sound_tracks("other"), ElementsAre("3", "4", "5", "6", "7", "8"));
+}
+
+TEST_F(LandmarkStore, ExcerptsComeAndGoWithTheirTracks) {
+  const auto excerpt = [](int i, int number) {
+    return random_landmarks(50 + i, static_cast<std::uint64_t>(9 + number));
+  };
+  const auto add = [&](IndexWriter& writer, int i, std::int64_t replaced = 0) {
+    IndexWriter::Excerpts excerpts;
+    for (int number = 0; number < 2; ++number) {
+      excerpts.push_back(bytes_of(excerpt(i, number)));
+    }
+    const std::string name = std::to_string(i);
+    replaced == 0 ? writer.add(track(name), rows_of(landmarks_of_track(i)), excerpts)
+                  : writer.replace(replaced, track(name), rows_of(landmarks_of_track(i)), excerpts);
+  };
+  /// Names of the tracks that have any, all sound.
+  const auto kept = [&](const std::string& name) {
+    EXPECT_THAT(verify_index(index(name)), IsEmpty());
+    const IndexStore store = IndexStore::open(index(name));
+    std::vector<std::string> names;
+    for (const LandmarkExcerpt& found : IndexWriter::open(index(name)).excerpts()) {
+      names.push_back(store.track(found.track_id).path);
+      EXPECT_EQ(found.landmarks, excerpt(std::stoi(names.back()), found.number)) << names.back();
+    }
+    return names;
+  };
+  {
+    IndexWriter writer = create();
+    for (int i = 1; i <= 4; ++i) {
+      add(writer, i);
+    }
+    EXPECT_THAT(writer.excerpts(), IsEmpty()) << "not committed yet";
+    writer.commit();
+    writer.remove({2});
+    add(writer, 6, 3);
+    writer.add(track("7"), rows_of(landmarks_of_track(7)));
+    writer.commit();
+    IndexWriter other = create("other");
+    add(other, 4);
+    add(other, 5);
+    other.commit();
+  }
+  EXPECT_THAT(kept("index"), ElementsAre("1", "4", "6", "1", "4", "6"));
+  IndexWriter::open(index()).merge(IndexStore::open(index("other")));
+  EXPECT_THAT(kept("index"), ElementsAre("1", "4", "5", "6", "1", "4", "5", "6"));
+  EXPECT_THAT(sound_tracks(), ElementsAre("1", "4", "5", "6", "7"));
+}
+
+// First excerpts of all tracks, then second ones, by the content of the track: however they came.
+TEST_F(LandmarkStore, OfManyExcerptsTheSameStayInAnyOrder) {
+  constexpr int kMany = 230;
+  const auto filled = [&](const std::string& name, bool backwards, int commit_every) {
+    IndexWriter writer = create(name);
+    for (int i = 0; i < kMany; ++i) {
+      const int of = backwards ? kMany - 1 - i : i;
+      Track entry = track(std::to_string(of));
+      const std::string bytes = bytes_of(random_landmarks(5, static_cast<std::uint64_t>(of)));
+      writer.add(entry, rows_of(random_landmarks(20, 1)), {bytes, bytes});
+      if (i % commit_every == 0) {
+        writer.commit();
+      }
+    }
+    writer.commit();
+    std::vector<std::string> kept;
+    const IndexStore store = IndexStore::open(index(name));
+    for (const LandmarkExcerpt& excerpt : writer.excerpts()) {
+      kept.push_back(store.track(excerpt.track_id).path + " " + std::to_string(excerpt.number) +
+                     bytes_of(excerpt.landmarks));
+    }
+    return kept;
+  };
+  const std::vector<std::string> one = filled("one", false, kMany);
+  EXPECT_EQ(one.size(), 400U);
+  EXPECT_EQ(filled("other", true, 60), one);
+}
+
+TEST_F(LandmarkStore, DamagedExcerptsAreFoundAndNamed) {
+  {
+    IndexWriter writer = create();
+    writer.add(track("1"), rows_of(landmarks_of_track(1)), {bytes_of(random_landmarks(30, 1))});
+    writer.commit();
+  }
+  Sqlite(index() / "catalogue.sqlite", Sqlite::Mode::write)
+      .execute("UPDATE excerpts SET landmarks = zeroblob(length(landmarks))");
+  EXPECT_THAT(verify_index(index()), ElementsAre(AllOf(HasSubstr("catalogue.sqlite"), HasSubstr("track 1"),
+                                                       HasSubstr("an excerpt of landmarks is damaged (checksum)"))));
+  EXPECT_THAT(problem_of([&] { static_cast<void>(IndexWriter::open(index()).excerpts()); }), HasSubstr("(checksum)"));
+  EXPECT_EQ(IndexStore::open(index()).tracks().size(), 1U) << "to search it, they are not needed";
 }
 
 TEST_F(LandmarkStore, ManySmallSegmentsAreJoined) {
