@@ -56,6 +56,9 @@ class Communicator {
   virtual void all_reduce_beside(std::span<const Tensor> tensors, Combine how) { all_reduce(tensors, how); }
   /// What the current stream does from now on sees the results of all_reduce_beside().
   virtual void join() {}
+  /// Before each launch of a CUDA graph that some of its calls were recorded into: it makes them anew. All ranks launch
+  /// it together. The graph has to be gone before this is.
+  virtual void begin_replay() {}
   /// Does `work`, which waits for a GPU that works together with others.
   virtual void wait(const std::function<void()>& work) { work(); }
 

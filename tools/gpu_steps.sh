@@ -82,7 +82,9 @@ training() {
     "$(speed_of cuda-tf32)" "$(speed_of cuda-bf16)" "$(speed_of cpu-fp32)"
 }
 
-# The same batches by two processes with a GPU each: the sums of their gradients round otherwise, and nothing else.
+# The same batches by two processes with a GPU each: the sums of their gradients round otherwise, and nothing else. So
+# the first two losses are those of one process to rounding; later ones, once a value has come to lie on the other side
+# of a ReLU's kink, whose gradient then jumps, differ by about a percent where networks and batches are small.
 two_gpus() {
   if [[ $SUITE_REHEARSE == yes ]]; then
     export CUDASIM_DEVICES=2
@@ -96,12 +98,13 @@ two_gpus() {
     NR == 1 { next }
     {
       difference = ($2 > $3 ? $2 - $3 : $3 - $2) / $2
-      if ($1 <= 10 && difference > first) first = difference
+      if ($1 <= 2 && difference > first) first = difference
+      if ($1 <= 10 && difference > later) later = difference
       ++steps
     }
     END {
-      printf "%d steps: losses differ by at most %.2g of them in the first ten.\n", steps, first
-      exit !(steps && first < 1e-3)
+      printf "%d steps: losses differ by at most %.2g of them in the first two, %.2g in the first ten.\n", steps, first, later
+      exit !(steps > 1 && first < 1e-4 && later < 0.05)
     }'
   printf 'At the end %s segments/s by two, %s by one.\n' "$(speed_of cuda-fp32-2)" "$(speed_of cuda-fp32)"
 }

@@ -33,6 +33,8 @@ class DataParallel {
   /// For the RankStatisticsScope of a step; null where every rank normalises its own rows.
   const RankStatistics* statistics() const { return statistics_.get(); }
   void begin_step() { buckets_.begin_step(); }
+  /// Before a step that may come from a CUDA graph. Throws Error where a rank has gone.
+  void begin_replay() const { ranks_->begin_replay(); }
   /// As GradientBuckets::set_partial(): of several backward passes, the ranks exchange gradients during the last.
   void set_partial(bool partial) { buckets_.set_partial(partial); }
   /// NT-Xent of this rank's embeddings (2P, D) against all ranks'. The mean of the ranks' losses is that of all pairs,

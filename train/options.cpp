@@ -166,8 +166,7 @@ void read_train(Section section, TrainOptions& options) {
                       "bits; faster on GPUs, slower elsewhere. Weights and checkpoints are fp32 always.");
   section.read(
       "cuda_graph", options.cuda_graph,
-      "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do. "
-      "Of one process only.");
+      "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do.");
   section.read("micro_batch", options.micro_batch, {0, 65536}, "pairs",
                "Keep the activations of so many pairs of a process at a time, and forward all others twice: memory for "
                "time. Pairs are told apart from all of the batch; batch normalisation is over a micro-batch. 0: all.");

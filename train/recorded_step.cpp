@@ -60,6 +60,13 @@ bool RecordedStep::recorded() const {
   return false;
 }
 
+void RecordedStep::forget() {
+  losses_ = {};
+  graph_.reset();
+  rehearsed_ = false;
+  views_ = {};
+}
+
 void RecordedStep::begin_anew(const Shape& views, DType dtype) {
   if constexpr (kBuiltWithCuda) {
     losses_ = {};

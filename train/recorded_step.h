@@ -33,6 +33,8 @@ class RecordedStep {
   StepLosses run(const Tensor& clean, const Tensor& distorted, const Compute& compute);
   /// Whether the last step came from the record.
   bool recorded() const;
+  /// Drops the record: before the ranks go whose exchanges are part of it.
+  void forget();
 
  private:
   void begin_anew(const Shape& views, DType dtype);

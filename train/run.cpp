@@ -84,7 +84,7 @@ class Run {
         pairs_(own_pairs(options, *place.ranks)),
         on_cpu_(device.backend == Backend::cpu),
         trainer_(model_on(device, options), options.optimizer, options.temperature,
-                 {options.cuda_graph && ranks_->size() == 1, options.micro_batch, options.reduction_groups}),
+                 {options.cuda_graph, options.micro_batch, options.reduction_groups}),
         state_(restore()),
         progress_("train", segments(options.time_budget_minutes > 0 ? 0 : options.steps - state_.step), "segments",
                   show_progress) {
@@ -95,8 +95,6 @@ class Run {
     share_state();
     if (options.cuda_graph && on_cpu_) {
       progress_.line("train.cuda_graph means nothing on the CPU: steps run as always");
-    } else if (options.cuda_graph && ranks_->size() > 1) {
-      progress_.line("train.cuda_graph is for one process: steps of several run as always");
     }
     if (data_changed_) {
       progress_.line("the training music is not what it was at the checkpoint: going on, but not bit for bit");

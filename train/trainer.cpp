@@ -51,7 +51,11 @@ Trainer::Trainer(nn::Model model, const OptimizerOptions& options, double temper
         ": it goes without train.micro_batch, whose parts are added up one after the other");
 }
 
-Trainer::~Trainer() = default;
+Trainer::~Trainer() {
+  if (recorded_) {
+    recorded_->forget();
+  }
+}
 
 void Trainer::join(const std::shared_ptr<Communicator>& ranks, bool sync_batch_norm, bool shard_optimizer) {
   if (ranks->size() == 1) {
@@ -88,6 +92,9 @@ void Trainer::queue_step(const data::Batch& batch, double learning_rate) {
   nn::Encoder& encoder = *model_.encoder;
   encoder.set_training(true);
   adam_.begin_step(learning_rate);
+  if (recorded_ && parallel_) {
+    parallel_->begin_replay();
+  }
   const auto compute_on = [this](const Tensor& views) { return compute(views); };
   const StepLosses losses = recorded_
                                 ? recorded_->run(batch.clean, batch.distorted, compute_on)

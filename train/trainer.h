@@ -32,7 +32,9 @@ struct StepReport {
 struct StepOptions {
   /// On a GPU, the step is recorded in a CUDA graph: the first step of a shape runs as always, the second is recorded,
   /// and it and those that follow are one launch each. Then everything the trainer's thread does on that GPU goes to a
-  /// stream of the trainer's, until the trainer is destroyed by the same thread. On the CPU it means nothing.
+  /// stream of the trainer's, until the trainer is destroyed by the same thread. On the CPU it means nothing. What
+  /// ranks exchange in a step is part of its record: all ranks record, and the trainer is destroyed before their
+  /// communicator.
   bool cuda_graph = false;
   /// Activations are kept of so many pairs at a time (train/gradient_cache.h), recorded or not: it must divide the
   /// pairs of a batch. 0: of all.

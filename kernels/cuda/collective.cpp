@@ -144,8 +144,12 @@ void Communicator::finish() {
 }
 
 void Communicator::abort() noexcept {
-  const std::scoped_lock lock(mutex_);
-  if (ncclComm* const comm = std::exchange(comm_, nullptr)) {
+  ncclComm* comm = nullptr;
+  {
+    const std::scoped_lock lock(mutex_);
+    comm = std::exchange(comm_, nullptr);
+  }
+  if (comm != nullptr) {  // without the lock: it waits for graphs of a thread that may be about to ask for it
     static_cast<void>(ncclCommAbort(comm));
   }
 }

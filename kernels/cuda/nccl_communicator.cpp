@@ -108,6 +108,10 @@ class NcclCommunicator final : public earmark::Communicator {
       done_.wait();
     }
   }
+  void begin_replay() override {
+    watch_.check_ranks();
+    watch_.count_call();
+  }
   void wait(const std::function<void()>& work) override { watch_.wait(work); }
 
   std::shared_ptr<earmark::Communicator> another() override {

@@ -14,7 +14,8 @@
 namespace earmark::kernels::cuda {
 
 /// As on_device() of kernels/communicator.h, for GPU `device`. What is queued then and later is watched. While a graph
-/// is recorded, calls become part of it.
+/// is recorded, calls become part of it, with the stream that they are made on as a branch. The graph goes first: NCCL,
+/// where it is to end, waits until no graph holds calls of it.
 std::shared_ptr<earmark::Communicator> make_nccl_communicator(std::shared_ptr<earmark::Communicator> ranks, int device);
 
 }  // namespace earmark::kernels::cuda

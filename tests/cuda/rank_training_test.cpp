@@ -49,7 +49,8 @@ class GpuTrainingOfRanks : public earmark::testing::GpuTest {
     const auto seed = static_cast<std::uint64_t>(ranks->rank() + 1);
     const nn::Model model = nn::make_model(options.features, options.encoder, seed);
     model.encoder->to(device);
-    Trainer trainer(model, options.optimizer, 0.1);
+    Trainer trainer(model, options.optimizer, 0.1,
+                    {.cuda_graph = options.cuda_graph, .micro_batch = options.micro_batch});
     trainer.join(ranks, options.sync_batch_norm, options.shard_optimizer);
     const std::int64_t share = options.pairs.pairs / ranks->size();
     std::vector<StepReport> reports;
@@ -112,6 +113,22 @@ TEST_F(GpuTrainingOfRanks, SoItDoesOfNafpsNetworkWithLamb) {
   TrainOptions options = with_nafps_network(options_);
   options.optimizer.kind = OptimizerKind::lamb;
   expect_same_bits_of_all_ranks(options);
+}
+
+/// With what the ranks exchange in them, of divided moments as well.
+TEST_F(GpuTrainingOfRanks, RecordedStepsAreTheSameBits) {
+  options_.micro_batch = 1;
+  options_.shard_optimizer = true;
+  batches_.push_back(batches_.front());  // the second records, the third launches it once more
+  for (const TrainOptions& options : {options_, with_nafps_network(options_)}) {
+    TrainOptions recorded = options;
+    recorded.cuda_graph = true;
+    const auto outcomes = train(2, {options, recorded});
+    for (std::size_t rank = 0; rank < outcomes[0].size(); ++rank) {
+      expect_same_bits(outcomes[1][rank].training, outcomes[0][rank].training);
+      expect_same_bits(outcomes[1][rank].moments, outcomes[0][rank].moments, "moment");
+    }
+  }
 }
 
 /// What the tests above could see, and where it is meant.

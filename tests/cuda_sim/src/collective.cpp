@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "access.h"
+#include "capture.h"
 #include "devices.h"
 #include "meeting.h"
 #include "memory.h"
@@ -375,6 +376,13 @@ ncclResult_t queue_collective(const Request& request, const Part& part, const nc
   }
   if (!world->formed || comm.finalizing) {
     return ncclInvalidUsage;
+  }
+  const auto again = [request, part, comm, caller](cudaStream_t launched) {
+    const ncclResult_t status = queue_collective(request, part, comm, launched, caller);
+    return status == ncclUnhandledCudaError ? cudaErrorInvalidResourceHandle : device_status();
+  };
+  if (const auto recorded = record_call(stream, again)) {  // what is wrong with it, each launch says
+    return *recorded == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
   }
   const std::uint64_t number = ++world->calls[comm.rank];
   std::shared_ptr<Meeting> meeting;

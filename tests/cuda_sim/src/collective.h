@@ -85,4 +85,7 @@ struct ncclComm {
   std::shared_ptr<cudasim::World> world;
   std::size_t rank = 0;
   bool finalizing = false;
+  std::shared_ptr<int> recorded = std::make_shared<int>(0);  ///< Shared by the graphs that hold calls of it.
+
+  bool is_held() const { return recorded.use_count() > 1; }
 };

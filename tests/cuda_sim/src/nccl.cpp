@@ -14,6 +14,7 @@
 #include "collective.h"
 #include "config.h"
 #include "patience.h"
+#include "report.h"
 #include "status.h"
 #include "streams.h"
 #include "worlds.h"
@@ -64,6 +65,13 @@ ncclResult_t join(ncclComm_t* comm, int ranks, const ncclUniqueId& id, int rank,
   return waits || world->formed ? ncclSuccess : ncclInProgress;
 }
 
+/// NCCL waits until the graphs are gone, here and for ever.
+void report_held(const ncclComm& comm, const char* what, const void* caller) {
+  report("rank-graph",
+         std::string(what) + " of " + comm.world->name() + ": a graph that holds its calls is still there", caller);
+  comm.world->note_failure(ncclInvalidUsage);
+}
+
 /// Whether what was asked for is done: joining, or what was queued before the end. Asking lets some of it be done.
 ncclResult_t state_of(const ncclComm& comm, const void* caller) {
   World& world = *comm.world;
@@ -72,6 +80,13 @@ ncclResult_t state_of(const ncclComm& comm, const void* caller) {
       return ncclInProgress;
     }
     give_up_joining(world, caller);
+  }
+  if (world.error == ncclSuccess && comm.finalizing && comm.is_held()) {
+    if (!out_of_patience()) {
+      return ncclInProgress;
+    }
+    report_held(comm, "ncclCommFinalize", caller);
+    return world.error;
   }
   const auto is_own = [&](const auto& open) { return open.second->expects(comm.rank); };
   if (world.error == ncclSuccess && comm.finalizing && std::ranges::any_of(world.open, is_own)) {
@@ -155,6 +170,9 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   std::chrono::milliseconds most{};
   {
     const Lock lock(runtime_mutex());
+    if (comm->world->error == ncclSuccess && comm->is_held()) {
+      report_held(*comm, "ncclCommDestroy", __builtin_return_address(0));
+    }
     leave_world(*comm->world);
     links = comm->world->links;
     links.push_back(comm->world->root);

@@ -22,7 +22,6 @@ struct Event {
   bool timed = false;
   std::chrono::steady_clock::time_point time;
 };
-using EventPointer = std::shared_ptr<Event>;
 
 struct Queued {
   std::function<void()> run{};

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -45,6 +46,11 @@ Stream& default_stream(int device) {
     stream->is_default = true;
   }
   return *stream;
+}
+
+cudaStream_t new_stream(int device, bool blocking) {
+  default_stream(device);  // before all others, so that none of those is number 0
+  return reinterpret_cast<cudaStream_t>(add_stream(device, blocking).index * 16);
 }
 
 /// Handles are small multiples of 16, so that none looks like cudaStreamLegacy. Number 0 is always a default stream.
@@ -198,9 +204,6 @@ cudaError_t enqueue(cudaStream_t handle, std::string name, std::shared_ptr<Meeti
   if (stream == nullptr || stream->device != current_device) {
     return noted(cudaErrorInvalidResourceHandle);
   }
-  if (is_recorded(handle)) {
-    return *refused_by_recording(handle);
-  }
   push(*stream, std::move(name), {.meeting = std::move(meeting), .piece = piece});
   return cudaSuccess;
 }
@@ -275,10 +278,13 @@ cudaError_t create_stream(cudaStream_t* handle, unsigned flags) {
   if (next_creation_fails()) {
     return noted(cudaErrorMemoryAllocation);
   }
-  default_stream(current_device);  // before all others, so that none of those is number 0
-  const Stream& stream = add_stream(current_device, (flags & cudaStreamNonBlocking) == 0);
-  *handle = reinterpret_cast<cudaStream_t>(stream.index * 16);
+  *handle = new_stream(current_device, (flags & cudaStreamNonBlocking) == 0);
   return cudaSuccess;
+}
+
+cudaStream_t make_stream(int device) {
+  const Lock lock(runtime_mutex());
+  return new_stream(device, false);
 }
 
 /// What it holds still runs.
@@ -340,18 +346,13 @@ cudaError_t create_event(cudaEvent_t* handle, unsigned flags) {
 
 cudaError_t destroy_event(cudaEvent_t handle) {
   const Lock lock(runtime_mutex());
+  forget_event_of_graph(handle);
   return events.erase(handle) > 0 ? cudaSuccess : noted(cudaErrorInvalidResourceHandle);
 }
 
-cudaError_t record_event(cudaEvent_t handle, cudaStream_t on) {
-  const Lock lock(runtime_mutex());
-  const EventPointer event = find_event(handle);
-  if (event == nullptr || event->device != device_of(on)) {
-    return noted(cudaErrorInvalidResourceHandle);
-  }
-  if (is_recorded(on)) {  // events that become part of a graph are not simulated
-    return *refused_by_recording(on);
-  }
+namespace {
+
+cudaError_t record(const EventPointer& event, cudaStream_t on) {
   const std::uint64_t generation = event->recorded + 1;
   const cudaError_t status = enqueue(on, "cudaEventRecord", [event, generation] {
     event->passed = std::max(event->passed, generation);
@@ -364,6 +365,28 @@ cudaError_t record_event(cudaEvent_t handle, cudaStream_t on) {
   return status;
 }
 
+/// What the host asks of an event, or waits for.
+std::optional<cudaError_t> refused_as_of_graph(cudaEvent_t handle) {
+  if (const auto refused = refused_by_recording()) {
+    return refused;
+  }
+  return is_event_of_graph(handle) ? std::optional(noted(cudaErrorCapturedEvent)) : std::nullopt;
+}
+
+}  // namespace
+
+cudaError_t record_event(cudaEvent_t handle, cudaStream_t on) {
+  const Lock lock(runtime_mutex());
+  const EventPointer event = find_event(handle);
+  if (event == nullptr || event->device != device_of(on)) {
+    return noted(cudaErrorInvalidResourceHandle);
+  }
+  if (const auto recorded = record_event_of_graph(handle, on)) {
+    return *recorded;
+  }
+  return record(event, on);
+}
+
 cudaError_t wait_for_event(cudaStream_t handle, cudaEvent_t event_handle) {
   const Lock lock(runtime_mutex());
   if (const cudaError_t status = device_status(); status != cudaSuccess) {
@@ -374,10 +397,23 @@ cudaError_t wait_for_event(cudaStream_t handle, cudaEvent_t event_handle) {
   if (stream == nullptr || event == nullptr) {
     return noted(cudaErrorInvalidResourceHandle);
   }
-  if (is_recorded(handle)) {
-    return *refused_by_recording(handle);
+  if (const auto recorded = record_wait(handle, stream->is_default, event_handle)) {
+    return *recorded;
   }
-  if (event->recorded > 0) {
+  return wait_for_event(handle, event);
+}
+
+EventPointer mark_end(cudaStream_t handle) {
+  const Lock lock(runtime_mutex());
+  const auto event = std::make_shared<Event>();
+  event->device = device_of(handle);
+  static_cast<void>(record(event, handle));
+  return event;
+}
+
+cudaError_t wait_for_event(cudaStream_t handle, const EventPointer& event) {
+  const Lock lock(runtime_mutex());
+  if (Stream* const stream = find_stream(handle); stream != nullptr && event->recorded > 0) {
     join(stream->clock, event->before);
     push(*stream, "cudaStreamWaitEvent", {.run = [] {}, .event = event, .generation = event->recorded});
   }
@@ -390,7 +426,7 @@ cudaError_t finish_event(cudaEvent_t handle) {
   if (event == nullptr) {
     return noted(cudaErrorInvalidResourceHandle);
   }
-  if (const auto refused = refused_by_recording()) {
+  if (const auto refused = refused_as_of_graph(handle)) {
     return *refused;
   }
   finish([&] { return event->passed >= event->recorded; });
@@ -407,7 +443,7 @@ cudaError_t query_event(cudaEvent_t handle) {
   if (const cudaError_t status = device_status(); status != cudaSuccess) {
     return status;
   }
-  if (const auto refused = refused_by_recording()) {
+  if (const auto refused = refused_as_of_graph(handle)) {
     return *refused;
   }
   if (event->passed < event->recorded) {

@@ -44,7 +44,7 @@ int running_device();
 
 /// Queues `run` on a stream, as the runtime's and the libraries' functions do.
 cudaError_t enqueue(cudaStream_t stream, std::string name, std::function<void()> run);
-/// Queues a piece of what several streams do together. Such work cannot be recorded into a graph.
+/// Queues a piece of what several streams do together: now, not where the stream is recorded.
 cudaError_t enqueue(cudaStream_t stream, std::string name, std::shared_ptr<Meeting> meeting, std::size_t piece);
 
 /// Whether there is a stream of this handle, whether the default stream waits for it, and whose it is, -1 where there
@@ -54,6 +54,8 @@ bool is_blocking_stream(cudaStream_t stream);
 int device_of(cudaStream_t stream);
 
 cudaError_t create_stream(cudaStream_t* stream, unsigned flags);
+/// One that the default stream does not wait for; nothing can go wrong.
+cudaStream_t make_stream(int device);
 cudaError_t destroy_stream(cudaStream_t stream);
 /// Runs work until the stream has none left, and checks the red zones. The sticky error, if there is one.
 cudaError_t finish_stream(cudaStream_t stream);
@@ -77,5 +79,12 @@ cudaError_t finish_event(cudaEvent_t event);
 /// cudaErrorNotReady while it has not passed. Asking lets one piece of work run: a loop that asks comes to an end.
 cudaError_t query_event(cudaEvent_t event);
 cudaError_t time_between_events(float* milliseconds, cudaEvent_t first, cudaEvent_t last);
+
+struct Event;
+using EventPointer = std::shared_ptr<Event>;
+/// The same for events that no program knows of: a new one, recorded at the end of what the stream holds, and what
+/// waits for it.
+EventPointer mark_end(cudaStream_t stream);
+cudaError_t wait_for_event(cudaStream_t stream, const EventPointer& event);
 
 }  // namespace cudasim

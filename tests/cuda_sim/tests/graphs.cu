@@ -77,6 +77,93 @@ TEST(Graphs, OtherStreamsAndThreadsGoOn) {
   EXPECT_EQ(cudaGraphExecDestroy(graph), cudaSuccess);
 }
 
+/// `then` goes on behind what `first` holds by now.
+struct GoesOnBehind {
+  cudaEvent_t event = nullptr;
+
+  GoesOnBehind() { EXPECT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess); }
+  ~GoesOnBehind() { EXPECT_EQ(cudaEventDestroy(event), cudaSuccess); }
+  GoesOnBehind(const GoesOnBehind&) = delete;
+  GoesOnBehind& operator=(const GoesOnBehind&) = delete;
+
+  cudaError_t operator()(cudaStream_t first, cudaStream_t then) const {
+    const cudaError_t recorded = cudaEventRecord(event, first);
+    return recorded == cudaSuccess ? cudaStreamWaitEvent(then, event, 0) : recorded;
+  }
+};
+
+/// x + 1 beside it doubled twice, in another memory, and then once more in place: (x + 1) and 4 (x + 1) + 1.
+TEST(Graphs, StreamsThatWaitForEventsOfTheRecordingAreBranchesOfIt) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    Config c = config();
+    c.seed = seed;
+    const WithConfig scope(c);
+    const Stream stream;
+    const Stream other;
+    const GoesOnBehind to_branch;
+    const GoesOnBehind from_branch;
+    const DeviceArray<int> x({1, 2});
+    const DeviceArray<int> y({0, 0});
+    const cudaGraphExec_t graph = recorded(stream.handle, [&] {
+      launch(add_one, {.threads = 2, .stream = stream.handle}, x.data());
+      EXPECT_EQ(to_branch(stream.handle, other.handle), cudaSuccess);
+      EXPECT_EQ(cudaMemcpyAsync(y.data(), x.data(), 8, cudaMemcpyDeviceToDevice, other.handle), cudaSuccess);
+      EXPECT_EQ(from_branch(other.handle, stream.handle), cudaSuccess);
+      EXPECT_EQ(to_branch(stream.handle, other.handle), cudaSuccess);
+      launch(times_two, {.threads = 2, .stream = other.handle}, y.data());
+      launch(times_two, {.threads = 2, .stream = stream.handle}, x.data());
+      launch(times_two, {.threads = 2, .stream = other.handle}, y.data());
+      EXPECT_EQ(from_branch(other.handle, stream.handle), cudaSuccess);
+      launch(add_one, {.threads = 2, .stream = stream.handle}, y.data());
+    });
+    EXPECT_EQ(x.values(), (std::vector<int>{1, 2}));
+    EXPECT_EQ(cudaGraphLaunch(graph, stream.handle), cudaSuccess);
+    EXPECT_EQ(cudaGraphLaunch(graph, stream.handle), cudaSuccess);
+    EXPECT_EQ(x.values(), (std::vector<int>{10, 14}));
+    EXPECT_EQ(y.values(), (std::vector<int>{21, 29}));
+    launch(add_one, {.threads = 2, .stream = other.handle}, x.data());  // it is as it was
+    EXPECT_EQ(x.values(), (std::vector<int>{11, 15}));
+    EXPECT_EQ(cudaGraphExecDestroy(graph), cudaSuccess);
+  }
+}
+
+TEST(Graphs, BranchesEndWhereTheyBeganAndMeetNothingElse) {
+  const Stream stream;
+  const Stream other;
+  const GoesOnBehind order;
+  const GoesOnBehind outside;
+  const DeviceArray<int> x({1, 2});
+  cudaGraph_t graph = nullptr;
+  const auto begin = [&] {
+    ASSERT_EQ(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    EXPECT_EQ(order(stream.handle, other.handle), cudaSuccess);
+    EXPECT_EQ(launch(add_one, {.threads = 2, .stream = other.handle}, x.data()), cudaSuccess);
+  };
+  begin();
+  EXPECT_EQ(cudaStreamEndCapture(stream.handle, &graph), cudaErrorStreamCaptureUnjoined);
+  begin();
+  EXPECT_EQ(cudaStreamEndCapture(other.handle, &graph), cudaErrorStreamCaptureUnmatched);
+  EXPECT_EQ(cudaStreamEndCapture(stream.handle, &graph), cudaErrorStreamCaptureInvalidated);
+  const Stream third;
+  EXPECT_EQ(cudaEventRecord(outside.event, third.handle), cudaSuccess);
+  begin();
+  EXPECT_EQ(cudaStreamWaitEvent(other.handle, outside.event, 0), cudaErrorStreamCaptureIsolation);
+  EXPECT_EQ(cudaStreamEndCapture(stream.handle, &graph), cudaErrorStreamCaptureInvalidated);
+  begin();
+  ASSERT_EQ(cudaStreamBeginCapture(third.handle, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(order(other.handle, third.handle), cudaErrorStreamCaptureMerge);
+  EXPECT_EQ(cudaStreamEndCapture(third.handle, &graph), cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(cudaStreamEndCapture(stream.handle, &graph), cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(graph, nullptr);
+  EXPECT_EQ(cudaStreamWaitEvent(third.handle, order.event, 0), cudaErrorCapturedEvent) << "its recording is over";
+  EXPECT_EQ(cudaEventQuery(order.event), cudaErrorCapturedEvent);
+  EXPECT_EQ(cudaEventSynchronize(order.event), cudaErrorCapturedEvent);
+  EXPECT_EQ(order(other.handle, third.handle), cudaSuccess) << "recorded anew, it is one as any";
+  EXPECT_EQ(cudaEventSynchronize(order.event), cudaSuccess);
+  EXPECT_EQ(x.values(), (std::vector<int>{1, 2}));
+  static_cast<void>(cudaGetLastError());
+}
+
 /// Does `forbidden` while a stream is recorded: `status` is what it gives, and the recording is spoiled.
 void expect_refused(const char* what, cudaError_t status, const std::function<cudaError_t(cudaStream_t)>& forbidden,
                     unsigned flags = cudaStreamNonBlocking) {
@@ -199,9 +286,35 @@ void launch_after_free(bool broken) {
   }
 }
 
+__global__ void count_beside(int* x) {
+  x[threadIdx.x] += 1;  // branches_at_once
+}
+
+/// Two branches of a graph write the same memory, with nothing between them that orders them.
+void branches_at_once(bool broken) {
+  const Stream stream;
+  const Stream other;
+  const GoesOnBehind to_branch;
+  const GoesOnBehind from_branch;
+  const DeviceArray<int> x({1, 2});
+  const cudaGraphExec_t graph = recorded(stream.handle, [&] {
+    EXPECT_EQ(to_branch(stream.handle, other.handle), cudaSuccess);
+    launch(count_beside, {.threads = 2, .stream = other.handle}, x.data());
+    if (!broken) {
+      EXPECT_EQ(from_branch(other.handle, stream.handle), cudaSuccess);
+    }
+    launch(count_beside, {.threads = 2, .stream = stream.handle}, x.data());
+    EXPECT_EQ(from_branch(other.handle, stream.handle), cudaSuccess);
+  });
+  EXPECT_EQ(cudaGraphLaunch(graph, stream.handle), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream.handle), cudaSuccess);
+  EXPECT_EQ(cudaGraphExecDestroy(graph), cudaSuccess);
+}
+
 const Plants kPlants(
     __FILE__,
-    {{.name = "launch_after_free", .run = launch_after_free, .kinds = {"use-after-free"}, .says = {"count_up"}}});
+    {{.name = "launch_after_free", .run = launch_after_free, .kinds = {"use-after-free"}, .says = {"count_up"}},
+     {.name = "branches_at_once", .run = branches_at_once, .kinds = {"race-stream"}}});
 
 }  // namespace
 }  // namespace cudasim::testing

@@ -172,6 +172,52 @@ TEST(Nccl, GroupsBeginAtTheirEnd) {
   });
 }
 
+/// Sums of x that a graph makes on a branch, `launches` times.
+void launch_recorded_sums(const Rank& rank, float* x, int launches, const std::function<void()>& before_the_end = {}) {
+  const Stream beside;
+  std::array<cudaEvent_t, 2> events{};
+  for (cudaEvent_t& event : events) {
+    EXPECT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
+  }
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  EXPECT_EQ(cudaStreamBeginCapture(rank.stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(cudaEventRecord(events[0], rank.stream), cudaSuccess);
+  EXPECT_EQ(cudaStreamWaitEvent(beside.handle, events[0], 0), cudaSuccess);
+  EXPECT_EQ(ncclAllReduce(x, x, 2, ncclFloat, ncclSum, rank.comm, beside.handle), ncclSuccess);
+  EXPECT_EQ(cudaEventRecord(events[1], beside.handle), cudaSuccess);
+  EXPECT_EQ(cudaStreamWaitEvent(rank.stream, events[1], 0), cudaSuccess);
+  EXPECT_EQ(cudaStreamEndCapture(rank.stream, &graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  for (int launch = 0; launch < launches; ++launch) {
+    EXPECT_EQ(cudaGraphLaunch(executable, rank.stream), cudaSuccess);
+  }
+  static_cast<void>(cudaStreamSynchronize(rank.stream));
+  if (before_the_end) {
+    before_the_end();
+  }
+  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+  for (const cudaEvent_t event : events) {
+    EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+  }
+}
+
+TEST(Nccl, RecordedIntoAGraphExchangesWithEachLaunch) {
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    Config c = with_devices(3);
+    c.seed = seed;
+    const WithConfig scope(c);
+    run_ranks(3, [](const Rank& rank) {
+      const DeviceArray<float> x(std::vector<float>{static_cast<float>(rank.number + 1), 10});
+      launch_recorded_sums(rank, x.data(), 3);
+      EXPECT_EQ(rank.finished(x), (std::vector<float>{54, 270}));
+      EXPECT_EQ(ncclAllReduce(x.data(), x.data(), 2, ncclFloat, ncclMax, rank.comm, rank.stream), ncclSuccess);
+      EXPECT_EQ(rank.finished(x), (std::vector<float>{54, 270})) << "and goes on as always";
+    });
+  }
+}
+
 TEST(Nccl, RefusesWhatIsNotSimulatedOrMakesNoSense) {
   const WithConfig scope(with_devices(2));
   run_ranks(1, [](const Rank& rank) {
@@ -378,8 +424,41 @@ void run_rank_never_calls(bool broken) {
   });
 }
 
+/// A rank leaves while its graph holds calls of the communicator.
+void run_graph_outlives(bool broken) {
+  const WithConfig scope(with_devices(2, config().verbose));
+  ncclUniqueId id;
+  ncclGetUniqueId(&id);
+  std::vector<std::thread> threads;
+  for (int number = 0; number < 2; ++number) {
+    threads.emplace_back([&, number] {
+      EXPECT_EQ(cudaSetDevice(number), cudaSuccess);
+      Rank rank{number, 2};
+      EXPECT_EQ(ncclCommInitRank(&rank.comm, 2, id, number), ncclSuccess);
+      const Stream stream;
+      rank.stream = stream.handle;
+      const DeviceArray<float> x(std::vector<float>{2, 3});
+      const auto leave = [&] {
+        ncclCommDestroy(rank.comm);  // graph_that_outlives_its_ranks
+      };
+      launch_recorded_sums(rank, x.data(), 1, broken ? std::function<void()>(leave) : nullptr);
+      if (!broken) {
+        leave();
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+}
+
 const Plants kPlants(__FILE__,
-                     {{"rank_that_never_calls",
+                     {{"graph_that_outlives_its_ranks",
+                       run_graph_outlives,
+                       {"rank-graph"},
+                       {"ncclCommDestroy of communicator ", ": a graph that holds its calls is still there"},
+                       "rank-graph"},
+                      {"rank_that_never_calls",
                        run_rank_never_calls,
                        {"rank-missing"},
                        {"ncclAllGather of 2 float, call 2 of communicator ", " of 3 ranks: rank 2 never called it"},
