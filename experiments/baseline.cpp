@@ -36,6 +36,9 @@ class Baseline {
     for (const double length_s : options_.lengths_s) {
       out += str(' ', length_s);
     }
+    if (store_.calibration()) {
+      out += "; calibration " + to_json(*store_.calibration());
+    }
     return out + "; queries " + queries_key(set_, group);
   }
 

@@ -3,6 +3,7 @@
 #include <ostream>
 #include <utility>
 
+#include "experiments/baseline.h"
 #include "experiments/bench_search.h"
 #include "experiments/evaluate.h"
 #include "experiments/query_maker.h"
@@ -25,19 +26,32 @@ std::string condition_of(const Query& query) {
   return query.snr_db ? str(query.condition, " ", *query.snr_db, " dB") : query.condition;
 }
 
-std::vector<Outcomes> outcomes(const QuerySet& set, const search::IndexStore& store,
-                               const nn::Fingerprinter& fingerprinter, const ConfidenceBenchOptions& options) {
+// By landmarks, or by the index's own fingerprints and the sequence score.
+SystemAnswers answers_to(const QuerySet& set, const search::IndexStore& store, const ConfidenceBenchOptions& options) {
+  if (store.format().landmarks) {
+    BaselineOptions baseline;
+    baseline.lengths_s = options.lengths_s;
+    BaselineCells cells;
+    return answers_of_baseline("landmarks", store, set, baseline, cells);
+  }
   EvaluationOptions evaluation;
   evaluation.lengths_s = options.lengths_s;
   evaluation.lsh = false;
-  const Evaluation done = evaluate(set, fingerprinter, {&store}, evaluation).at(0);
+  const nn::Fingerprinter fingerprinter = search::load_fingerprinter(options.index, store.format());
+  Evaluation done = evaluate(set, fingerprinter, {&store}, evaluation).at(0);
   const auto scored = std::find_if(done.systems.begin(), done.systems.end(),
                                    [](const SystemAnswers& system) { return system.ranking == "scored"; });
   check(scored != done.systems.end(), "confidence: the evaluation has no scored answers");
-  std::vector<Outcomes> out(done.lengths_s.size());
+  return std::move(*scored);
+}
+
+std::vector<Outcomes> outcomes(const QuerySet& set, const search::IndexStore& store,
+                               const ConfidenceBenchOptions& options) {
+  const SystemAnswers scored = answers_to(set, store, options);
+  std::vector<Outcomes> out(options.lengths_s.size());
   for (std::size_t length = 0; length < out.size(); ++length) {
     for (std::size_t i = 0; i < set.queries.size(); ++i) {
-      const Answer& answer = scored->places.at(length).at(i);
+      const Answer& answer = scored.places.at(length).at(i);
       out[length].matched.add(answer.matched);
       out[length].by_condition[condition_of(set.queries[i])].add(answer.matched);
       if (answer.track == set.queries[i].track) {
@@ -57,15 +71,13 @@ std::string rate_text(const Rate& rate) {
 
 BenchResult bench_confidence(const ConfidenceBenchOptions& options, std::ostream& log) {
   const search::IndexStore store = search::IndexStore::open(options.index);
-  const nn::Fingerprinter fingerprinter = search::load_fingerprinter(options.index, store.format());
   const auto ask = [&](const std::filesystem::path& music, const char* name) {
     QueryOptions queries;
     queries.excerpts = options.excerpts;
     queries.length_s = options.lengths_s.back();
     queries.speech = options.speech;
     queries.seed = options.seed;
-    return outcomes(make_queries(options.out / name, data::list_audio_files(music), queries), store, fingerprinter,
-                    options);
+    return outcomes(make_queries(options.out / name, data::list_audio_files(music), queries), store, options);
   };
   const std::vector<Outcomes> absent = ask(options.absent, "absent");
   const std::vector<Outcomes> present = ask(options.music, "present");

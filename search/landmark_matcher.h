@@ -21,8 +21,9 @@ class LandmarkMatcher {
   LandmarkMatcher(const IndexStore& store, const MatcherOptions& options);
 
   /// Matches of a query, best first, one per track. Their score is the number of landmarks that agree (Match::votes
-  /// too); the confidence is its lead over other tracks, or over what chance may give where there are none:
-  /// 1 - (other's or chance's) / score. Safe to call from several threads.
+  /// too); the confidence of the best is how far apart in the query they lie: 1 - sqrt(landmarks that agree with
+  /// another track, or as many as chance may give) / (frames in which they agree with this one). That of others is 0.
+  /// Safe to call from several threads.
   std::vector<Match> match(std::span<const Landmark> query) const;
 
   /// The best match as if track `masked_track` (negative: none) were not in the index, and the score that it has.
@@ -45,7 +46,9 @@ class LandmarkMatcher {
 
  private:
   std::vector<LandmarkAlignment> best_of_tracks(std::span<const Landmark> query, std::size_t most) const;
-  Match match_of(std::span<const Landmark> query, const LandmarkAlignment& found, double other) const;
+  double confidence(std::span<const Landmark> query, const LandmarkAlignment& found, int other) const;
+  Match match_of(std::span<const Landmark> query, const LandmarkAlignment& found, double confidence) const;
+  std::vector<std::int32_t> frames_of(std::span<const Landmark> query, std::size_t track, std::int64_t skew) const;
   std::int64_t unwrapped(std::span<const Landmark> query, std::size_t track, int skew) const;
   double threshold(std::span<const Landmark> query) const;
 
@@ -57,9 +60,8 @@ class LandmarkMatcher {
   LandmarkTable table_;
 };
 
-/// Confidence above which an answer is a match in an index that has no calibration, and never less in one that has. As
-/// in audfprint every answer is one where a least count keeps chance away; where it does not ("best"), an answer must
-/// lead.
-double landmark_threshold(const LandmarkOptions& options);
+/// Confidence above which an answer to a query of so many frames is a match, in an index that has no calibration. As in
+/// audfprint every answer is one where a least count keeps chance away; where it does not ("best"), more is asked for.
+double landmark_threshold(const LandmarkOptions& options, int frames);
 
 }  // namespace earmark::search

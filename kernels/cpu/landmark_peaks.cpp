@@ -120,6 +120,7 @@ class Onsets {
  public:
   explicit Onsets(const cpu::LandmarkLogs& logs)
       : logs_(logs.rows.data<double>()),
+        last_(logs_ + std::max<std::int64_t>(0, std::ssize(logs.sums) - 1) * cpu::LandmarkLogs::kStride),
         silent_(logs.largest == kNothing),
         floor_(logs.largest - std::log(kFloor)),
         mean_(silent_ ? 0 : mean_above(logs, floor_)) {
@@ -130,7 +131,10 @@ class Onsets {
   void next(Frame& frame) {
     const double* log = logs_;
     logs_ += cpu::LandmarkLogs::kStride;
+    // Rows come from far away, and every second one lies on another page, at which the processor's own foresight ends.
+    const double* soon = std::min(log + kRowsAhead * cpu::LandmarkLogs::kStride, last_);
     for (int i = 0; i < kBins; i += kLaneCount) {
+      __builtin_prefetch(soon + i);
       const Lane raw = cpu::load(log + i);
       const Lane x = (raw > floor_ ? raw : cpu::broadcast(floor_)) - mean_;
       const Lane y = x + cpu::load(delayed_.data() + i);
@@ -140,7 +144,10 @@ class Onsets {
   }
 
  private:
+  static constexpr std::int64_t kRowsAhead = 8;
+
   const double* logs_;
+  const double* last_;  // row
   bool silent_;
   double floor_;
   double mean_;

@@ -72,160 +72,236 @@ const Tables& tables() {
   return made;
 }
 
-void butterfly(Complex* z, int quarter, Twiddle w1, Twiddle w2, Twiddle w3) {
+/// Four values `quarter` apart.
+struct Four {
+  Complex sum, first, second, third;
+};
+
+[[gnu::always_inline]] inline Four butterfly(const Complex* z, int quarter) {
   const Complex even = z[0] + z[2 * quarter];
   const Complex odd = z[0] - z[2 * quarter];
   const Complex sum = z[quarter] + z[3 * quarter];
   const Complex difference = z[quarter] - z[3 * quarter];
   const Complex turned{difference.im, -difference.re};  // times -i
-  z[0] = even + sum;
-  z[quarter] = (odd + turned) * w1;
-  z[2 * quarter] = (even - sum) * w2;
-  z[3 * quarter] = (odd - turned) * w3;
+  return {even + sum, odd + turned, even - sum, odd - turned};
 }
 
-void transform(std::array<Complex, kPoints>& z, const std::array<Twiddle, kPoints>& roots) {
-  for (int span = kPoints; span > 1; span /= 4) {
-    const int quarter = span / 4;
-    const auto step = static_cast<std::size_t>(kPoints / span);
-    for (int j = 0; j < quarter; ++j) {
-      const std::size_t turn = static_cast<std::size_t>(j) * step;
-      for (int begin = j; begin < kPoints; begin += span) {
-        butterfly(z.data() + begin, quarter, roots[turn], roots[2 * turn], roots[3 * turn]);
-      }
+/// Transforms each quarter of a block when the block is: what it reads is still near.
+template <int Span>
+void transform(Complex* z, const std::array<Twiddle, kPoints>& roots) {
+  constexpr int kQuarter = Span / 4;
+  constexpr std::size_t kStep = kPoints / Span;
+  const Four unturned = butterfly(z, kQuarter);
+  z[0] = unturned.sum;
+  z[kQuarter] = unturned.first;
+  z[2 * kQuarter] = unturned.second;
+  z[3 * kQuarter] = unturned.third;
+  for (int j = 1; j < kQuarter; ++j) {
+    const std::size_t turn = static_cast<std::size_t>(j) * kStep;
+    const Four four = butterfly(z + j, kQuarter);
+    z[j] = four.sum;
+    z[j + kQuarter] = four.first * roots[turn];
+    z[j + 2 * kQuarter] = four.second * roots[2 * turn];
+    z[j + 3 * kQuarter] = four.third * roots[3 * turn];
+  }
+  if constexpr (kQuarter > 1) {
+    for (int quarter = 0; quarter < 4; ++quarter) {
+      transform<kQuarter>(z + quarter * kQuarter, roots);
     }
   }
 }
 
-/// log x to about one unit in the last place for normal x; -infinity for anything smaller.
-/// x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)).
-[[gnu::always_inline]] inline Frames log_of(Frames x) {
+/// log(x) / 2 to about one unit in the last place for normal x, x / 4 being what is meant: log |X| from the square of
+/// 2 |X|. -infinity for anything smaller. x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 atanh s = 2 (s + s^3 / 3
+/// +
+/// ...) with s = (m - 1) / (m + 1); from s^3 on a polynomial through Chebyshev's nodes, off by 5e-18 of the logarithm.
+[[gnu::always_inline]] inline Frames half_log_of_quarter(Frames x) {
   using Ints = Vec<std::int64_t>;
-  constexpr std::int64_t kMantissa = 0x000FFFFFFFFFFFFF;
-  constexpr std::int64_t kHalf = 0x3FE0000000000000;  // exponent of [0.5, 1)
-  constexpr double kLn2High = 6.93147180369123816490e-01;
-  constexpr double kLn2Low = 1.90821492927058770002e-10;
+  constexpr std::int64_t kRootOfHalf = 0x3FE6A09E667F3BCD;
+  constexpr double kHalfLn2High = 6.93147180369123816490e-01 / 2;
+  constexpr double kHalfLn2Low = 1.90821492927058770002e-10 / 2;
   const Ints bits = reinterpret_cast<Ints>(x);
-  Frames m = reinterpret_cast<Frames>((bits & kMantissa) | kHalf);
-  Ints exponent = (bits >> 52) - 1022;
-  const Ints low = m < std::numbers::sqrt2 / 2;  // all ones where true
-  m = low ? m + m : m;
-  exponent += low;
+  const Ints exponent = (bits - kRootOfHalf) >> 52;
+  const Frames m = reinterpret_cast<Frames>(bits - (exponent << 52));
   const Frames s = (m - 1) / (m + 1);
   const Frames z = s * s;
-  Frames p = broadcast(2.0 / 23);
-  for (const double c :
-       {2.0 / 21, 2.0 / 19, 2.0 / 17, 2.0 / 15, 2.0 / 13, 2.0 / 11, 2.0 / 9, 2.0 / 7, 2.0 / 5, 2.0 / 3}) {
+  Frames p = broadcast(0.07308224910391238);
+  for (const double c : {0.07665860794787153, 0.0909144456279605, 0.11111105567395273, 0.14285714312987757,
+                         0.19999999999949752, 0.3333333333333335}) {
     p = p * z + c;
   }
-  const Frames e = __builtin_convertvector(exponent, Frames);
-  const Frames log = e * kLn2High + (2 * s + (s * z * p + e * kLn2Low));
-  return x < std::numeric_limits<double>::min() ? broadcast(-std::numeric_limits<double>::infinity()) : log;
+  const Frames e = __builtin_convertvector(exponent - 2, Frames);
+  const Frames log = e * kHalfLn2High + (s + (s * z * p + e * kHalfLn2Low));
+  return x < 4 * std::numeric_limits<double>::min() ? broadcast(-std::numeric_limits<double>::infinity()) : log;
 }
 
-Frames log_magnitude(Frames re, Frames im) { return 0.5 * log_of(re * re + im * im); }
-
-using Logs = std::array<Frames, LandmarkLogs::kRow>;
-
-/// With E and O the transforms of even and odd samples: X[k] = E + w^k O, X[256 - k] = conj(E - w^k O).
-void take_apart(const std::array<Complex, kPoints>& z, const Tables& t, Logs& logs) {
-  logs[0] = log_magnitude(z[0].re + z[0].im, Frames{});
-  logs[kPoints] = log_magnitude(z[0].re - z[0].im, Frames{});
-  for (std::size_t k = 1; k <= kPoints / 2; ++k) {
-    // By reference: a copy of the whole goes through memory, in pieces that are not forwarded to its parts.
-    const Complex& a = z[static_cast<std::size_t>(t.place[k])];
-    const Complex& b = z[static_cast<std::size_t>(t.place[kPoints - k])];
-    const Complex even{0.5 * (a.re + b.re), 0.5 * (a.im - b.im)};
-    const Complex odd{0.5 * (a.im + b.im), 0.5 * (b.re - a.re)};
-    const Complex turned = odd * t.halves[k];
-    logs[k] = log_magnitude(even.re + turned.re, even.im + turned.im);
-    logs[kPoints - k] = log_magnitude(even.re - turned.re, turned.im - even.im);  // the same again at the middle
-  }
-}
-
-/// The rows of `frames` frames, one after the other.
-void put(const Logs& logs, int frames, double* out) {
-  Square<double> square;
-  for (std::size_t bin = 0; bin + kFramesAtOnce < LandmarkLogs::kRow; bin += kFramesAtOnce) {
-    for (std::size_t i = 0; i < square.size(); ++i) {
-      square[i] = load(reinterpret_cast<const double*>(&logs[bin + i]));  // as a whole: a copy would be made in halves
-    }
-    transpose_lanes<double>(square);
-    for (std::size_t frame = 0; frame < static_cast<std::size_t>(frames); ++frame) {
-      store(out + frame * LandmarkLogs::kStride + bin, square[frame]);
-    }
-  }
-  for (int frame = 0; frame < frames; ++frame) {
-    out[static_cast<std::size_t>(frame) * LandmarkLogs::kStride + LandmarkLogs::kRow - 1] =
-        logs[LandmarkLogs::kRow - 1][frame];
-  }
+/// log |X| from 2 X.
+[[gnu::always_inline]] inline Frames log_magnitude(Frames re, Frames im) {
+  return half_log_of_quarter(re * re + im * im);
 }
 
 /// What is known of each frame's logarithms.
 struct Summary {
-  Frames sum{};
+  Frames low_sum{};  // of the lower bins
+  Frames high_sum{};
   Frames lowest = broadcast(std::numeric_limits<double>::infinity());
   Frames largest = broadcast(-std::numeric_limits<double>::infinity());
+
+  [[gnu::always_inline]] void note(const Frames& log) {
+    lowest = log < lowest ? log : lowest;
+    largest = log > largest ? log : largest;
+  }
 };
 
-Summary summary_of(const Logs& logs) {
-  Summary out;
-  for (const Frames& log : logs) {
-    out.sum += log;
-    out.lowest = log < out.lowest ? log : out.lowest;
-    out.largest = log > out.largest ? log : out.largest;
+struct LogPair {
+  Frames low;   // of bin k
+  Frames high;  // of bin 256 - k
+};
+
+/// With E and O the transforms of even and odd samples, here twice as large: X[k] = E + w^k O, X[256 - k] = conj(E -
+/// w^k O).
+[[gnu::always_inline]] inline LogPair logs_of(const std::array<Complex, kPoints>& z, const Tables& t, std::size_t k) {
+  if (k == 0) {
+    return {log_magnitude(2 * (z[0].re + z[0].im), Frames{}), log_magnitude(2 * (z[0].re - z[0].im), Frames{})};
   }
-  return out;
+  // By reference: a copy of the whole goes through memory, in pieces that are not forwarded to its parts.
+  const Complex& a = z[static_cast<std::size_t>(t.place[k])];
+  const Complex& b = z[static_cast<std::size_t>(t.place[kPoints - k])];
+  const Complex even{a.re + b.re, a.im - b.im};
+  const Complex odd{a.im + b.im, b.re - a.re};
+  const Complex turned = odd * t.halves[k];
+  return {log_magnitude(even.re + turned.re, even.im + turned.im),
+          log_magnitude(even.re - turned.re, turned.im - even.im)};
 }
 
-using Samples = HalfVec<float>;
+/// Writes the logarithms of `frames` frames as rows, one after the other, as many bins at a time as a vector has
+/// frames, from both ends to the middle.
+Summary put_logs(const std::array<Complex, kPoints>& z, const Tables& t, int frames, double* out) {
+  constexpr std::size_t kBinsAtOnce = kFramesAtOnce;
+  Summary summary;
+  Square<double> low;
+  Square<double> high;
+  for (std::size_t bin = 0; bin < kPoints / 2; bin += kBinsAtOnce) {
+    for (std::size_t i = 0; i < kBinsAtOnce; ++i) {
+      const LogPair logs = logs_of(z, t, bin + i);
+      low[i] = logs.low;
+      high[kBinsAtOnce - 1 - i] = logs.high;
+      summary.low_sum += logs.low;
+      summary.high_sum += logs.high;
+      summary.note(logs.low);
+      summary.note(logs.high);
+    }
+    transpose_lanes<double>(low);
+    transpose_lanes<double>(high);
+    for (std::size_t frame = 0; frame < static_cast<std::size_t>(frames); ++frame) {
+      double* row = out + frame * LandmarkLogs::kStride;
+      store(row + bin, low[frame]);
+      store(row + kPoints + 1 - bin - kBinsAtOnce, high[frame]);
+    }
+  }
+  const Frames middle = logs_of(z, t, kPoints / 2).low;
+  summary.low_sum += middle;
+  summary.note(middle);
+  for (int frame = 0; frame < frames; ++frame) {
+    out[frame * LandmarkLogs::kStride + kPoints / 2] = middle[frame];
+  }
+  return summary;
+}
+
+constexpr std::int64_t kHop = LandmarkPeakOptions::kHop;
+constexpr int kFramesCutAtOnce = kLanes<float>;
 
 /// Adding and taking away 1.5 * 2^23 leaves the nearest whole number, and of two the even one.
-Samples rounded_to_16_bits(Samples x) {
+Vec<float> rounded_to_16_bits(Vec<float> x) {
   constexpr float kFull = 32768;
   constexpr float kRound = 12582912;
   x *= kFull;
-  x = x > kFull - 1 ? Samples{} + (kFull - 1) : x;
-  x = x < -kFull ? Samples{} - kFull : x;
+  x = x > kFull - 1 ? Vec<float>{} + (kFull - 1) : x;
+  x = x < -kFull ? Vec<float>{} - kFull : x;
   return (x + kRound - kRound) / kFull;
 }
 
-/// The samples of a frame, and where it leaves the sound their reflections.
-const float* samples_of(std::span<const float> pcm, std::int64_t frame,
-                        std::array<float, LandmarkPeakOptions::kTransform>& copy) {
+/// What frames that are cut together consist of: a frame is two hops of sound, and shares each with a neighbour. Sample
+/// i of all hops stands side by side, one hop behind the other: `kFramesCutAtOnce + 1` of them.
+using Hops = std::array<float, static_cast<std::size_t>(kHop*(kFramesCutAtOnce + 1))>;
+constexpr int kHops = kFramesCutAtOnce + 1;
+
+/// The same in the order of time.
+using Sound = std::array<float, static_cast<std::size_t>(kHop* kHops)>;
+
+/// Samples from the beginning of frame `first` to the end of the last of `frames`, reflected where that leaves the
+/// sound, and zeros behind them; in the sound itself where it has as many, else in `copy`.
+const float* samples_of(std::span<const float> pcm, std::int64_t first, int frames, Sound& copy) {
+  static_assert(LandmarkPeakOptions::kTransform == 2 * kHop);
   const auto n = static_cast<std::int64_t>(pcm.size());
-  const std::int64_t begin = frame * LandmarkPeakOptions::kHop - LandmarkPeakOptions::kTransform / 2;
-  if (begin >= 0 && begin + LandmarkPeakOptions::kTransform <= n) {
+  const std::int64_t begin = first * kHop - LandmarkPeakOptions::kTransform / 2;
+  if (begin >= 0 && begin + std::ssize(copy) <= n) {
     return pcm.data() + begin;
   }
-  for (std::size_t i = 0; i < copy.size(); ++i) {
-    copy[i] = pcm[static_cast<std::size_t>(reflected(begin + static_cast<std::int64_t>(i), n))];
+  copy.fill(0);
+  for (std::int64_t i = 0; i < (frames + 1) * kHop; ++i) {
+    copy[static_cast<std::size_t>(i)] = pcm[static_cast<std::size_t>(reflected(begin + i, n))];
   }
   return copy.data();
 }
 
-/// Windowed samples of frames [first, first + frames), one frame per lane; lanes behind them repeat the last one.
-void gather(std::span<const float> pcm, std::int64_t first, int frames, const Tables& t, bool in_16_bits,
-            std::array<Complex, kPoints>& z) {
-  std::array<std::array<float, LandmarkPeakOptions::kTransform>, kFramesAtOnce> copies;
-  std::array<const float*, kFramesAtOnce> from;
-  for (std::size_t lane = 0; lane < kFramesAtOnce; ++lane) {
-    const std::int64_t frame = first + std::min<std::int64_t>(static_cast<std::int64_t>(lane), frames - 1);
-    from[lane] = samples_of(pcm, frame, copies[lane]);
-  }
-  auto* to = reinterpret_cast<double*>(z.data());
-  Square<double> square;
-  for (std::size_t i = 0; i < LandmarkPeakOptions::kTransform; i += kFramesAtOnce) {
-    const Frames window = load(t.window.data() + i);
-    for (std::size_t lane = 0; lane < kFramesAtOnce; ++lane) {
-      const auto raw = load_as<Samples>(from[lane] + i);
-      square[lane] = window * __builtin_convertvector(in_16_bits ? rounded_to_16_bits(raw) : raw, Frames);
+/// Puts hops side by side, in 16 bits where wanted: each sample is looked at once, though it is in two frames.
+void turn(const float* sound, bool in_16_bits, Hops& hops) {
+  const auto ready = [in_16_bits](Vec<float> x) { return in_16_bits ? rounded_to_16_bits(x) : x; };
+  Square<float> square;
+  for (std::int64_t i = 0; i < kHop; i += kFramesCutAtOnce) {
+    for (std::int64_t hop = 0; hop < kFramesCutAtOnce; ++hop) {
+      square[static_cast<std::size_t>(hop)] = ready(load(sound + hop * kHop + i));
     }
-    transpose_lanes<double>(square);
-    for (std::size_t j = 0; j < kFramesAtOnce; ++j) {
-      store(to + (i + j) * kFramesAtOnce, square[j]);
+    transpose_lanes<float>(square);
+    std::array<float, kFramesCutAtOnce> last;
+    store(last.data(), ready(load(sound + kFramesCutAtOnce * kHop + i)));
+    for (std::int64_t j = 0; j < kFramesCutAtOnce; ++j) {
+      float* at = hops.data() + (i + j) * kHops;
+      store(at, square[static_cast<std::size_t>(j)]);
+      at[kFramesCutAtOnce] = last[static_cast<std::size_t>(j)];
     }
   }
+}
+
+/// Windowed samples of frames from one of those that are cut together on, one frame per lane, through the first stage
+/// of the transform.
+void window(const float* hops, const Tables& t, std::array<Complex, kPoints>& z) {
+  constexpr int kQuarter = kPoints / 4;
+  const auto sample = [&](int i) {
+    const float* at = hops + i % kHop * kHops + i / kHop;
+    return t.window[static_cast<std::size_t>(i)] * __builtin_convertvector(load_as<HalfVec<float>>(at), Frames);
+  };
+  for (int j = 0; j < kQuarter; ++j) {
+    std::array<Complex, 4> cut;
+    for (int quarter = 0; quarter < 4; ++quarter) {
+      const int at = 2 * (j + quarter * kQuarter);
+      cut[static_cast<std::size_t>(quarter)].re = sample(at);
+      cut[static_cast<std::size_t>(quarter)].im = sample(at + 1);
+    }
+    const auto turned = static_cast<std::size_t>(j);
+    const Four four = butterfly(cut.data(), 1);
+    z[turned] = four.sum;
+    z[turned + kQuarter] = four.first * t.roots[turned];
+    z[turned + 2 * kQuarter] = four.second * t.roots[2 * turned];
+    z[turned + 3 * kQuarter] = four.third * t.roots[3 * turned];
+  }
+}
+
+/// Has the cache lines of [from, from + count) on their way, to be written or read: the processor itself does not see
+/// that far ahead.
+template <bool kToWrite, class T>
+void expect(const T* from, std::int64_t count) {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
+  for (std::int64_t i = 0; i < count; i += kLine) {
+    __builtin_prefetch(from + i, kToWrite ? 1 : 0);
+  }
+}
+
+/// The sound of frames [first, first + kFramesAtOnce), as far as there is any.
+void expect_sound(std::span<const float> pcm, std::int64_t first) {
+  const std::int64_t begin = std::clamp<std::int64_t>(first * kHop, 0, std::ssize(pcm));
+  expect<false>(pcm.data() + begin, std::min<std::int64_t>(kFramesAtOnce * kHop, std::ssize(pcm) - begin));
 }
 
 }  // namespace
@@ -241,15 +317,24 @@ LandmarkLogs landmark_log_magnitudes(std::span<const float> pcm, bool in_16_bits
   const Tables& t = tables();
   parallel_ranges(frames, kFramesPerTask, [&](std::int64_t begin, std::int64_t end) {
     std::array<Complex, kPoints> z;
-    Logs logs;
+    Sound sound;
+    Hops hops;
     for (std::int64_t first = begin; first < end; first += kFramesAtOnce) {
+      const std::int64_t within = (first - begin) % kFramesCutAtOnce;
+      if (within == 0) {
+        const int cut = static_cast<int>(std::min<std::int64_t>(kFramesCutAtOnce, end - first));
+        turn(samples_of(pcm, first, cut, sound), in_16_bits, hops);
+      }
       const int count = static_cast<int>(std::min<std::int64_t>(kFramesAtOnce, end - first));
-      gather(pcm, first, count, t, in_16_bits, z);
-      transform(z, t.roots);
-      take_apart(z, t, logs);
-      put(logs, count, rows + static_cast<std::size_t>(first) * LandmarkLogs::kStride);
-      const Summary summary = summary_of(logs);
-      store_first(out.sums.data() + first, summary.sum, count);
+      double* out_rows = rows + static_cast<std::size_t>(first) * LandmarkLogs::kStride;
+      expect<true>(out_rows, count * LandmarkLogs::kStride);
+      expect_sound(pcm, first + 2 * kFramesCutAtOnce);
+      window(hops.data() + within, t, z);
+      for (std::size_t quarter = 0; quarter < kPoints; quarter += kPoints / 4) {
+        transform<kPoints / 4>(z.data() + quarter, t.roots);
+      }
+      const Summary summary = put_logs(z, t, count, out_rows);
+      store_first(out.sums.data() + first, summary.low_sum + summary.high_sum, count);
       store_first(out.lowest.data() + first, summary.lowest, count);
       store_first(largest.data() + first, summary.largest, count);
     }
