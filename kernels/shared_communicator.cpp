@@ -30,11 +30,11 @@ constexpr std::chrono::milliseconds kLook{50};               // how often a rank
 constexpr std::chrono::microseconds kAwake{100};             // two ranks are seldom nearer in time
 constexpr std::size_t kIdentity = 256;                       // bytes
 
-enum Presence : std::uint32_t { there, left, abandoned };
+enum class Presence : std::uint32_t { there, left, abandoned };
 
 /// What a rank says of itself.
 struct alignas(kLine) Seat {
-  std::atomic<std::uint32_t> presence;
+  std::atomic<Presence> presence;
   std::atomic<std::int64_t> process;
 };
 
@@ -107,7 +107,7 @@ class SharedCommunicator::Group {
         memory_(name_, sizeof(Seat) * static_cast<std::size_t>(ranks_->size())) {
     seat(rank()).process = ::getpid();
   }
-  ~Group() { say(left); }
+  ~Group() { say(Presence::left); }
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
 
@@ -126,7 +126,7 @@ class SharedCommunicator::Group {
   std::uint64_t next_channel() { return channels_++; }
 
   void abandon() {
-    say(abandoned);
+    say(Presence::abandoned);
     ranks_->abandon();
   }
   /// Waits until `count` of rank `other` has come to `wanted`.
@@ -151,7 +151,7 @@ class SharedCommunicator::Group {
  private:
   Seat& seat(int rank) const { return reinterpret_cast<Seat*>(memory_.bytes().data())[rank]; }
   void say(Presence presence) {
-    std::uint32_t before = there;  // what was said first stays
+    Presence before = Presence::there;  // what was said first stays
     seat(rank()).presence.compare_exchange_strong(before, presence);
   }
   /// Throws Error where it will not come, or has not in time. Then this rank does not go on either.
@@ -169,12 +169,12 @@ class SharedCommunicator::Group {
   }
   /// The rank that has ended, where it is waited for, or has given up; -1: none.
   int first_gone(int other) const {
-    const std::uint32_t presence = seat(other).presence;
-    if (presence != there || processes_[static_cast<std::size_t>(other)].ended()) {
+    const Presence presence = seat(other).presence;
+    if (presence != Presence::there || processes_[static_cast<std::size_t>(other)].ended()) {
       return other;
     }
     for (int any = 0; any < size(); ++any) {
-      if (seat(any).presence == abandoned) {
+      if (seat(any).presence == Presence::abandoned) {
         return any;
       }
     }
