@@ -49,12 +49,20 @@ class LandmarkSearch : public ::testing::Test {
     return sound;
   }
 
+  /// An index of four tracks would be more cautious.
+  static MatcherOptions sure() {
+    MatcherOptions options;
+    options.threshold = kSure;
+    return options;
+  }
+
+  static constexpr double kSure = 0.45;
   inline static ComposedLandmarks* composed_ = nullptr;
   inline static IndexStore* store_ = nullptr;
 };
 
 TEST_F(LandmarkSearch, ExcerptsAreFoundWhereTheyAre) {
-  const Searcher searcher(*store_, {});
+  const Searcher searcher(*store_, sure());
   for (int track = 0; track < 4; ++track) {
     for (const double begin : {0.0, 3.217, 11.6, 21.9}) {
       for (const double length : {3.0, 8.0}) {
@@ -67,7 +75,7 @@ TEST_F(LandmarkSearch, ExcerptsAreFoundWhereTheyAre) {
           EXPECT_NEAR(answer.matches[0].start_s, begin, 0.05) << track;
         }
         EXPECT_EQ(answer.matches[0].score, answer.matches[0].votes);
-        EXPECT_GT(answer.matches[0].confidence, 0.45);
+        EXPECT_GT(answer.matches[0].confidence, kSure);
       }
     }
   }
@@ -129,7 +137,7 @@ TEST_F(LandmarkSearch, OptionsOfFingerprintsAreRefused) {
 }
 
 TEST_F(LandmarkSearch, ALongRecordingsPiecesAreFoundWithTheirEnds) {
-  const Answer answer = Searcher(*store_, {}).answer(composed_->write("medley.wav", medley()));
+  const Answer answer = Searcher(*store_, sure()).answer(composed_->write("medley.wav", medley()));
   ASSERT_FALSE(answer.whole);
   ASSERT_EQ(answer.stretches.size(), 2U);
   for (std::size_t i = 0; i < 2; ++i) {
@@ -143,7 +151,7 @@ TEST_F(LandmarkSearch, ALongRecordingsPiecesAreFoundWithTheirEnds) {
 }
 
 TEST_F(LandmarkSearch, AStreamIsFollowed) {
-  const Searcher searcher(*store_, {});
+  const Searcher searcher(*store_, sure());
   std::vector<std::string> events;
   data::AudioStream stream(composed_->write("medley.wav", medley()), {11025, data::Channel::mean, false});
   const double seconds = searcher.recognizer().follow(
