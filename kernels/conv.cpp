@@ -47,6 +47,7 @@ namespace kernels {
 namespace {
 
 std::atomic<bool> tf32{false};
+std::atomic<bool> bf16_products{false};
 
 void check_same_kind(const Tensor& t, const Tensor& x, const char* name) {
   check(t.dtype() == x.dtype() && t.device() == x.device(), "conv: ", name, " is ", name_of(t.dtype()), " on ",
@@ -64,6 +65,8 @@ void check_optional(const Tensor& t, const Shape& shape, const Tensor& x, const 
 
 void allow_tf32(bool allowed) { tf32 = allowed; }
 bool tf32_allowed() { return tf32; }
+void allow_bf16_products(bool allowed) { bf16_products = allowed; }
+bool bf16_products_allowed() { return bf16_products; }
 
 std::shared_ptr<const PreparedConv> prepare_conv(const Tensor& weight, const Shape& x, const ConvOptions& options) {
   static_cast<void>(conv_output_shape(x, weight.shape(), options));

@@ -39,6 +39,23 @@ namespace kernels {
 void allow_tf32(bool allowed);
 bool tf32_allowed();
 
+/// Whether CPUs with a unit for products of bf16 tiles (has_tile_unit(); Intel AMX) may round the operands of float
+/// convolutions to bf16 (8 bits of mantissa), sums still in float: several times as fast. Not allowed at first.
+void allow_bf16_products(bool allowed);
+bool bf16_products_allowed();
+
+/// While it lives, bf16 products are allowed or not.
+class Bf16ProductsScope {
+ public:
+  explicit Bf16ProductsScope(bool allowed) : before_(bf16_products_allowed()) { allow_bf16_products(allowed); }
+  ~Bf16ProductsScope() { allow_bf16_products(before_); }
+  Bf16ProductsScope(const Bf16ProductsScope&) = delete;
+  Bf16ProductsScope& operator=(const Bf16ProductsScope&) = delete;
+
+ private:
+  bool before_;
+};
+
 /// Weights in the form that a device's forward pass reads, for one size of input: made once where they do not change.
 struct PreparedConv {
   PreparedConv() = default;

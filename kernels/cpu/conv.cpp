@@ -1,9 +1,11 @@
 #include "kernels/conv.h"
 
 #include <array>
+#include <type_traits>
 
 #include "kernels/cpu/conv_direct.h"
 #include "kernels/cpu/conv_pairs.h"
+#include "kernels/cpu/conv_tiles.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/cpu/in_float.h"
 #include "kernels/dispatch_type.h"
@@ -16,16 +18,25 @@ const T* data_or_null(const Tensor& t) {
   return t ? t.data<T>() : nullptr;
 }
 
-/// A forward pass made ready: either way to compute it.
+/// Whether this call's operands are rounded to bf16 for the tile unit.
+template <class T>
+bool in_tiles(const ConvExtents& e) {
+  return std::is_same_v<T, float> && bf16_products_allowed() && has_tile_unit() && tiles_pay(e);
+}
+
+/// A forward pass made ready: any way to compute it.
 template <class T>
 struct Prepared final : PreparedConv {
+  std::shared_ptr<const TileWalk> tiles;
   bool winograd;
   bool pairs;
   Panels<T> panels;
   std::vector<PixelClass> classes;
 
   Prepared(const Tensor& weight, const ConvExtents& e) : winograd(winograd_pays(e)), pairs(pairs_fit<T>(e)) {
-    if (winograd) {
+    if (in_tiles<T>(e)) {
+      tiles = tile_forward(e, weight.data<float>());
+    } else if (winograd) {
       panels = winograd_forward_panels<T>(weight);
     } else {
       panels = pack_forward<T>(pairs ? paired_weight<T>(weight, e.options.stride_t) : weight);
@@ -56,6 +67,12 @@ void forward_with(const Prepared<T>& p, const ConvExtents& e, const ConvForward&
   const T* bias = data_or_null<T>(a.bias);
   const T* add = data_or_null<T>(a.add);
   T* out = a.out.mutable_data<T>();
+  if constexpr (std::is_same_v<T, float>) {
+    if (p.tiles) {
+      tile_convolve({a.x.data<T>(), out, e.n, bias, add, a.relu}, *p.tiles);
+      return;
+    }
+  }
   if (p.winograd) {
     winograd_convolve<T>({a.x.data<T>(), out, e.n, e.f, e.t, bias, add, a.relu}, p.panels);
     return;
@@ -81,9 +98,20 @@ void conv_forward_as(const ConvForward& a) {
   }
 }
 
+/// Both gradients from operands in bf16.
+void backward_in_tiles(const ConvBackward& a, const ConvExtents& e) {
+  const auto* dout = a.dout.data<float>();
+  if (a.dx) {
+    tile_convolve({dout, a.dx.mutable_data<float>(), e.n, nullptr, nullptr, false},
+                  *tile_backward(e, a.weight.data<float>()));
+  }
+  if (a.dweight) {
+    tile_weight_gradient(e, a.x.data<float>(), dout, a.dweight.mutable_data<float>());
+  }
+}
+
 template <class T>
-void conv_backward_as(const ConvBackward& a) {
-  const ConvExtents e(a.x.shape(), a.weight.shape(), a.options);
+void backward_in_full(const ConvBackward& a, const ConvExtents& e) {
   const T* dout = a.dout.data<T>();
   const bool winograd = winograd_pays(e);
   if (a.dx && winograd) {
@@ -99,8 +127,18 @@ void conv_backward_as(const ConvBackward& a) {
   } else if (a.dweight) {
     weight_gradient(e, a.x.data<T>(), dout, a.dweight.mutable_data<T>());
   }
+}
+
+template <class T>
+void conv_backward_as(const ConvBackward& a) {
+  const ConvExtents e(a.x.shape(), a.weight.shape(), a.options);
+  if (in_tiles<T>(e)) {
+    backward_in_tiles(a, e);
+  } else {
+    backward_in_full<T>(a, e);
+  }
   if (a.dbias) {
-    bias_gradient(dout, e.n * e.out_f * e.out_t, e.out, a.dbias.mutable_data<T>());
+    bias_gradient(a.dout.data<T>(), e.n * e.out_f * e.out_t, e.out, a.dbias.mutable_data<T>());
   }
 }
 
