@@ -6,6 +6,7 @@
 #include "data/decode.h"
 #include "experiments/bench_search.h"
 #include "experiments/clock.h"
+#include "kernels/conv.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "search/index_writer.h"
@@ -56,6 +57,7 @@ Speed index_all(const IndexBenchOptions& options, const nn::Fingerprinter& finge
 }  // namespace
 
 BenchResult bench_index(const IndexBenchOptions& options, std::ostream& log) {
+  const kernels::Bf16ProductsScope products(true);  // as the programs do
   const nn::Fingerprinter fingerprinter(nn::load_model(options.model));
   const std::vector<search::AudioSource> sources = search::find_sources({options.music});
   check(!sources.empty(), options.music.string(), ": no sound files");

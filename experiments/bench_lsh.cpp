@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "experiments/bench_search.h"
+#include "kernels/conv.h"
 #include "kernels/error.h"
 
 namespace earmark::experiments {
@@ -37,6 +38,7 @@ Cells cells_of(const nlohmann::json& results, const std::string& search, double 
 }  // namespace
 
 BenchResult bench_lsh(const LshBenchOptions& options, std::ostream& log) {
+  const kernels::Bf16ProductsScope products(true);  // as the programs do
   std::ifstream in(options.results);
   check(in.is_open(), options.results.string(), ": cannot be opened; run ./demo or reproduce first");
   const nlohmann::json results = nlohmann::json::parse(in, nullptr, false);

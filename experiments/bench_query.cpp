@@ -13,6 +13,7 @@
 #include "data/decode.h"
 #include "data/wav.h"
 #include "experiments/bench_search.h"
+#include "kernels/conv.h"
 #include "kernels/device.h"
 #include "kernels/error.h"
 #include "kernels/random.h"
@@ -131,6 +132,7 @@ double program_ms(const QueryBenchOptions& options, const fs::path& index, const
 }  // namespace
 
 BenchResult bench_query(const QueryBenchOptions& options, std::ostream& log) {
+  const kernels::Bf16ProductsScope products(true);  // as the programs do
   const Scratch scratch;
   const std::vector<float> music = data::compose(1, 60);
   const auto length = static_cast<std::size_t>(options.seconds * 16000);

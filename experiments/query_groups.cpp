@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "experiments/answer_cells.h"
+#include "kernels/conv.h"
 #include "kernels/error.h"
 
 namespace earmark::experiments {
@@ -43,7 +44,8 @@ std::string contents_key(const search::IndexStore& store) {
   for (const search::Track& track : store.tracks()) {
     tracks += str(track.path, '\t', track.first_row, '\n');
   }
-  return str(store.content_key(), ' ', search::name_of(store.format().precision), ' ', short_hash(tracks));
+  return str(store.content_key(), ' ', search::name_of(store.format().precision), ' ', short_hash(tracks),
+             kernels::bf16_products_allowed() ? "" : " fp32");
 }
 
 }  // namespace earmark::experiments

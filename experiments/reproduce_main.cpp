@@ -36,6 +36,7 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--training-run", arguments.request.training_run,
                  "Run folder for the report's curves and configuration (default: the model's)");
   arguments.device.add_option(app);
+  arguments.device.add_fp32_option(app);
 }
 
 std::vector<earmark::train::NamedPath> compared_models(const std::vector<std::string>& texts) {

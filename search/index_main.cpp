@@ -400,6 +400,7 @@ void add_input_options(CLI::App* sub, Arguments& arguments) {
   sub->add_flag("!--no-calibrate", arguments.calibrate, "Keep the thresholds for \"is in the index\" as they are");
   sub->add_flag("--lsh", arguments.lsh, "Also make the hash tables now, not at the first search");
   arguments.device.add_option(*sub);
+  arguments.device.add_fp32_option(*sub);
   arguments.rank_timeout.add_option(*sub);
 }
 
@@ -443,6 +444,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       command(app, arguments, "merge", "Add all tracks of other indexes made with the same model");
   merge_command->add_option("OTHER", arguments.paths, "Other indexes")->required();
   arguments.device.add_option(*merge_command);
+  arguments.device.add_fp32_option(*merge_command);
   CLI::App* calibrate_command =
       command(app, arguments, "calibrate", "Find the thresholds for \"is in the index\" again");
   calibrate_command->add_option("--queries", arguments.queries,
@@ -450,6 +452,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
                                 "searched among the others)");
   calibrate_command->add_option("--rate", arguments.rate, "False matches allowed")->check(CLI::Range(1e-5, 0.25));
   arguments.device.add_option(*calibrate_command);
+  arguments.device.add_fp32_option(*calibrate_command);
 }
 
 }  // namespace

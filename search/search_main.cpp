@@ -181,6 +181,7 @@ void add_options(CLI::App& app, Arguments& arguments) {
   CLI::Option* json = app.add_flag("--json", arguments.json, "One JSON object per line");
   app.add_flag("--tsv", arguments.tsv, "Tab-separated values")->excludes(json);
   arguments.device.add_option(app);
+  arguments.device.add_fp32_option(app);
   arguments.rank_timeout.add_option(app);
   add_query_options(app, arguments);
   add_matcher_options(app, arguments.matcher);

@@ -160,10 +160,15 @@ void read_train(Section section, TrainOptions& options) {
   section.read("time_budget_minutes", options.time_budget_minutes, {0, kManySteps}, "min",
                "When above 0, ends the run and drives the schedule instead of steps; not reproducible.");
   section.read("temperature", options.temperature, {0.01, 10}, "", "Of NT-Xent.");
-  section.read_choice("precision", options.precision,
-                      {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
-                      "tf32: faster convolutions on GPUs, elsewhere the same as fp32. bf16: activations stored with 8 "
-                      "bits; faster on GPUs, slower elsewhere. Weights and checkpoints are fp32 always.");
+  section.read_choice(
+      "precision", options.precision,
+      {{"fp32", Precision::fp32},
+       {"tf32", Precision::tf32},
+       {"bf16_products", Precision::bf16_products},
+       {"bf16", Precision::bf16}},
+      "tf32: faster convolutions on GPUs. bf16_products: convolutions round their operands to 8 bits on "
+      "CPUs that multiply these faster (AMX). Elsewhere both are fp32. bf16: activations stored with 8 "
+      "bits; faster on GPUs, slower elsewhere. Weights and checkpoints are fp32 always.");
   section.read(
       "cuda_graph", options.cuda_graph,
       "On a GPU, record the step once and launch it as a whole: the same numbers with less for the host to do.");

@@ -319,6 +319,7 @@ RunReport run_training(const TrainOptions& options, const TrainingData& data, co
                        const std::atomic<bool>& stop, Device device, bool show_progress) {
   check((place.ranks->rank() == 0) == (place.folder != nullptr), "rank 0, and no other, has the run's folder");
   const Tf32Scope tf32(options.precision == Precision::tf32);
+  const kernels::Bf16ProductsScope products(options.precision == Precision::bf16_products);
   return Run(options, data, place, device, show_progress).go(stop);
 }
 

@@ -98,44 +98,51 @@ void conv_forward_as(const ConvForward& a) {
   }
 }
 
-/// Both gradients from operands in bf16.
-void backward_in_tiles(const ConvBackward& a, const ConvExtents& e) {
-  const auto* dout = a.dout.data<float>();
-  if (a.dx) {
-    tile_convolve({dout, a.dx.mutable_data<float>(), e.n, nullptr, nullptr, false},
-                  *tile_backward(e, a.weight.data<float>()));
+template <class T>
+void input_gradient(const ConvBackward& a, const ConvExtents& e) {
+  const T* dout = a.dout.data<T>();
+  T* dx = a.dx.mutable_data<T>();
+  if constexpr (std::is_same_v<T, float>) {
+    if (in_tiles<T>(e)) {
+      tile_convolve({dout, dx, e.n, nullptr, nullptr, false}, *tile_backward(e, a.weight.data<T>()));
+      return;
+    }
   }
-  if (a.dweight) {
-    tile_weight_gradient(e, a.x.data<float>(), dout, a.dweight.mutable_data<float>());
+  if (winograd_pays(e)) {
+    winograd_convolve(WinogradMap<T>{dout, dx, e.n, e.f, e.t, nullptr, nullptr, false},
+                      winograd_backward_panels<T>(a.weight));
+  } else {
+    const Walk<T> walk{dout, e.out_f * e.out_t * e.out, dx, e.f * e.t * e.in, e.n, nullptr, nullptr, false};
+    run_walk(walk, backward_pixels(e), pack_backward<T>(a.weight));
   }
 }
 
 template <class T>
-void backward_in_full(const ConvBackward& a, const ConvExtents& e) {
+void kernel_gradient(const ConvBackward& a, const ConvExtents& e) {
+  const T* x = a.x.data<T>();
   const T* dout = a.dout.data<T>();
-  const bool winograd = winograd_pays(e);
-  if (a.dx && winograd) {
-    const WinogradMap<T> map{dout, a.dx.mutable_data<T>(), e.n, e.f, e.t, nullptr, nullptr, false};
-    winograd_convolve(map, winograd_backward_panels<T>(a.weight));
-  } else if (a.dx) {
-    const Walk<T> walk{dout, e.out_f * e.out_t * e.out, a.dx.mutable_data<T>(), e.f * e.t * e.in, e.n, nullptr, nullptr,
-                       false};
-    run_walk(walk, backward_pixels(e), pack_backward<T>(a.weight));
+  T* dweight = a.dweight.mutable_data<T>();
+  if constexpr (std::is_same_v<T, float>) {
+    if (in_tiles<T>(e) && tiles_pay_for_weights(e)) {
+      tile_weight_gradient(e, x, dout, dweight);
+      return;
+    }
   }
-  if (a.dweight && winograd_pays_for_weights(e)) {
-    winograd_weight_gradient(e, a.x.data<T>(), dout, a.dweight.mutable_data<T>());
-  } else if (a.dweight) {
-    weight_gradient(e, a.x.data<T>(), dout, a.dweight.mutable_data<T>());
+  if (winograd_pays_for_weights(e)) {
+    winograd_weight_gradient(e, x, dout, dweight);
+  } else {
+    weight_gradient(e, x, dout, dweight);
   }
 }
 
 template <class T>
 void conv_backward_as(const ConvBackward& a) {
   const ConvExtents e(a.x.shape(), a.weight.shape(), a.options);
-  if (in_tiles<T>(e)) {
-    backward_in_tiles(a, e);
-  } else {
-    backward_in_full<T>(a, e);
+  if (a.dx) {
+    input_gradient<T>(a, e);
+  }
+  if (a.dweight) {
+    kernel_gradient<T>(a, e);
   }
   if (a.dbias) {
     bias_gradient(a.dout.data<T>(), e.n * e.out_f * e.out_t, e.out, a.dbias.mutable_data<T>());

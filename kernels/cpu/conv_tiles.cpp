@@ -5,11 +5,13 @@
 #include "kernels/cpu/bf16_rows.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/parallel.h"
+#include "kernels/tensor.h"
 
 namespace earmark::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kPlaneBytes = 512 << 10U;  // of the samples of a task: a quarter of L2, all weights pass over it
+constexpr std::int64_t kSlabChunks = 12;          // of weights: 24 KB, half of L1, meet all rows of a task at a time
 constexpr std::int64_t kRunTail = 64;             // elements that the last chunk of a run may reach beyond a sample
 
 /// Elements of a tap's weights: (tap, k, column) sits at tap * tap_step + k * k_step + column * column_step.
@@ -17,13 +19,15 @@ struct WeightSteps {
   std::int64_t tap_step, k_step, column_step;
 };
 
+Bf16Bits* bits_of(const Tensor& t) { return reinterpret_cast<Bf16Bits*>(t.raw()); }
+
 }  // namespace
 
 /// Targets that share their taps, with the weights of these.
 struct TilePhase {
   std::int64_t origin_f, origin_t, count_f, count_t;
   std::vector<std::int64_t> chunks;  // where the source of 32 products begins, from a target's place
-  std::vector<Bf16Bits> panels;      // [block of columns][chunk][column tile][k / 2][column][k % 2]
+  Tensor panels;                     // bf16 [block of columns][chunk][column tile][k / 2][column][k % 2]
 };
 
 struct TileWalk {
@@ -32,7 +36,10 @@ struct TileWalk {
   std::vector<TilePhase> phases;
 
   std::int64_t plane() const { return f.length * t.length * depth; }
-  std::int64_t sample() const { return f.planes * t.planes * plane() + kRunTail; }
+  /// Of all planes, in whole lines of the cache.
+  std::int64_t sample() const {
+    return (f.planes * t.planes * plane() + kRunTail + kTileDepth - 1) / kTileDepth * kTileDepth;
+  }
   std::int64_t block_columns() const { return column_tiles * kTileSide; }
   std::int64_t blocks() const { return (columns + block_columns() - 1) / block_columns(); }
 };
@@ -92,11 +99,11 @@ TilePhase make_phase(const TileWalk& w, const AxisPhase& f, const AxisPhase& t, 
   }
   const std::int64_t chunk = w.column_tiles * kTileElements;
   const auto count = static_cast<std::int64_t>(pieces.size());
-  phase.panels.resize(static_cast<std::size_t>(w.blocks() * count * chunk));
+  phase.panels = Tensor::zeros({w.blocks() * count * chunk}, DType::bf16);
   parallel_for(w.blocks(), [&](std::int64_t block) {
     for (std::int64_t i = 0; i < count; ++i) {
       const auto& [run, k] = pieces[static_cast<std::size_t>(i)];
-      pack_chunk(w, *run, k, block, weight, steps, phase.panels.data() + (block * count + i) * chunk);
+      pack_chunk(w, *run, k, block, weight, steps, bits_of(phase.panels) + (block * count + i) * chunk);
     }
   });
   return phase;
@@ -156,7 +163,7 @@ class TileRowStore {
         valid_(std::min(w.block_columns(), w.columns - first_column_)),
         base_(sample * w.target_f * w.target_t * w.columns) {}
 
-  void operator()(const float* sums, std::int64_t first_row, std::int64_t rows) {
+  void operator()(const float* sums, std::int64_t first_row, std::int64_t rows) const {
     std::int64_t f = first_row / w_.t.length;
     std::int64_t t = first_row % w_.t.length;
     for (std::int64_t r = 0; r < rows && f < phase_.count_f; ++r) {
@@ -195,35 +202,83 @@ class TileRowStore {
   std::int64_t base_;
 };
 
-/// All targets of one phase, sample and block of columns.
-void walk_rows(const TileWalk& w, const TilePhase& phase, std::int64_t block, const Bf16Bits* planes,
-               TileRowStore&& store_rows) {
-  alignas(64) float sums[4 * kTileSide * kTileSide];
+/// Rows of tiles that cover a phase's targets.
+std::int64_t rows_of(const TileWalk& w, const TilePhase& phase) {
+  return (phase.count_f - 1) * w.t.length + phase.count_t;
+}
+
+/// The sums of one phase, sample and block of columns over the chunks [c0, c1), 16 or 32 rows after another:
+/// each(sums, first row, rows) tells where they go.
+template <class Sums, class Done>
+void walk_rows(const TileWalk& w, const TilePhase& phase, std::int64_t block, const Bf16Bits* planes, std::int64_t c0,
+               std::int64_t c1, const Sums& sums_of, const Done& done) {
   const auto count = static_cast<std::int64_t>(phase.chunks.size());
-  const std::int64_t rows = (phase.count_f - 1) * w.t.length + phase.count_t;
-  TileRows tile{nullptr, w.depth, phase.chunks.data(), count, nullptr, 2, static_cast<int>(w.column_tiles), sums};
-  tile.panel = phase.panels.data() + block * count * w.column_tiles * kTileElements;
+  const std::int64_t rows = rows_of(w, phase);
+  TileRows tile{};
+  tile.row_step = w.depth;
+  tile.chunks = phase.chunks.data() + c0;
+  tile.count = c1 - c0;
+  tile.panel = bits_of(phase.panels) + (block * count + c0) * w.column_tiles * kTileElements;
+  tile.column_tiles = static_cast<int>(w.column_tiles);
+  tile.accumulate = c0 > 0;
   for (std::int64_t row = 0; row < rows; row += tile.row_tiles * kTileSide) {
     tile.row_tiles = rows - row > kTileSide ? 2 : 1;
     tile.source = planes + row * w.depth;
+    tile.out = sums_of(row);
     multiply_tile_rows(tile);
-    store_rows(sums, row, tile.row_tiles * kTileSide);
+    done(tile.out, row, tile.row_tiles * kTileSide);
+  }
+}
+
+/// Of one sample and block, in whole tiles.
+std::int64_t sample_sums(const TileWalk& w, const TilePhase& phase) {
+  return (rows_of(w, phase) + kTileSide) / kTileSide * kTileSide * w.block_columns();
+}
+
+/// Floats that the sums of a task of so many samples need: two tiles' where all weights are one slab.
+std::int64_t sums_wanted(const TileWalk& w, std::int64_t samples) {
+  std::int64_t wanted = 2 * kTileSide * w.block_columns();
+  for (const TilePhase& phase : w.phases) {
+    if (static_cast<std::int64_t>(phase.chunks.size()) > kSlabChunks) {
+      wanted = std::max(wanted, samples * sample_sums(w, phase));
+    }
+  }
+  return wanted;
+}
+
+/// One phase and block of columns of all samples of a task. `sums` has room for all their rows.
+void walk_block(const TileMap& map, const TileWalk& w, const TilePhase& phase, std::int64_t block,
+                const Bf16Bits* planes, std::int64_t n0, std::int64_t n1, float* sums) {
+  const auto count = static_cast<std::int64_t>(phase.chunks.size());
+  const bool whole = count <= kSlabChunks;
+  for (std::int64_t c0 = 0; c0 < std::max<std::int64_t>(count, 1); c0 += kSlabChunks) {
+    const std::int64_t c1 = std::min(count, c0 + kSlabChunks);
+    for (std::int64_t n = n0; n < n1; ++n) {
+      float* first = sums + (whole ? 0 : (n - n0) * sample_sums(w, phase));
+      TileRowStore store_rows(map, w, phase, n, block);
+      const auto sums_of = [&](std::int64_t row) { return whole ? first : first + row * w.block_columns(); };
+      const auto done = [&](const float* ready, std::int64_t row, std::int64_t rows) {
+        if (c1 == count) {
+          store_rows(ready, row, rows);
+        }
+      };
+      walk_rows(w, phase, block, planes + (n - n0) * w.sample(), c0, c1, sums_of, done);
+    }
   }
 }
 
 void walk_samples(const TileMap& map, const TileWalk& w, std::int64_t n0, std::int64_t n1) {
-  thread_local std::vector<Bf16Bits> planes;
   const std::int64_t beyond = 2 * kTileSide * w.depth;  // rows of the last tile that are no targets
-  planes.resize(std::max(planes.size(), static_cast<std::size_t>((n1 - n0) * w.sample() + beyond)));
+  const Tensor rounded({(n1 - n0) * w.sample() + beyond}, DType::bf16);
+  const Tensor sums({sums_wanted(w, n1 - n0)});
+  Bf16Bits* planes = bits_of(rounded);
   const TileScope scope;
   for (std::int64_t n = n0; n < n1; ++n) {
-    fill_planes(w, map.source + n * w.f.extent * w.t.extent * w.depth, planes.data() + (n - n0) * w.sample());
+    fill_planes(w, map.source + n * w.f.extent * w.t.extent * w.depth, planes + (n - n0) * w.sample());
   }
   for (const TilePhase& phase : w.phases) {
     for (std::int64_t block = 0; block < w.blocks(); ++block) {
-      for (std::int64_t n = n0; n < n1; ++n) {
-        walk_rows(w, phase, block, planes.data() + (n - n0) * w.sample(), TileRowStore(map, w, phase, n, block));
-      }
+      walk_block(map, w, phase, block, planes, n0, n1, sums.mutable_data<float>());
     }
   }
 }
@@ -262,6 +317,7 @@ PlaneAxis backward_axis(std::int64_t inputs, std::int64_t outputs, std::int64_t 
 }
 
 bool tiles_pay(const ConvExtents& e) { return e.out >= 8 && e.in >= 8; }
+bool tiles_pay_for_weights(const ConvExtents& e) { return e.out >= kTileSide && e.in >= kTileSide; }
 
 std::shared_ptr<const TileWalk> tile_forward(const ConvExtents& e, const float* weight) {
   const ConvOptions& o = e.options;

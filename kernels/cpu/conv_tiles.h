@@ -45,6 +45,8 @@ PlaneAxis backward_axis(std::int64_t inputs, std::int64_t outputs, std::int64_t 
 
 /// Whether tiles pay for this convolution: a function of channels and extents, never of the batch.
 bool tiles_pay(const ConvExtents& e);
+/// The same for the gradient of the weights.
+bool tiles_pay_for_weights(const ConvExtents& e);
 
 /// A walk over targets made ready: planes of the source, taps, and weights in tiles.
 struct TileWalk;

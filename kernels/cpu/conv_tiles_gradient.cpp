@@ -15,9 +15,8 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kGroupElements = 400000;      // of both operands, of the samples that a task rounds at once
-constexpr std::int64_t kPartialFloats = 100000;      // above it, tasks split the output channels instead of the samples
-constexpr std::int64_t kColumnTail = 2 * kTileSide;  // elements that a tile of few channels reaches beyond a sample
+constexpr std::int64_t kGroupElements = 400000;  // of both operands, of the samples that a task rounds at once
+constexpr std::int64_t kPartialFloats = 100000;  // above it, tasks split the output channels instead of the samples
 
 std::int64_t tiles_of(std::int64_t channels) { return (channels + kTileSide - 1) / kTileSide; }
 
@@ -34,13 +33,15 @@ struct GradientPlan {
         t(forward_axis(e.t, e.out_t, e.kernel_t, e.options.stride_t, e.options.pad_t.before)),
         chunks(((e.out_f - 1) * t.length + e.out_t + kTileDepth - 1) / kTileDepth) {
     const std::int64_t reach = (e.kernel_f - 1) / f.planes * t.length + (e.kernel_t - 1) / t.planes;
-    pixels = (chunks * kTileDepth + reach + kTileSide - 1) / kTileSide * kTileSide;
+    pixels = (chunks * kTileDepth + reach + kTileDepth - 1) / kTileDepth * kTileDepth;
   }
 
   std::int64_t rows() const { return tiles_of(e.in) * kTileSide; }
   std::int64_t plane() const { return rows() * pixels; }
   std::int64_t x_sample() const { return f.planes * t.planes * plane(); }
-  std::int64_t dout_sample() const { return chunks * kTileDepth * e.out + kColumnTail; }
+  /// Of dout, for each tile of output channels: [place / 2][channel][place % 2].
+  std::int64_t dout_tile() const { return chunks * kTileElements; }
+  std::int64_t dout_sample() const { return tiles_of(e.out) * dout_tile(); }
   std::int64_t taps() const { return e.kernel_f * e.kernel_t; }
   /// Tiles of rows, [tap][tile of input channels], for each tile of output channels.
   std::int64_t row_tiles() const { return taps() * tiles_of(e.in); }
@@ -85,10 +86,17 @@ void round_dout(const GradientPlan& p, const float* dout, Bf16Bits* to) {
     const std::int64_t t = place % p.t.length;
     return f < p.e.out_f && t < p.e.out_t ? dout + (f * p.e.out_t + t) * p.e.out : nullptr;
   };
-  for (std::int64_t place = 0; place < p.chunks * kTileDepth; place += 2) {
-    round_interleaved(at(place), at(place + 1), p.e.out, to + place * p.e.out);
+  if (p.e.out % kTileSide != 0) {
+    std::fill_n(to, p.dout_sample(), Bf16Bits{0});
   }
-  std::fill_n(to + p.chunks * kTileDepth * p.e.out, kColumnTail, Bf16Bits{0});
+  for (std::int64_t place = 0; place < p.chunks * kTileDepth; place += 2) {
+    const float* first = at(place);
+    const float* second = at(place + 1);
+    for (std::int64_t o = 0; o < p.e.out; o += kTileSide) {
+      round_interleaved(first == nullptr ? nullptr : first + o, second == nullptr ? nullptr : second + o,
+                        std::min(kTileSide, p.e.out - o), to + o / kTileSide * p.dout_tile() + place * kTileSide);
+    }
+  }
 }
 
 /// Adds `samples` samples to the sums of output tiles [o0, o1), at most two.
@@ -103,14 +111,14 @@ void add_samples(const GradientPlan& p, const Bf16Bits* x, const Bf16Bits* dout,
     const bool two = r + 1 < p.row_tiles();
     t.a_row = p.pixels;
     t.a_sample = p.x_sample();
-    t.b_row = 2 * p.e.out;
+    t.b_row = 2 * kTileSide;
     t.b_sample = p.dout_sample();
     t.samples = samples;
     t.chunks = p.chunks;
     t.column_tiles = static_cast<int>(o1 - o0);
     for (std::int64_t i = 0; i < 2; ++i) {
       t.a[i] = x + p.source(two ? r + i : r);
-      t.b[i] = dout + 2 * kTileSide * (o0 + std::min(i, o1 - o0 - 1));
+      t.b[i] = dout + (o0 + std::min(i, o1 - o0 - 1)) * p.dout_tile();
       for (std::int64_t j = 0; j < o1 - o0; ++j) {
         t.out[i][j] = i == 0 || two ? place(o0 + j, r + i) : nowhere.data() + j * kTileSide * kTileSide;
       }
@@ -141,11 +149,10 @@ void collect(const GradientPlan& p, const float* partials, std::int64_t count, s
 /// Samples [n0, n1): rounded a few at a time, and added while they are in the cache.
 void add_group(const GradientPlan& p, const float* x, const float* dout, std::int64_t n0, std::int64_t n1,
                float* sums) {
-  thread_local std::vector<Bf16Bits> operands;
   const std::int64_t both = p.x_sample() + p.dout_sample();
   const std::int64_t at_once = std::clamp<std::int64_t>(kGroupElements / both, 1, std::max<std::int64_t>(n1 - n0, 1));
-  operands.resize(std::max(operands.size(), static_cast<std::size_t>(at_once * both)));
-  Bf16Bits* rounded_x = operands.data();
+  const Tensor rounded({at_once * both}, DType::bf16);
+  auto* rounded_x = reinterpret_cast<Bf16Bits*>(rounded.raw());
   Bf16Bits* rounded_dout = rounded_x + at_once * p.x_sample();
   const TileScope scope;
   for (std::int64_t first = n0; first < n1; first += at_once) {
@@ -181,9 +188,13 @@ void gradient_by_channels(const GradientPlan& p, const float* x, const float* do
     round_dout(p, dout + n * p.e.out_f * p.e.out_t * p.e.out, rounded_dout + n * p.dout_sample());
   });
   const Tensor sums = Tensor::zeros({p.sums()});
+  const std::int64_t at_once = std::max<std::int64_t>(kGroupElements / (p.x_sample() + 2 * p.dout_tile()), 1);
   parallel_ranges(tiles_of(p.e.out), 2, [&](std::int64_t o0, std::int64_t o1) {
     const TileScope scope;
-    add_samples(p, rounded_x, rounded_dout, p.e.n, o0, o1, sums.mutable_data<float>());
+    for (std::int64_t n = 0; n < p.e.n; n += at_once) {
+      add_samples(p, rounded_x + n * p.x_sample(), rounded_dout + n * p.dout_sample(), std::min(at_once, p.e.n - n), o0,
+                  o1, sums.mutable_data<float>());
+    }
     for (std::int64_t o = o0; o < o1; ++o) {
       collect(p, sums.data<float>(), 1, o, dweight);
     }

@@ -19,7 +19,9 @@ float widened(Bf16Bits bits) { return std::bit_cast<float>(static_cast<std::uint
 
 void plain_rows(const TileRows& t) {
   const std::int64_t columns = t.column_tiles * kTileSide;
-  std::fill_n(t.out, t.row_tiles * kTileSide * columns, 0.0F);
+  if (!t.accumulate) {
+    std::fill_n(t.out, t.row_tiles * kTileSide * columns, 0.0F);
+  }
   for (std::int64_t r = 0; r < t.row_tiles * kTileSide; ++r) {
     for (std::int64_t j = 0; j < t.count; ++j) {
       const Bf16Bits* from = t.source + r * t.row_step + t.chunks[j];
@@ -85,10 +87,17 @@ EARMARK_TILE_TARGET void release_tiles() { _tile_release(); }
 
 EARMARK_TILE_TARGET void unit_rows_2x2(const TileRows& t) {
   const std::int64_t step = t.row_step * 2;
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
+  if (t.accumulate) {
+    _tile_loadd(0, t.out, 128);
+    _tile_loadd(1, t.out + kTileSide, 128);
+    _tile_loadd(2, t.out + 2 * kTileSide * kTileSide, 128);
+    _tile_loadd(3, t.out + 2 * kTileSide * kTileSide + kTileSide, 128);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
   for (std::int64_t j = 0; j < t.count; ++j) {
     const Bf16Bits* a = t.source + t.chunks[j];
     const Bf16Bits* b = t.panel + j * 2 * kTileElements;
@@ -108,8 +117,13 @@ EARMARK_TILE_TARGET void unit_rows_2x2(const TileRows& t) {
 }
 
 EARMARK_TILE_TARGET void unit_rows_1x2(const TileRows& t) {
-  _tile_zero(0);
-  _tile_zero(1);
+  if (t.accumulate) {
+    _tile_loadd(0, t.out, 128);
+    _tile_loadd(1, t.out + kTileSide, 128);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+  }
   for (std::int64_t j = 0; j < t.count; ++j) {
     const Bf16Bits* b = t.panel + j * 2 * kTileElements;
     _tile_loadd(4, t.source + t.chunks[j], t.row_step * 2);
@@ -124,8 +138,13 @@ EARMARK_TILE_TARGET void unit_rows_1x2(const TileRows& t) {
 
 EARMARK_TILE_TARGET void unit_rows_2x1(const TileRows& t) {
   const std::int64_t step = t.row_step * 2;
-  _tile_zero(0);
-  _tile_zero(2);
+  if (t.accumulate) {
+    _tile_loadd(0, t.out, 64);
+    _tile_loadd(2, t.out + kTileSide * kTileSide, 64);
+  } else {
+    _tile_zero(0);
+    _tile_zero(2);
+  }
   for (std::int64_t j = 0; j < t.count; ++j) {
     const Bf16Bits* a = t.source + t.chunks[j];
     _tile_loadd(4, a, step);
@@ -139,7 +158,11 @@ EARMARK_TILE_TARGET void unit_rows_2x1(const TileRows& t) {
 }
 
 EARMARK_TILE_TARGET void unit_rows_1x1(const TileRows& t) {
-  _tile_zero(0);
+  if (t.accumulate) {
+    _tile_loadd(0, t.out, 64);
+  } else {
+    _tile_zero(0);
+  }
   for (std::int64_t j = 0; j < t.count; ++j) {
     _tile_loadd(4, t.source + t.chunks[j], t.row_step * 2);
     _tile_loadd(6, t.panel + j * kTileElements, 64);

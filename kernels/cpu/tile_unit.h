@@ -26,8 +26,8 @@ class TileScope {
   TileScope& operator=(const TileScope&) = delete;
 };
 
-/// out[r][c] = sum over chunks j and k < 32 of source[r * row_step + chunks[j] + k] * panel[j][k][c], for 16 or 32 rows
-/// and 16 or 32 columns.
+/// out[r][c] = or += sum over chunks j and k < 32 of source[r * row_step + chunks[j] + k] * panel[j][k][c], for 16 or
+/// 32 rows and 16 or 32 columns.
 struct TileRows {
   const Bf16Bits* source;
   std::int64_t row_step;
@@ -36,6 +36,7 @@ struct TileRows {
   const Bf16Bits* panel;  // [chunk][column tile][k / 2][column][k % 2]
   int row_tiles;          // 1 or 2
   int column_tiles;       // 1 or 2
+  bool accumulate;        // add to what `out` holds
   float* out;             // [16 * row_tiles][16 * column_tiles]
 };
 void multiply_tile_rows(const TileRows& t);
