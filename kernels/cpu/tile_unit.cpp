@@ -79,8 +79,8 @@ struct alignas(64) TileConfiguration {
 static_assert(sizeof(TileConfiguration) == 64);
 
 EARMARK_TILE_TARGET void load_configuration() {
-  static constexpr TileConfiguration configuration;
-  _tile_loadconfig(&configuration);
+  static constexpr TileConfiguration kFullTiles;
+  _tile_loadconfig(&kFullTiles);
 }
 
 EARMARK_TILE_TARGET void release_tiles() { _tile_release(); }

@@ -132,12 +132,13 @@ TEST(TrainOptions, ReductionGroupsAreOffUnlessToldAndFitThePairs) {
               HasSubstr("goes with train.sync_batch_norm"));
 }
 
-TEST(TrainOptions, PrecisionIsOneOfThree) {
-  EXPECT_EQ(read_options("demo.yaml", {kMusic}).precision, Precision::fp32);
+TEST(TrainOptions, PrecisionIsOneOfFour) {
+  EXPECT_EQ(read_options("demo.yaml", {kMusic}).precision, Precision::bf16_products);
+  EXPECT_EQ(read_options("fma.yaml", {kMusic}).precision, Precision::fp32);
   EXPECT_EQ(read_options("demo.yaml", {kMusic, "train.precision=tf32"}).precision, Precision::tf32);
   EXPECT_EQ(read_options("demo.yaml", {kMusic, "train.precision=bf16"}).precision, Precision::bf16);
   const std::string error = demo_error({kMusic, "train.precision=fp16"});
-  for (const char* part : {"train.precision", "fp16", "fp32", "tf32", "bf16"}) {
+  for (const char* part : {"train.precision", "fp16", "fp32", "tf32", "bf16_products", "bf16"}) {
     EXPECT_THAT(error, HasSubstr(part));
   }
 }

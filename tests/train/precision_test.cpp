@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/conv.h"
+#include "kernels/cpu/tile_unit.h"
 #include "nn/model.h"
 #include "tests/test_support.h"
 #include "tests/train/example_run.h"
@@ -76,6 +77,18 @@ TEST(TrainingInBf16Whole, LosesAsMuchAsInFp32WithinAPercent) {
 TEST_F(PrecisionOfTraining, Tf32IsFp32OnTheCpuAndLeavesNothingSwitchedOn) {
   EXPECT_EQ(train("tf32", Precision::tf32, 3), train("fp32", Precision::fp32, 3));
   EXPECT_FALSE(kernels::tf32_allowed());
+}
+
+TEST_F(PrecisionOfTraining, Bf16ProductsAreForProcessorsThatHaveThemAndLeaveNothingSwitchedOn) {
+  const std::vector<double> fp32 = train("fp32", Precision::fp32, 4);
+  const std::vector<double> products = train("products", Precision::bf16_products, 4);
+  EXPECT_FALSE(kernels::bf16_products_allowed());
+  if (!kernels::cpu::has_tile_unit()) {
+    EXPECT_EQ(products, fp32);
+    return;
+  }
+  EXPECT_NE(products, fp32);
+  EXPECT_NEAR(products[0], fp32[0], 0.02 * fp32[0]);
 }
 
 TEST_F(PrecisionOfTraining, CheckpointsAreFp32AndResumeBitForBit) {
