@@ -27,6 +27,7 @@ struct SystemAnswers {
   std::vector<std::vector<Answer>> files = {};  ///< Empty: the same as `places`.
   double seconds = 0;         ///< Per query of the full length, all threads at work on many; 0: unknown.
   double bytes_per_hour = 0;  ///< Of its index, for an hour of music; 0: unknown.
+  bool earlier = false;       ///< Read from known answers (known_answers.h), not asked now.
 };
 
 /// Seconds per query of the set's full length, all threads at work on many queries at once.
@@ -41,8 +42,9 @@ struct Evaluation {
   std::vector<double> lengths_s;  ///< Ascending.
   std::vector<SystemAnswers> systems;
   SecondsPerQuery seconds;
-  int cells = 0;     ///< A condition by a method (answer_cells.h).
-  int searched = 0;  ///< Of them; the others were there.
+  int cells = 0;                           ///< A condition by a method (answer_cells.h).
+  int searched = 0;                        ///< Of them; the others were there.
+  std::vector<std::string> left_out = {};  ///< Systems whose known answers do not fit the queries, and why.
 };
 
 struct EvaluationOptions {

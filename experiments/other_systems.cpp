@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "experiments/baseline.h"
+#include "experiments/known_answers.h"
 #include "kernels/error.h"
 
 namespace earmark::experiments {
@@ -64,6 +65,30 @@ void add_model(const train::NamedPath& model, double hop_s, const fs::path& out,
   say_what_was_done(model.name, report, cells, say);
 }
 
+// Answers that do not fit the queries are no reason to stop: a configuration brings them, whatever it is used for.
+void add_answers(const train::NamedPath& file, const QuerySet& set, Evaluation& evaluation, const Say& say) {
+  SystemAnswers system{file.name, "", "", {}, {}};
+  if (!holds_known_answers(file.path)) {
+    // Another program was asked the queries as they are: its answers count at the full length.
+    system.places.resize(evaluation.lengths_s.size());
+    system.places.back() = read_answers(file.path, set);
+    evaluation.systems.push_back(std::move(system));
+    return;
+  }
+  FittedAnswers known = fit(read_known_answers(file.path), set, evaluation.lengths_s);
+  if (!known.left_out.empty()) {
+    evaluation.left_out.push_back(
+        str(file.name, ": no row from the answers in ", file.path.filename().string(), ": ", known.left_out));
+    say(evaluation.left_out.back());
+    return;
+  }
+  system.name += " (earlier)";
+  system.earlier = true;
+  system.places = std::move(known.places);
+  evaluation.systems.push_back(std::move(system));
+  say(file.name + ": answers from earlier, to the same queries");
+}
+
 }  // namespace
 
 void check_other_systems(const OtherSystems& others) {
@@ -80,8 +105,11 @@ void check_other_systems(const OtherSystems& others) {
       take(by_sequence(model.name));
     }
   }
-  if (!others.peer.empty()) {
-    take(others.peer.stem().string());
+  for (const train::NamedPath& answers : others.answers) {
+    take(answers.name);
+    if (holds_known_answers(answers.path)) {
+      read_known_answers(answers.path);
+    }
   }
 }
 
@@ -93,12 +121,8 @@ void add_other_systems(const OtherSystems& others, const fs::path& out, const se
   for (const std::string& setting : others.landmarks) {
     add_landmarks(setting, out, store, set, options, evaluation, say);
   }
-  if (!others.peer.empty()) {
-    // Another program was asked the queries as they are: its answers count at the full length.
-    SystemAnswers peer{others.peer.stem().string(), "", "", {}, {}};
-    peer.places.resize(evaluation.lengths_s.size());
-    peer.places.back() = read_answers(others.peer, set);
-    evaluation.systems.push_back(std::move(peer));
+  for (const train::NamedPath& answers : others.answers) {
+    add_answers(answers, set, evaluation, say);
   }
 }
 

@@ -16,12 +16,15 @@ namespace earmark::experiments {
 struct OtherSystems {
   std::vector<std::string> landmarks;    ///< Settings (search/landmarks.h).
   std::vector<train::NamedPath> models;  ///< Model files and what their rows are called.
-  std::filesystem::path peer;            ///< Answers of a program from elsewhere, TSV; empty: none.
+  /// Answers of systems from elsewhere: TSV at the full length (read_answers()), or known at every length
+  /// (known_answers.h). Of the latter those to other queries are left out.
+  std::vector<train::NamedPath> answers;
   /// s between the models' fingerprints, as near as their frames allow; 0: as in our index.
   double models_hop_s = 0;
 };
 
-/// Before the long work: throws Error where two rows would have one name, a name is ours, or a model cannot be read.
+/// Before the long work: throws Error where two rows would have one name, a name is ours, or a model or answers cannot
+/// be read.
 void check_other_systems(const OtherSystems& others);
 
 /// Indexes and searches what is missing below `out`, and adds a system for each to `evaluation`; `say` gets a line for

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "experiments/known_answers.h"
 #include "experiments/other_systems.h"
 #include "experiments/report.h"
 #include "experiments/tables.h"
@@ -25,7 +26,8 @@ fs::path own_index(const ReproduceOptions& options, const ReproduceRequest& requ
 
 // Those of the configuration, and those of the command line.
 OtherSystems others_of(const ReproduceOptions& options, const ReproduceRequest& request) {
-  OtherSystems out{options.landmarks, options.models, request.peer, options.models_hop_s};
+  OtherSystems out{options.landmarks, options.models, options.answers, options.models_hop_s};
+  out.answers.insert(out.answers.end(), request.answers.begin(), request.answers.end());
   out.models.insert(out.models.end(), request.compared.begin(), request.compared.end());
   return out;
 }
@@ -65,6 +67,18 @@ std::string answers_tsv(const Results& results) {
     }
   }
   return out.str();
+}
+
+// Those of the compared models, for runs without them.
+void keep_answers(const Results& results, const fs::path& folder) {
+  for (const SystemAnswers& system : results.evaluation.systems) {
+    if (system.method.empty() && !system.earlier) {
+      std::string name = system.name;
+      std::replace(name.begin(), name.end(), '/', '_');
+      fs::create_directories(folder);
+      write_known_answers(folder / (name + ".tsv"), results.set, results.evaluation.lengths_s, system.places);
+    }
+  }
 }
 
 Results run(const ReproduceOptions& options, const ReproduceRequest& request,
@@ -150,6 +164,7 @@ std::string reproduce(const ReproduceOptions& wanted, const ReproduceRequest& re
   const Results results = run(options, request, stores, set, fingerprinter, say);
   const std::string markdown = report_markdown(results);
   write_file_atomically(request.out / "answers.tsv", std::string_view(answers_tsv(results)));
+  keep_answers(results, request.out / "answers");
   write_file_atomically(request.out / "tables.md", std::string_view(markdown));
   write_file_atomically(request.out / "results.json", std::string_view(results_json(results)));
   const std::string page = report(results, options, request, stores.front(), fingerprinter);

@@ -4,6 +4,7 @@
 //                 the same tracks' landmarks and fingerprints by other models
 //   OUT/queries   the query set (unless another is given)
 //   OUT/cells     the answers for each condition and method (answer_cells.h) and what is known of repeats (judge.h)
+//   OUT/answers   what other systems answered, a file each (known_answers.h)
 //   OUT/tables.md, results.json, answers.tsv, report.html
 #pragma once
 
@@ -41,11 +42,12 @@ struct ReproduceOptions {
   /// The tables are made with the first of each; others are compared with it (choices.h). Empty: the index's own.
   std::vector<double> query_hops_s;
   std::vector<search::Precision> precisions;
-  std::vector<std::string> landmarks;    ///< Settings of landmarks that answer the queries too (other_systems.h).
-  std::vector<train::NamedPath> models;  ///< Other models that do.
-  double models_hop_s = 0;               ///< s between those models' fingerprints; 0: as in our index.
-  int report_examples = 9;               ///< Queries to look at and listen to in the report.
-  AblationOptions ablations;             ///< Not asked for: the tables of one model.
+  std::vector<std::string> landmarks;     ///< Settings of landmarks that answer the queries too (other_systems.h).
+  std::vector<train::NamedPath> models;   ///< Other models that do.
+  double models_hop_s = 0;                ///< s between those models' fingerprints; 0: as in our index.
+  std::vector<train::NamedPath> answers;  ///< Of other systems (other_systems.h).
+  int report_examples = 9;                ///< Queries to look at and listen to in the report.
+  AblationOptions ablations;              ///< Not asked for: the tables of one model.
 };
 
 /// Reads the section; other sections are left to other programs. Throws Error as Config does.
@@ -57,7 +59,7 @@ struct ReproduceRequest {
   std::filesystem::path out = "reproduce-out";
   std::filesystem::path index;             ///< An index that is there; empty: OUT/index is built from the database.
   std::filesystem::path queries;           ///< A query set that is there; empty: OUT/queries is made.
-  std::filesystem::path peer;              ///< Answers of another system to the same queries, TSV; empty: none.
+  std::vector<train::NamedPath> answers;   ///< Of other systems to the same queries, beside the configuration's.
   std::vector<train::NamedPath> compared;  ///< Models beside those of the configuration.
   std::filesystem::path training_run;      ///< For the report; empty: the model's folder where that has a log.csv.
   std::string configuration;               ///< As it was read, YAML, for the report.

@@ -14,6 +14,7 @@ struct Arguments {
   std::string config;
   std::vector<std::string> overrides;
   std::vector<std::string> compared;
+  std::vector<std::string> answers;
   earmark::experiments::ReproduceRequest request;
   earmark::data::DeviceChoice device;
 };
@@ -31,8 +32,11 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--compare", arguments.compared, "NAME=MODEL: another model, as a row of that name; repeatable")
       ->take_all()
       ->allow_extra_args(false);
-  app.add_option("--peer-results", arguments.request.peer,
-                 "Another system's answers to them, TSV, as a row of its own");
+  app.add_option("--peer-results", arguments.answers,
+                 "NAME=FILE or FILE: another system's answers to them, as a row of its own: TSV, or a file of "
+                 "OUT/answers; repeatable")
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("--training-run", arguments.request.training_run,
                  "Run folder for the report's curves and configuration (default: the model's)");
   arguments.device.add_option(app);
@@ -51,11 +55,22 @@ std::vector<earmark::train::NamedPath> compared_models(const std::vector<std::st
   return out;
 }
 
+// Without a name it is the file's.
+std::vector<earmark::train::NamedPath> other_answers(const std::vector<std::string>& texts) {
+  std::vector<earmark::train::NamedPath> out;
+  for (const std::string& text : texts) {
+    const std::filesystem::path file(text);
+    const auto named = std::filesystem::exists(file) ? std::nullopt : earmark::train::parse_named_path(text);
+    out.push_back(named ? *named : earmark::train::NamedPath{file.stem().string(), file});
+  }
+  return out;
+}
+
 /// Ctrl-C writes a checkpoint; all else that is done is kept anyway.
 int ablate_all(const earmark::experiments::ReproduceOptions& options, const Arguments& arguments,
                const earmark::experiments::Say& say) {
   const earmark::experiments::ReproduceRequest& wanted = arguments.request;
-  if (!wanted.model.empty() || !wanted.index.empty() || !wanted.peer.empty() || !wanted.compared.empty()) {
+  if (!wanted.model.empty() || !wanted.index.empty() || !wanted.answers.empty() || !wanted.compared.empty()) {
     earmark::data::fail_usage(
         "the configuration has ablations, which train their own models: --model, --index, "
         "--compare and --peer-results do not go with them");
@@ -81,6 +96,7 @@ int main(int argc, char** argv) {
   declare(app, arguments);
   return earmark::data::run_program(app, argc, argv, [&] {
     arguments.request.compared = compared_models(arguments.compared);
+    arguments.request.answers = other_answers(arguments.answers);
     auto config = earmark::train::Config::load(arguments.config, arguments.overrides);
     const auto options = earmark::experiments::read_reproduce_options(config);
     const bool ablations = options.ablations.asked_for();

@@ -122,6 +122,8 @@ ReproduceOptions read_reproduce_options(train::Config& config) {
                            "Other models that answer the queries as well, each a row under its name, as --compare.");
   section.read("models_hop_s", options.models_hop_s, {0, 60}, "s",
                "Between those models' fingerprints, as near as their frames allow; 0: as in our index.");
+  section.read_named_paths("answers", options.answers,
+                           "Other systems' answers, each a row under its name, as --peer-results.");
   section.read("report_examples", options.report_examples, {0, 100}, "queries",
                "To look at and listen to in report.html: a third that were found, and the worst failures.");
   read_ablations(section.section("ablations"), options.ablations);

@@ -109,6 +109,7 @@ nlohmann::json systems_json(const Evaluation& evaluation) {
   nlohmann::json out = nlohmann::json::array();
   for (const SystemAnswers& system : evaluation.systems) {
     out.push_back({{"search", system.name},
+                   {"answers_from_earlier", system.earlier},
                    {"seconds_per_query", system.seconds > 0 ? nlohmann::json(system.seconds) : nullptr},
                    {"bytes_per_hour", system.seconds > 0 ? nlohmann::json(system.bytes_per_hour) : nullptr}});
   }
@@ -177,6 +178,7 @@ std::string results_json(const Results& results) {
         {"table_2", lengths_json(results, track_lengths(results))},
         {"headline", results.evaluation.lengths_s[headline_length(results)]}}},
       {"systems", systems_json(results.evaluation)},
+      {"left_out", results.evaluation.left_out},
       {"cells", cells},
       {"repeats", repeats},
       {"choices", choices},

@@ -43,6 +43,17 @@ void add_group(const Results& results, const std::string& group, std::size_t len
   }
 }
 
+// Which rows were not asked now, and which are missing.
+std::string earlier_note(const Results& results) {
+  const std::vector<SystemAnswers>& systems = results.evaluation.systems;
+  const bool any = std::any_of(systems.begin(), systems.end(), [](const SystemAnswers& each) { return each.earlier; });
+  std::string out = any ? "\"(earlier)\": answers to the same queries, read from a file instead of searched now." : "";
+  for (const std::string& reason : results.evaluation.left_out) {
+    out += str(out.empty() ? "" : " ", "Left out: ", reason, '.');
+  }
+  return out;
+}
+
 // Below the last of some tables.
 void add_notes(const std::vector<std::string>& notes, Table& table) {
   std::copy_if(notes.begin(), notes.end(), std::back_inserter(table.notes),
@@ -100,7 +111,7 @@ std::vector<Table> table_1(const Results& results) {
   add_notes({str("Ours: ", results.evaluation.systems[headline_system(results.evaluation)].name,
                  ". Behind a number: its 95 % interval (Wilson). \"Exact repeats as hits\" counts a wrong place of the "
                  "right track where its clean sound equals the query's (log-mel correlation above 0.99)."),
-             marks_note(results), costs_note(results)},
+             marks_note(results), costs_note(results), earlier_note(results)},
             table);
   return {table};
 }
@@ -117,7 +128,7 @@ std::vector<Table> table_2(const Results& results) {
         add_group(results, title_of(kind), length, Level::file, asked_of(kind), paper_table_2(kind), out.back());
       }
     }
-    add_notes({marks_note(results), costs_note(results)}, out.back());
+    add_notes({marks_note(results), costs_note(results), earlier_note(results)}, out.back());
   }
   return out;
 }

@@ -231,7 +231,7 @@ TEST_F(WholeReproduce, TakesOutsideQueriesAndAnotherSystemsAnswers) {
   }
   tsv.close();
   request_.queries = request_.out / "queries";
-  request_.peer = folder_ / "oracle.tsv";
+  request_.answers = {{"oracle", folder_ / "oracle.tsv"}};
   request_.out = folder_ / "again";
   const std::string tables = run(options());
   EXPECT_THAT(tables, HasSubstr("| oracle"));
@@ -246,6 +246,39 @@ TEST_F(WholeReproduce, TakesOutsideQueriesAndAnotherSystemsAnswers) {
     }
   }
   EXPECT_EQ(cells, 14);
+}
+
+TEST_F(WholeReproduce, AnswersFromEarlierAreRowsWhereTheQueriesAreTheSame) {
+  const std::string landmarks = "landmarks (audfprint), best";
+  run(options({"reproduce.landmarks=[best]", "reproduce.lsh=false"}));
+  const nlohmann::json searched = nlohmann::json::parse(bytes_of(request_.out / "results.json"));
+  const std::filesystem::path file = request_.out / "answers" / (landmarks + ".tsv");
+  ASSERT_TRUE(std::filesystem::exists(file));
+  const std::string given = "reproduce.answers=['Landmarks=" + file.string() + "']";
+  const std::string tables = run(options({given, "reproduce.lsh=false"}));
+  EXPECT_THAT(tables, HasSubstr("| Landmarks (earlier)"));
+  EXPECT_THAT(tables, HasSubstr("read from a file instead of searched now"));
+  const nlohmann::json read = nlohmann::json::parse(bytes_of(request_.out / "results.json"));
+  const auto cells_of = [](const nlohmann::json& json, const std::string& system) {
+    std::vector<nlohmann::json> out;
+    for (nlohmann::json cell : json["cells"]) {
+      if (cell["search"] == system) {
+        cell.erase("search");
+        out.push_back(cell);
+      }
+    }
+    return out;
+  };
+  EXPECT_EQ(cells_of(read, "Landmarks (earlier)").size(), 28U) << "14 conditions, two lengths";
+  EXPECT_EQ(cells_of(read, "Landmarks (earlier)"), cells_of(searched, landmarks));
+  request_.out = folder_ / "other";
+  const std::string other = run(options({given, "reproduce.lsh=false", "reproduce.seed=7"}));
+  EXPECT_THAT(other, Not(HasSubstr("Landmarks (earlier)")));
+  const std::string reason = "Landmarks: no row from the answers in " + landmarks + ".tsv: they are to other queries";
+  EXPECT_THAT(other, HasSubstr("Left out: " + reason + "."));
+  EXPECT_THAT(said_, Contains(reason));
+  EXPECT_THAT(bytes_of(request_.out / "report.html"), HasSubstr("Left out: "));
+  EXPECT_EQ(nlohmann::json::parse(bytes_of(request_.out / "results.json"))["left_out"].size(), 1U);
 }
 
 TEST_F(WholeReproduce, LandmarksAnswerTheSameQueriesAtEveryLength) {
