@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "kernels/cpu/tile_unit.h"
 #include "kernels/dispatch.h"
 
 namespace earmark {
@@ -67,6 +68,7 @@ void allow_tf32(bool allowed) { tf32 = allowed; }
 bool tf32_allowed() { return tf32; }
 void allow_bf16_products(bool allowed) { bf16_products = allowed; }
 bool bf16_products_allowed() { return bf16_products; }
+bool bf16_products_used() { return bf16_products && cpu::has_tile_unit(); }
 
 std::shared_ptr<const PreparedConv> prepare_conv(const Tensor& weight, const Shape& x, const ConvOptions& options) {
   static_cast<void>(conv_output_shape(x, weight.shape(), options));

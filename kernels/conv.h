@@ -43,6 +43,8 @@ bool tf32_allowed();
 /// convolutions to bf16 (8 bits of mantissa), sums still in float: several times as fast. Not allowed at first.
 void allow_bf16_products(bool allowed);
 bool bf16_products_allowed();
+/// Whether they are what the CPU computes: allowed, and there is a unit.
+bool bf16_products_used();
 
 /// While it lives, bf16 products are allowed or not.
 class Bf16ProductsScope {

@@ -21,7 +21,7 @@ const T* data_or_null(const Tensor& t) {
 /// Whether this call's operands are rounded to bf16 for the tile unit.
 template <class T>
 bool in_tiles(const ConvExtents& e) {
-  return std::is_same_v<T, float> && bf16_products_allowed() && has_tile_unit() && tiles_pay(e);
+  return std::is_same_v<T, float> && bf16_products_used() && tiles_pay(e);
 }
 
 /// A forward pass made ready: any way to compute it.
