@@ -53,6 +53,15 @@ struct TileResults {
   Tensor out, dx, dweight;
 };
 
+struct TileInputs {
+  Tensor x, w, bias, dout;
+};
+
+TileInputs normal_inputs(const TileLayer& l) {
+  return {normal(l.x, 1).to(DType::f32), normal(l.weight, 2).to(DType::f32), normal({l.weight[0]}, 3).to(DType::f32),
+          normal(conv_output_shape(l.x, l.weight, l.options), 4).to(DType::f32)};
+}
+
 TileResults by_tiles(const TileLayer& l, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dout) {
   const TileResults r{empty_like(dout), empty_like(x), empty_like(w)};
   const ConvExtents e(l.x, l.weight, l.options);
@@ -115,10 +124,7 @@ TEST_P(ConvTiles, AreExactButForTheRoundingOfTheirOperands) {
 
 TEST_P(ConvTiles, RoundOperandsToNearest) {
   const TileLayer& l = GetParam();
-  const Tensor x = normal(l.x, 1).to(DType::f32);
-  const Tensor w = normal(l.weight, 2).to(DType::f32);
-  const Tensor bias = normal({l.weight[0]}, 3).to(DType::f32);
-  const Tensor dout = normal(conv_output_shape(l.x, l.weight, l.options), 4).to(DType::f32);
+  const auto [x, w, bias, dout] = normal_inputs(l);
   const TileResults got = by_tiles(l, x, w, bias, dout);
   const TileResults want = by_tiles(l, in_bf16(x), in_bf16(w), bias, in_bf16(dout));
   EXPECT_TRUE(same_bits(got.dx, want.dx));
@@ -127,10 +133,7 @@ TEST_P(ConvTiles, RoundOperandsToNearest) {
 
 TEST_P(ConvTiles, GiveTheSameBitsOnAnyNumberOfThreadsAndInAnyCompany) {
   const TileLayer& l = GetParam();
-  const Tensor x = normal(l.x, 1).to(DType::f32);
-  const Tensor w = normal(l.weight, 2).to(DType::f32);
-  const Tensor bias = normal({l.weight[0]}, 3).to(DType::f32);
-  const Tensor dout = normal(conv_output_shape(l.x, l.weight, l.options), 4).to(DType::f32);
+  const auto [x, w, bias, dout] = normal_inputs(l);
   const int before = num_threads();
   std::vector<TileResults> results;
   for (const int threads : {1, 2, 3}) {
