@@ -59,13 +59,14 @@ void expect_same(const Rows& got, const Rows& want, const std::map<std::size_t, 
   }
 }
 
+/// Compared in fp32: by default CPUs may round what convolutions multiply, GPUs do not.
 class GpuProgramsWhole : public earmark::testing::GpuTest {
  protected:
   static constexpr int kTracks = 2;
 
   Ended build(const std::string& device) const {
     return run("index", {"build", index(device), "--model", composed_.model().string(), composed_.music().string(),
-                         "--device", device});
+                         "--device", device, "--fp32"});
   }
   std::string index(const std::string& device) const { return (composed_.folder / ("index-" + device)).string(); }
   /// A list of excerpts, one of them not to be decoded.
@@ -85,7 +86,7 @@ class GpuProgramsWhole : public earmark::testing::GpuTest {
   /// What `device` answers from the index that it built itself.
   Rows answers(const std::string& device, const std::string& method, const std::string& ranking) const {
     const Ended ended = run("search", {index(device), "--list", list(), "--method", method, "--ranking", ranking,
-                                       "--lsh-tables", "10", "--lsh-bits", "10", "--device", device});
+                                       "--lsh-tables", "10", "--lsh-bits", "10", "--device", device, "--fp32"});
     EXPECT_EQ(ended.code, 0) << ended.err;
     EXPECT_THAT(ended.err, HasSubstr("device " + device));
     return rows_of(ended.out, '\t');
@@ -151,10 +152,10 @@ class GpuTrainingProgramsWhole : public earmark::testing::GpuTest {
   /// they stay within 1e-5.
   Ended train(const std::string& device) const {
     std::vector<std::string> arguments =
-        settings({"train.steps=3", "data.music=" + folder("music"), "data.store=" + folder("pcm"), "data.rooms=2",
-                  "features.mel_bands=16", "features.frames=24", "encoder.width=4", "encoder.embedding=16",
-                  "encoder.head_hidden=4", "pairs.count=4", "validation.tracks=1", "validation.seconds=2",
-                  "validation.queries=4"});
+        settings({"train.steps=3", "train.precision=fp32", "data.music=" + folder("music"),
+                  "data.store=" + folder("pcm"), "data.rooms=2", "features.mel_bands=16", "features.frames=24",
+                  "encoder.width=4", "encoder.embedding=16", "encoder.head_hidden=4", "pairs.count=4",
+                  "validation.tracks=1", "validation.seconds=2", "validation.queries=4"});
     arguments.insert(arguments.end(), {"--device", device, "--out", folder("run-" + device)});
     return run("train", arguments);
   }
@@ -162,8 +163,8 @@ class GpuTrainingProgramsWhole : public earmark::testing::GpuTest {
     std::vector<std::string> arguments =
         settings({"reproduce.database=" + folder("music"), "reproduce.excerpts=2", "reproduce.rooms=1",
                   "reproduce.lsh_bits=8", "reproduce.lengths_s=[0.96, 2]", "reproduce.track_lengths_s=[2]"});
-    arguments.insert(arguments.end(),
-                     {"--model", folder("model.safetensors"), "--device", device, "--out", folder("tables-" + device)});
+    arguments.insert(arguments.end(), {"--model", folder("model.safetensors"), "--device", device, "--fp32", "--out",
+                                       folder("tables-" + device)});
     return run("reproduce", arguments);
   }
   std::string text(const std::string& file) const { return earmark::testing::bytes_of(folder_ / file); }
