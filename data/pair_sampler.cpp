@@ -20,6 +20,7 @@ namespace {
 // Streams of random numbers of one (seed, step, index): where from, and what is done to it.
 constexpr std::uint64_t kDrawStream = 0x64726177;
 constexpr std::uint64_t kShuffleStream = 0x73687566;
+constexpr std::uint64_t kTrackStream = 0x7472616b;
 
 std::uint64_t stream_of(std::uint64_t purpose, std::int64_t step) {
   return (purpose << 32U) + static_cast<std::uint64_t>(step);
@@ -85,6 +86,8 @@ PairSampler::PairSampler(std::shared_ptr<const PcmStore> store, std::shared_ptr<
   check(store_->sample_rate() == features_.sample_rate, "training: music at ", store_->sample_rate(),
         " Hz, features at ", features_.sample_rate, " Hz");
   check(options_.pairs >= 1, "training: expected at least one pair, got ", options_.pairs);
+  check(options_.per_track >= 1 && options_.pairs % options_.per_track == 0, "training: ", options_.per_track,
+        " pairs of each track do not divide the ", options_.pairs, " pairs of a batch");
   const double with_noise = options_.noise_probability + options_.both_probability;
   const double with_reverb = options_.reverb_probability + options_.both_probability;
   check(std::min({options_.noise_probability, options_.reverb_probability, options_.both_probability}) >= 0,
@@ -112,34 +115,59 @@ PairSampler::PairSampler(std::shared_ptr<const PcmStore> store, std::shared_ptr<
   }
 }
 
-std::int64_t PairSampler::steps_per_epoch() const { return std::max<std::int64_t>(1, store_->size() / options_.pairs); }
+std::int64_t PairSampler::steps_per_epoch() const {
+  return std::max<std::int64_t>(1, store_->size() / tracks_per_step());
+}
 
-// Which track, for per_file: position step·N + index in an endless row of shuffled lists. With enough files an epoch
-// drops what does not fill a batch, so that no batch holds one file twice.
+// Which track is the index-th of a step, for per_file: position step·n + index in an endless row of shuffled lists.
+// With enough files an epoch drops what does not fill a batch, so that no batch holds one file twice.
 std::int64_t PairSampler::track_of(std::int64_t step, std::int64_t index) const {
   const std::int64_t files = store_->size();
-  const bool whole = files >= options_.pairs;
-  const std::int64_t position = step * options_.pairs + index;
+  const bool whole = files >= tracks_per_step();
+  const std::int64_t position = step * tracks_per_step() + index;
   const std::int64_t epoch = whole ? step / steps_per_epoch() : position / files;
-  const std::int64_t place = whole ? step % steps_per_epoch() * options_.pairs + index : position % files;
+  const std::int64_t place = whole ? step % steps_per_epoch() * tracks_per_step() + index : position % files;
   return permuted(place, files, options_.seed ^ kShuffleStream, static_cast<std::uint64_t>(epoch));
+}
+
+// Places where an anchor may begin.
+std::int64_t PairSampler::starts_in(std::int64_t track) const {
+  return static_cast<std::int64_t>(store_->track(track).size()) - window_.segment + 1;
+}
+
+// Of uniform_time, a track is drawn by a place in it. Where it has no room for as many pairs as it should give, later
+// attempts take any place.
+void PairSampler::draw_place(std::int64_t step, std::int64_t index, int attempt, RandomStream& random,
+                             PairOrigin& origin) const {
+  const std::int64_t group = index / options_.per_track;
+  if (options_.draws == PairOptions::Draws::per_file) {
+    origin.track = track_of(step, group);
+    origin.anchor_start = static_cast<std::int64_t>(random.uniform() * static_cast<double>(starts_in(origin.track)));
+    return;
+  }
+  const auto any_place = [this](RandomStream& stream) {
+    return static_cast<std::int64_t>(stream.uniform() * static_cast<double>(ends_.back()));
+  };
+  const auto track_at = [this](std::int64_t place) {
+    return std::upper_bound(ends_.begin(), ends_.end(), place) - ends_.begin();
+  };
+  if (options_.per_track > 1 && attempt <= options_.redraws / 2) {
+    RandomStream tracks(options_.seed, stream_of(kTrackStream, step), static_cast<std::uint64_t>(group));
+    origin.track = track_at(any_place(tracks));
+    origin.anchor_start = static_cast<std::int64_t>(random.uniform() * static_cast<double>(starts_in(origin.track)));
+    return;
+  }
+  const std::int64_t place = any_place(random);
+  origin.track = track_at(place);
+  origin.anchor_start = place - (origin.track > 0 ? ends_[static_cast<std::size_t>(origin.track - 1)] : 0);
 }
 
 PairOrigin PairSampler::draw(std::int64_t step, std::int64_t index, int attempt) const {
   RandomStream random(options_.seed, stream_of(kDrawStream, step),
                       static_cast<std::uint64_t>(index) << 16U | static_cast<std::uint64_t>(attempt));
   PairOrigin origin;
-  if (options_.draws == PairOptions::Draws::per_file) {
-    origin.track = track_of(step, index);
-    const auto samples = static_cast<std::int64_t>(store_->track(origin.track).size());
-    origin.anchor_start =
-        static_cast<std::int64_t>(random.uniform() * static_cast<double>(samples - window_.segment + 1));
-  } else {
-    const auto place = static_cast<std::int64_t>(random.uniform() * static_cast<double>(ends_.back()));
-    origin.track = std::upper_bound(ends_.begin(), ends_.end(), place) - ends_.begin();
-    origin.anchor_start = place - (origin.track > 0 ? ends_[static_cast<std::size_t>(origin.track - 1)] : 0);
-  }
-  const std::int64_t last = static_cast<std::int64_t>(store_->track(origin.track).size()) - window_.segment;
+  draw_place(step, index, attempt, random, origin);
+  const std::int64_t last = starts_in(origin.track) - 1;
   const double shift = random.uniform(-options_.shift_s, options_.shift_s) * features_.sample_rate;
   origin.positive_start = std::clamp<std::int64_t>(origin.anchor_start + std::lround(shift), 0, last);
   const double all = options_.noise_probability + options_.reverb_probability + options_.both_probability;
@@ -159,8 +187,8 @@ PairOrigin PairSampler::draw(std::int64_t step, std::int64_t index, int attempt)
   return origin;
 }
 
-// Anchors that are silent, or that overlap an earlier one of the batch (they would be taken for negatives of each
-// other), are drawn again.
+// Anchors that are silent, or too near an earlier one of the batch (they would be taken for negatives of each other),
+// are drawn again.
 std::vector<PairOrigin> PairSampler::plan(std::int64_t step) const {
   std::vector<PairOrigin> origins;
   for (std::int64_t index = 0; index < options_.pairs; ++index) {
@@ -177,10 +205,13 @@ bool PairSampler::is_good(const PairOrigin& origin, std::span<const PairOrigin> 
   const auto segment =
       store_->track(origin.track)
           .subspan(static_cast<std::size_t>(origin.anchor_start), static_cast<std::size_t>(window_.segment));
-  const bool overlaps = std::any_of(earlier.begin(), earlier.end(), [&](const PairOrigin& other) {
-    return other.track == origin.track && std::abs(other.anchor_start - origin.anchor_start) < window_.segment;
+  const double apart =
+      options_.apart_s > 0 ? options_.apart_s * features_.sample_rate : static_cast<double>(window_.segment);
+  const bool too_near = std::any_of(earlier.begin(), earlier.end(), [&](const PairOrigin& other) {
+    return other.track == origin.track &&
+           static_cast<double>(std::abs(other.anchor_start - origin.anchor_start)) < apart;
   });
-  return !overlaps && pcm_mean_square(segment) > options_.silence_mean_square;
+  return !too_near && pcm_mean_square(segment) > options_.silence_mean_square;
 }
 
 // Where reverberation goes in a circle, what follows the context in x becomes its beginning and its end: the kept part,

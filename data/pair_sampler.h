@@ -15,6 +15,7 @@
 #include "data/pcm_store.h"
 #include "data/pieces.h"
 #include "data/rir.h"
+#include "kernels/random.h"
 #include "kernels/spectrogram.h"
 #include "kernels/tensor.h"
 
@@ -28,7 +29,11 @@ struct PairOptions {
   int pairs = 64;  ///< N
   std::uint64_t seed = 0;
   Draws draws = Draws::per_file;
-  double shift_s = 0.05;              ///< The positive's shift is uniform within ± this.
+  /// So many pairs of a batch come from one track, N / per_track tracks in all: places of the same music are harder to
+  /// tell apart than other music. Divides `pairs`.
+  int per_track = 1;
+  double apart_s = 0;     ///< Anchors of a batch lie at least so far apart in a track; 0: a segment's length.
+  double shift_s = 0.05;  ///< The positive's shift is uniform within ± this.
   double silence_mean_square = 1e-4;  ///< Anchors at or below are redrawn, at most `redraws` times.
   int redraws = 20;
   double noise_probability = 1.0 / 3;  ///< The three are normalised to sum 1; all 0: undistorted positives.
@@ -96,7 +101,10 @@ class PairSampler {
  private:
   std::vector<PairOrigin> plan(std::int64_t step) const;
   PairOrigin draw(std::int64_t step, std::int64_t index, int attempt) const;
+  void draw_place(std::int64_t step, std::int64_t index, int attempt, RandomStream& random, PairOrigin& origin) const;
+  std::int64_t tracks_per_step() const { return options_.pairs / options_.per_track; }
   std::int64_t track_of(std::int64_t step, std::int64_t index) const;
+  std::int64_t starts_in(std::int64_t track) const;
   bool is_good(const PairOrigin& origin, std::span<const PairOrigin> earlier) const;
   Pieces gather(std::span<const PairOrigin> origins, Device device) const;
   /// `out` = the samples that a positive, and its noise, are made of.

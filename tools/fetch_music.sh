@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Fetches freely licensed music and speech from Debian's packages, without root: apt-get download and dpkg -x.
-#   tools/fetch_music.sh DIR
+#   tools/fetch_music.sh [--more] DIR
 # makes
 #   DIR/train          music to train on (7 h)
+#   DIR/more           with --more: music of other games to train on (17 h; 2.7 GB are fetched for it)
 #   DIR/test           music that is never trained on: the test database (4 h)
 #   DIR/speech/train   speech for babble noise; and another half for
 #   DIR/speech/test    the test queries
@@ -11,9 +12,14 @@
 set -euo pipefail
 
 usage() {
-  echo "usage: $0 DIR" >&2
+  echo "usage: $0 [--more] DIR" >&2
   exit 2
 }
+more=0
+if [[ ${1-} == --more ]]; then
+  more=1
+  shift
+fi
 [[ $# -eq 1 && $1 != -* ]] || usage
 mkdir -p "$1"
 root=$(cd "$1" && pwd)
@@ -28,6 +34,24 @@ packages=(
   "wesnoth-1.16-music|wesnoth-1.18-music|wesnoth-1.14-music train usr/share/games/wesnoth"
   "ufoai-music test usr/share/games/ufoai/base"
 )
+if [[ $more -eq 1 ]]; then
+  packages+=(
+    "asc-music more usr/share/games/asc/music"
+    "fillets-ng-data more usr/share/games/fillets-ng/music"
+    "flare-game more usr/share/games/flare/mods/fantasycore/music"
+    "freedroidrpg-data more usr/share/freedroidrpg/data/sound/music"
+    "hedgewars-data more usr/share/games/hedgewars/Data/Music"
+    "marsshooter-data more usr/share/games/marsshooter/audio/music"
+    "naev-data more usr/share/naev/dat/snd/music"
+    "singularity-music more usr/share/games/singularity/music"
+    "supertux-data more usr/share/games/supertux2/music"
+    "supertuxkart-data more usr/share/games/supertuxkart/data/music"
+    "trackballs-data more usr/share/games/trackballs/music"
+    "unknown-horizons more usr/share/unknown-horizons/content/audio/music"
+    "warzone2100-music more usr/share/games/warzone2100/music"
+    "widelands-data more usr/share/games/widelands/data/music"
+  )
+fi
 
 work=$root/.fetch
 mkdir -p "$work" "$root/credits"
@@ -85,7 +109,8 @@ unzip_to() {
   fi
 }
 
-sounds_in() { find "$1" -type f \( -iname '*.ogg' -o -iname '*.mp3' -o -iname '*.wav' -o -iname '*.flac' \); }
+is_sound=(-iname '*.ogg' -o -iname '*.opus' -o -iname '*.mp3' -o -iname '*.wav' -o -iname '*.flac')
+sounds_in() { find "$1" -type f \( "${is_sound[@]}" \); }
 
 # Speech goes to the two halves in turn.
 split_speech() {
@@ -108,10 +133,10 @@ place() {
       rm -rf "$root/test"
       mv "$from" "$root/test"
       ;;
-    train)
-      mkdir -p "$root/train"
-      rm -rf "$root/train/$name"
-      mv "$from" "$root/train/$name"
+    train | more)
+      mkdir -p "$root/$part"
+      rm -rf "${root:?}/$part/$name"
+      mv "$from" "$root/$part/$name"
       ;;
   esac
 }
@@ -130,7 +155,9 @@ unpack() {
     mv "$tree/files/$inside" "$tree/sound"
   fi
   # Sound only, and each once: some packages link the same file from several folders.
-  find "$tree/sound" \( -type l -o -type f ! -iname '*.ogg' ! -iname '*.mp3' ! -iname '*.wav' ! -iname '*.flac' \) -delete
+  find "$tree/sound" \( -type l -o -type f ! \( "${is_sound[@]}" \) \) -delete
+  # Of what is there for its variety, whole pieces: no jingles.
+  [[ $part != more ]] || find "$tree/sound" -type f -size -600k -delete
   find "$tree/sound" -mindepth 1 -type d -empty -delete
   [[ -n $(sounds_in "$tree/sound" | head -n 1) ]] || return 1
   cp "$tree/files/usr/share/doc/$name/copyright" "$root/credits/$name.copyright"
@@ -199,12 +226,13 @@ main() {
     fi
     for entry in "${packages[@]}"; do
       read -r names part inside <<<"$entry"
-      fetch "$names" "$part" "$inside" || [[ $part == train ]] || fail "${names} is needed and could not be fetched"
+      fetch "$names" "$part" "$inside" || [[ $part == train || $part == more ]] || fail "${names} is needed and could not be fetched"
     done
     [[ -n $(find "$root/train" -type f 2>/dev/null | head -n 1) ]] || fail "no music to train on could be fetched"
     write_credits
     rm -rf "$work/lists" "$work/cache" "$work/tree" "$work/deb"
   fi
+  [[ ! -d $root/more ]] || echo "more music: $(sounds_in "$root/more" | wc -l) files"
   echo "music to train on: $(sounds_in "$root/train" | wc -l) files; test database: $(sounds_in "$root/test" | wc -l);" \
     "speech: $(sounds_in "$root/speech" | wc -l) ($(du -sh "$root" | cut -f1)); credits in $root/CREDITS.md"
 }

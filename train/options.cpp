@@ -133,6 +133,13 @@ void read_pairs(Section section, data::PairOptions& options) {
   section.read("count", options.pairs, {2, 65536}, "pairs", "Pairs in a batch.");
   section.read_choice("draws", options.draws, {{"per_file", Draws::per_file}, {"uniform_time", Draws::uniform_time}},
                       "One segment per file and epoch, or every moment of the collection equally likely.");
+  section.read("per_track", options.per_track, {1, 65536}, "pairs",
+               "Pairs of a batch that come from one track; divides count. Places of the same music are the hardest to "
+               "tell apart.");
+  double apart_ms = options.apart_s * 1e3;
+  section.read("apart_ms", apart_ms, {0, 1e6}, "ms",
+               "Segments of a batch lie at least so far apart in a track; 0: the length of a segment.");
+  options.apart_s = apart_ms / 1e3;
   section.read("shift_ms", shift_ms, {0, 5000}, "ms", "The positive is shifted by up to this, either way.");
   options.shift_s = shift_ms / 1e3;
   section.read("silence_mean_square", options.silence_mean_square, {0, 1}, "",
@@ -156,6 +163,9 @@ void read_pairs(Section section, data::PairOptions& options) {
 void read_train(Section section, TrainOptions& options) {
   OptimizerOptions& optimizer = options.optimizer;
   section.read("seed", options.seed, {0, 9007199254740992.0}, "", "Everything random follows from it.");
+  section.read_path("initial_model", options.initial_model,
+                    "Model whose weights the run begins with (fine-tuning); features and encoder must be those of this "
+                    "configuration. Empty: fresh weights.");
   section.read("steps", options.steps, {1, kManySteps}, "steps", "Optimiser steps of the whole run.");
   section.read("time_budget_minutes", options.time_budget_minutes, {0, kManySteps}, "min",
                "When above 0, ends the run and drives the schedule instead of steps; not reproducible.");
@@ -276,6 +286,13 @@ void check_micro_batch(const Section& train, const TrainOptions& options) {
   }
 }
 
+void check_tracks(const Section& pairs, const data::PairOptions& options) {
+  if (options.pairs % options.per_track != 0) {
+    pairs.reject("per_track", str("is ", options.per_track, ", which does not divide the ", options.pairs,
+                                  " pairs of a batch (pairs.count)"));
+  }
+}
+
 void check_features(const Section& section, const FeatureOptions& options) {
   try {
     check_feature_options(options);
@@ -315,6 +332,7 @@ TrainOptions read_train_options(Config& config) {
 
 void check_train_options(Config& config, const TrainOptions& options) {
   check_micro_batch(config.section("train"), options);
+  check_tracks(config.section("pairs"), options.pairs);
   check_sources(config.section("data"), config.section("pairs"), options);
   check_reduction_groups(config.section("train"), options);
   check_features(config.section("features"), options.features);

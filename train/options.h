@@ -77,6 +77,7 @@ enum class Precision {
 
 struct TrainOptions {
   std::uint64_t seed = 1;
+  std::filesystem::path initial_model;  ///< Weights to begin with; empty: drawn from `seed`.
   std::int64_t steps = 1000;
   double time_budget_minutes = 0;  ///< When > 0, it ends the run and drives the schedule instead of `steps`.
   double temperature = 0.1;

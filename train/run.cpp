@@ -50,9 +50,24 @@ class Tf32Scope {
   bool before_;
 };
 
-/// A fresh model: its starting values are drawn on the host, so that they are the same everywhere.
-nn::Model model_on(Device device, const TrainOptions& options) {
+/// `options.initial_model`, which must be of the same kind as `fresh`.
+nn::Model initial_model(const TrainOptions& options, const nn::Model& fresh) {
+  const std::string name = options.initial_model.string();
+  nn::Model model = nn::load_model(options.initial_model);
+  check(model.features == fresh.features, "train.initial_model: ", name, " is for the features ",
+        nn::to_json(model.features), ", the configuration has ", nn::to_json(fresh.features));
+  check(model.options == fresh.options, "train.initial_model: ", name, " is the encoder ", nn::to_json(model.options),
+        ", the configuration has ", nn::to_json(fresh.options));
+  return model;
+}
+
+/// The model that a run begins with. Fresh values are drawn on the host, so that they are the same everywhere; an
+/// initial model is read by rank 0, which has the folder, where no checkpoint replaces it.
+nn::Model model_on(Device device, const TrainOptions& options, const RunFolder* folder) {
   nn::Model model = nn::make_model(options.features, options.encoder, options.seed);
+  if (!options.initial_model.empty() && folder != nullptr && !folder->latest_checkpoint()) {
+    model = initial_model(options, model);
+  }
   model.encoder->to(device);
   if (options.precision == Precision::bf16) {
     model.encoder->set_activation_type(DType::bf16);
@@ -83,7 +98,7 @@ class Run {
         ranks_(place.ranks),
         pairs_(own_pairs(options, *place.ranks)),
         on_cpu_(device.backend == Backend::cpu),
-        trainer_(model_on(device, options), options.optimizer, options.temperature,
+        trainer_(model_on(device, options, place.folder), options.optimizer, options.temperature,
                  {options.cuda_graph, options.micro_batch, options.reduction_groups}),
         state_(restore()),
         progress_("train", segments(options.time_budget_minutes > 0 ? 0 : options.steps - state_.step), "segments",

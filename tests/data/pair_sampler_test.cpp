@@ -11,30 +11,16 @@
 #include "data/permutation.h"
 #include "data/room.h"
 #include "kernels/error.h"
+#include "tests/data/pair_samplers.h"
 #include "tests/data/test_sounds.h"
 #include "tests/log_mel_reference.h"
 
 namespace earmark::data {
 namespace {
 
-std::shared_ptr<const PcmStore> store_of(const std::vector<double>& seconds) {
-  std::vector<std::vector<std::int16_t>> tracks;
-  for (std::size_t i = 0; i < seconds.size(); ++i) {
-    tracks.push_back(testing::to_pcm(testing::melody(seconds[i], 16000, i + 1)));
-  }
-  return std::make_shared<PcmStore>(PcmStore::in_memory(std::move(tracks)));
-}
-
-std::shared_ptr<const NoiseBank> pink_noise() {
-  auto bank = std::make_shared<NoiseBank>();
-  bank->add_colored(NoiseColor::pink, 3);
-  return bank;
-}
-
-PairSampler sampler_of(const std::shared_ptr<const PcmStore>& store, const PairOptions& options,
-                       FeatureOptions features = {}) {
-  return {store, pink_noise(), simulate_rooms(3, 1), features, options};
-}
+using testing::pink_noise;
+using testing::sampler_of;
+using testing::store_of;
 
 bool same(const Tensor& a, const Tensor& b) { return std::ranges::equal(a.values<float>(), b.values<float>()); }
 
@@ -127,36 +113,6 @@ TEST(PairSampler, AnEpochDrawsEveryFileOnce) {
     EXPECT_EQ(std::set<std::int64_t>(drawn.begin(), drawn.end()).size(), 8U);
   }
   EXPECT_EQ(orders.size(), 5U);  // shuffled anew each time
-}
-
-TEST(PairSampler, FewFilesFillABatchWithoutOverlap) {
-  PairOptions options;
-  options.pairs = 8;
-  options.redraws = 200;
-  const PairSampler sampler = sampler_of(store_of({20, 20}), options);
-  for (std::int64_t step = 0; step < 5; ++step) {
-    const auto origins = sampler.batch(step).origins;
-    for (std::size_t i = 0; i < origins.size(); ++i) {
-      for (std::size_t j = 0; j < i; ++j) {
-        const bool overlap =
-            origins[i].track == origins[j].track && std::abs(origins[i].anchor_start - origins[j].anchor_start) < 15360;
-        EXPECT_FALSE(overlap);
-      }
-    }
-  }
-}
-
-TEST(PairSampler, UniformTimeFavoursLongFiles) {
-  PairOptions options;
-  options.pairs = 1;
-  options.draws = PairOptions::Draws::uniform_time;
-  options.noise_probability = options.reverb_probability = options.both_probability = 0;
-  const PairSampler sampler = sampler_of(store_of({2.92, 20.56}), options);  // 1.96 s and 19.6 s of possible starts
-  int in_long = 0;
-  for (std::int64_t step = 0; step < 400; ++step) {
-    in_long += sampler.batch(step).origins[0].track == 1 ? 1 : 0;
-  }
-  EXPECT_NEAR(in_long, 364, 30);
 }
 
 TEST(PairSampler, ShiftsAndRatiosCoverTheirRanges) {

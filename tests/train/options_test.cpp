@@ -132,6 +132,16 @@ TEST(TrainOptions, ReductionGroupsAreOffUnlessToldAndFitThePairs) {
               HasSubstr("goes with train.sync_batch_norm"));
 }
 
+TEST(TrainOptions, PairsOfATrackDivideTheBatch) {
+  EXPECT_EQ(read_options("demo.yaml", {kMusic}).pairs.per_track, 1);
+  const TrainOptions options =
+      read_options("demo.yaml", {kMusic, "pairs.count=24", "pairs.per_track=8", "pairs.apart_ms=250"});
+  EXPECT_EQ(options.pairs.per_track, 8);
+  EXPECT_EQ(options.pairs.apart_s, 0.25);
+  EXPECT_THAT(demo_error({kMusic, "pairs.count=24", "pairs.per_track=16"}),
+              HasSubstr("pairs.per_track=16: is 16, which does not divide the 24 pairs of a batch"));
+}
+
 TEST(TrainOptions, PrecisionIsOneOfFour) {
   EXPECT_EQ(read_options("demo.yaml", {kMusic}).precision, Precision::bf16_products);
   EXPECT_EQ(read_options("fma.yaml", {kMusic}).precision, Precision::fp32);

@@ -218,6 +218,44 @@ TEST_F(Run, OtherOptionsThanTheCheckpointsAreRefused) {
   EXPECT_THROW(train_in(folder_ / "run", options_, data_), Error);
 }
 
+TEST_F(Run, BeginsWithAnotherRunsModelWhereThatIsOfItsKind) {
+  train_in(folder_ / "first", options_, data_);
+  options_.initial_model = folder_ / "first" / "model.safetensors";
+  options_.steps = 1;
+  options_.optimizer.learning_rate = 0;
+  train_in(folder_ / "second", options_, data_);
+  const nn::Model first = nn::load_model(options_.initial_model);
+  const nn::Model second = nn::load_model(folder_ / "second" / "model.safetensors");
+  for (std::size_t i = 0; i < first.encoder->parameters().size(); ++i) {
+    EXPECT_THAT(second.encoder->parameters()[i].variable.value().values<float>(),
+                ::testing::ElementsAreArray(first.encoder->parameters()[i].variable.value().values<float>()));
+  }
+  // A checkpoint replaces it: it is no longer needed then.
+  fs::remove(options_.initial_model);
+  options_.steps = 2;
+  EXPECT_EQ(train_in(folder_ / "second", options_, data_).steps, 2);
+  EXPECT_THROW(train_in(folder_ / "third", options_, data_), Error);
+}
+
+TEST_F(Run, AnInitialModelOfAnotherKindIsRefused) {
+  train_in(folder_ / "first", options_, data_);
+  options_.initial_model = folder_ / "first" / "model.safetensors";
+  const auto refusal = [&](const TrainOptions& options, const std::string& name) -> std::string {
+    try {
+      train_in(folder_ / name, options, data_);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  TrainOptions other = options_;
+  other.encoder.head_hidden = 8;
+  EXPECT_THAT(refusal(other, "head"), ::testing::ContainsRegex("first/model.safetensors is the encoder .*head_hidden"));
+  other = options_;
+  other.features.normalization = FeatureOptions::Normalization::mean;
+  EXPECT_THAT(refusal(other, "features"), ::testing::ContainsRegex("first/model.safetensors is for the features"));
+}
+
 TEST_F(Run, ATimeBudgetEndsTheRun) {
   options_.time_budget_minutes = 0.2 / 60;
   options_.steps = 1;
