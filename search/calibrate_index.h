@@ -20,9 +20,10 @@ struct IndexCalibration {
   std::function<void(const std::string&)> complain{};  ///< Hears of sound that cannot be used.
 };
 
-/// Finds thresholds for what is committed, and stores them. None, and nothing is stored, where an index of fingerprints
-/// has too little sound, or one of landmarks no excerpts; where those are too few, the thresholds are cautious. Throws
-/// Error where `absent` has too little.
+/// Finds thresholds for what is committed, and stores them. None, and nothing is stored, where there are no tracks, or
+/// no excerpts of landmarks. Where tracks are too few to be held out, thresholds of fingerprints are those that
+/// composed music asks for, and those of landmarks cautious; the calibration's source says so. Throws Error where
+/// `absent` has too little.
 std::optional<Calibration> calibrate_index(IndexWriter& writer, const IndexCalibration& options);
 
 bool is_calibrated(const IndexWriter& writer);
