@@ -45,7 +45,7 @@ std::string contents_key(const search::IndexStore& store) {
     tracks += str(track.path, '\t', track.first_row, '\n');
   }
   return str(store.content_key(), ' ', search::name_of(store.format().precision), ' ', short_hash(tracks),
-             kernels::bf16_products_used() ? " bf16 products" : "");
+             kernels::bf16_products_used() ? " bf16 products" : "", " peaks between hops");
 }
 
 }  // namespace earmark::experiments

@@ -116,13 +116,13 @@ std::vector<std::vector<Candidate>> proposals(const Database& database, const Ne
   return all;
 }
 
-std::vector<Candidate> with_neighbours(const std::vector<Candidate>& candidates) {
+std::vector<Candidate> with_neighbours(const std::vector<Candidate>& candidates, std::int64_t stride) {
   std::vector<Candidate> all;
   all.reserve(3 * candidates.size());
   for (const Candidate& c : candidates) {
     all.push_back(c);
-    all.push_back({c.track, c.start - 1, 0, 0, kUnscored});
-    all.push_back({c.track, c.start + 1, 0, 0, kUnscored});
+    all.push_back({c.track, c.start - stride, 0, 0, kUnscored});
+    all.push_back({c.track, c.start + stride, 0, 0, kUnscored});
   }
   // Of equal places the one with votes comes first and stays.
   std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {

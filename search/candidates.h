@@ -35,8 +35,8 @@ struct Candidate {
 std::vector<std::vector<Candidate>> proposals(const Database& database, const Neighbours& neighbours,
                                               std::span<const QueryRange> queries, int ratio);
 
-/// Adds start - 1 and start + 1 of each, with no votes: hits fall beside the true hop as often as on it.
-std::vector<Candidate> with_neighbours(const std::vector<Candidate>& candidates);
+/// Adds start - stride and start + stride of each, with no votes: hits fall beside the true hop as often as on it.
+std::vector<Candidate> with_neighbours(const std::vector<Candidate>& candidates, std::int64_t stride);
 
 /// Fills in `score`. Rows of the track that overlap the query: at least the share `min_overlap` of those that the query
 /// spans, or all of the track.

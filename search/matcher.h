@@ -2,8 +2,8 @@
 // lsh.h); hits agree on where the query starts (method.md 6); three rankings:
 //   vote    the start with most agreement; ties: higher summed similarity, then lower index;
 //           time refined by the centroid of the votes within 0.1 s of the start
-//   scored  every proposed start and its neighbours, ranked by the mean inner product of the whole sequences;
-//           time refined by a parabola through the scores around the best
+//   scored  every proposed start and its neighbours, ranked by the mean inner product of the whole sequences, as high
+//           as a parabola through it and those beside it rises between the hops; time refined by that around the best
 //   sequence  every proposed start and nothing else, ranked in the same way, taken as it is (Chang et al., ICASSP 2021)
 #pragma once
 
@@ -56,7 +56,8 @@ struct Match {
   std::int64_t track_id = -1;
   std::string track;      // path relative to the folder that was indexed; empty for a Database without a catalogue
   double start_s = 0;     // where in the track the query's first sample lies; negative where the query began earlier
-  double score = 0;       // scored, sequence: mean inner product; vote: share of query rows that agree
+  double score = 0;       // scored: mean inner product, at its peak between the hops unless times are not refined;
+                          // sequence: on the hop; vote: share of query rows that agree
   double confidence = 0;  // agreement of the query's rows and lead over other tracks; compared with the threshold
   bool matched = false;
   int votes = 0;  // hits that agree with the start

@@ -18,13 +18,39 @@ constexpr double kVoteWindowSeconds = 0.1;
 constexpr double kLeadWeight = 0.5;
 constexpr int kClimbs = 4;  // hops that the refined place may be away from the proposed one
 
-/// Position of the vertex of the parabola through (-1, before), (0, at), (1, after), within half a step.
-double parabola_peak(double before, double at, double after) {
+/// Where a parabola is highest, within half a step, and how high.
+struct Peak {
+  double position;
+  double height;
+};
+
+/// Of the parabola through (-1, before), (0, at), (1, after); (0, at) where it has no peak.
+Peak parabola_peak(double before, double at, double after) {
   const double curvature = before - 2 * at + after;
   if (!std::isfinite(curvature) || curvature >= 0) {
-    return 0;
+    return {0, at};
   }
-  return std::clamp(0.5 * (before - after) / curvature, -0.5, 0.5);
+  const double slope = (after - before) / 2;
+  const double position = std::clamp(-slope / curvature, -0.5, 0.5);
+  return {position, at + slope * position + curvature * position * position / 2};
+}
+
+/// Puts in the place of each score how high the scores are between it and its neighbours, `stride` apart. A query that
+/// lies half a hop beside the fingerprints of its own place scores no higher with these than with a place that merely
+/// sounds alike and happens to lie on a hop. `scored` is in order.
+void raise_to_peaks(std::vector<Candidate>& scored, std::int64_t stride) {
+  std::vector<float> heights;
+  for (std::size_t i = 0; i < scored.size(); ++i) {
+    const Candidate& c = scored[i];
+    const auto score_at = [&](std::size_t j, std::int64_t start) {
+      return j < scored.size() && scored[j].track == c.track && scored[j].start == start ? scored[j].score : kUnscored;
+    };
+    const Peak peak = parabola_peak(score_at(i - 1, c.start - stride), c.score, score_at(i + 1, c.start + stride));
+    heights.push_back(static_cast<float>(std::min(peak.height, 1.0)));
+  }
+  for (std::size_t i = 0; i < scored.size(); ++i) {
+    scored[i].score = heights[i];
+  }
 }
 
 /// The best candidate of every track, best first.
@@ -147,9 +173,9 @@ double score_peak(std::span<const Candidate> around, std::int64_t stride, Candid
       break;
     }
   }
-  c.score = around[top].score;
-  return static_cast<double>(around[top].start) +
-         static_cast<double>(stride) * parabola_peak(around[at - 1].score, around[at].score, around[at + 1].score);
+  const Peak peak = parabola_peak(around[at - 1].score, around[at].score, around[at + 1].score);
+  c.score = std::max(around[top].score, static_cast<float>(std::min(peak.height, 1.0)));
+  return static_cast<double>(around[top].start) + static_cast<double>(stride) * peak.position;
 }
 
 /// `around`: the scored surroundings, where the place is refined by score.
@@ -193,7 +219,8 @@ std::vector<std::vector<Match>> rank_queries(const Database& database, const Ten
   std::vector<std::vector<Candidate>> scored(queries.size());
   parallel_for(count, [&](std::int64_t i) {
     const auto q = static_cast<std::size_t>(i);
-    scored[q] = options.ranking == Ranking::sequence ? proposed[q] : with_neighbours(proposed[q]);
+    const std::int64_t stride = climbing_stride(queries[q], options.query_ratio);
+    scored[q] = options.ranking == Ranking::sequence ? proposed[q] : with_neighbours(proposed[q], stride);
   });
   score(scored);
   std::vector<Ranked> ranked(queries.size());
@@ -202,6 +229,9 @@ std::vector<std::vector<Match>> rank_queries(const Database& database, const Ten
   parallel_for(count, [&](std::int64_t i) {
     const auto q = static_cast<std::size_t>(i);
     Ranked& of = ranked[q];
+    if (climbs) {
+      raise_to_peaks(scored[q], climbing_stride(queries[q], options.query_ratio));
+    }
     of = {queries[q], std::move(proposed[q]), std::move(scored[q]), {}, {}};
     of.tracks = best_by_score(of.scored);
     of.best =
