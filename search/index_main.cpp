@@ -239,11 +239,22 @@ int open_and_fill(Arguments& arguments, Opened (*open)(Arguments&)) {
 int build(Arguments& arguments) { return open_and_fill(arguments, open_to_build); }
 int add(Arguments& arguments) { return open_and_fill(arguments, open_to_add); }
 
-/// A track's path, its whole path, or a pattern for either.
-bool is_meant(const Track& track, const std::string& pattern) {
-  const std::string whole = (fs::path(track.folder) / track.path).string();
-  return pattern == track.path || pattern == whole || fnmatch(pattern.c_str(), track.path.c_str(), 0) == 0 ||
-         fnmatch(pattern.c_str(), whole.c_str(), 0) == 0;
+std::string whole_path(const Track& track) { return (fs::path(track.folder) / track.path).string(); }
+
+/// Numbers of the tracks with this path or whole path; only where there are none, of those that it matches as a
+/// pattern.
+std::vector<std::int64_t> tracks_named(const std::vector<Track>& tracks, const std::string& name) {
+  std::vector<std::int64_t> exact;
+  std::vector<std::int64_t> alike;
+  for (const Track& track : tracks) {
+    const std::string whole = whole_path(track);
+    if (name == track.path || name == whole) {
+      exact.push_back(track.id);
+    } else if (fnmatch(name.c_str(), track.path.c_str(), 0) == 0 || fnmatch(name.c_str(), whole.c_str(), 0) == 0) {
+      alike.push_back(track.id);
+    }
+  }
+  return exact.empty() ? alike : exact;
 }
 
 int remove(Arguments& arguments) {
@@ -253,14 +264,10 @@ int remove(Arguments& arguments) {
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
   std::vector<std::int64_t> ids = arguments.ids;
   const std::vector<Track> tracks = writer.tracks();
-  for (const std::string& pattern : arguments.paths) {
-    const std::size_t before = ids.size();
-    for (const Track& track : tracks) {
-      if (is_meant(track, pattern)) {
-        ids.push_back(track.id);
-      }
-    }
-    check(ids.size() > before, "no track matches '", data::printable(pattern), "'");
+  for (const std::string& name : arguments.paths) {
+    const std::vector<std::int64_t> named = tracks_named(tracks, name);
+    check(!named.empty(), "no track matches '", data::printable(name), "'");
+    ids.insert(ids.end(), named.begin(), named.end());
   }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
@@ -433,7 +440,9 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   add_command->add_option("--model", arguments.model, "Refuse unless the index was made with this model");
   add_input_options(add_command, arguments);
   CLI::App* remove_command = command(app, arguments, "remove", "Remove tracks");
-  remove_command->add_option("TRACK", arguments.paths, "Paths as `list` shows them, whole paths, or patterns with * ?");
+  remove_command->add_option(
+      "TRACK", arguments.paths,
+      "Paths as `list` shows them, whole paths, or, where no track has one, patterns with * ? []");
   remove_command->add_option("--id", arguments.ids, "Track numbers as `list` shows them");
   CLI::App* list_command = command(app, arguments, "list", "List the tracks");
   list_command->add_flag("--json", arguments.json, "One JSON object per line");

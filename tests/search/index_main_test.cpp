@@ -9,6 +9,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
+using ::testing::UnorderedElementsAreArray;
 
 class IndexProgramWhole : public IndexProgram {};
 
@@ -51,6 +52,31 @@ TEST_F(IndexProgramWhole, LifeOfAnIndex) {
   EXPECT_THAT(run({"add", index_.string(), composed_.music().string()}).out, HasSubstr("added 4"));
   expect_sound(index_);
   EXPECT_EQ(listed(index_).size(), 4U);
+}
+
+TEST_F(IndexProgramWhole, ATracksPathMeansThatTrackOnlyWhateverPatternItIs) {
+  const fs::path folder = composed_.folder / "[live]";
+  fs::create_directories(folder);
+  const std::vector<std::string> names = {"a1.wav", "a[1].wav", "b.wav",    "c?.wav",
+                                          "cd.wav", "*.wav",    "e\\f.wav", "ef.wav"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    data::write_wav(folder / names[i],
+                    composed_.part(static_cast<int>(i) % kTracks, 0.1 * static_cast<double>(i), 1.5));
+  }
+  std::vector<std::string> left = names;
+  ASSERT_EQ(build(index_, {folder}).code, 0);
+  for (const std::string name : {"a[1].wav", "c?.wav", "*.wav", "e\\f.wav"}) {
+    const Ended removed = run({"remove", index_.string(), name});
+    EXPECT_EQ(removed.code, 0) << removed.err;
+    std::erase(left, name);
+    EXPECT_THAT(listed(index_), UnorderedElementsAreArray(left)) << name;
+  }
+  ASSERT_EQ(run({"add", index_.string(), folder.string()}).code, 0);
+  EXPECT_THAT(run({"remove", index_.string(), (folder / "a[1].wav").string()}).out, HasSubstr("removed 1 of 8"));
+  EXPECT_THAT(run({"remove", index_.string(), "a[1].wav"}).out, HasSubstr("removed 1 of 7")) << "now it is a pattern";
+  EXPECT_THAT(listed(index_), UnorderedElementsAre("b.wav", "c?.wav", "cd.wav", "*.wav", "e\\f.wav", "ef.wav"));
+  EXPECT_THAT(run({"remove", index_.string(), "c?.wav", "cd.wav"}).out, HasSubstr("removed 2 of 6"));
+  EXPECT_THAT(run({"remove", index_.string(), "*f.wav"}).out, HasSubstr("removed 2 of 4"));
 }
 
 TEST_F(IndexProgramWhole, MergesAndCalibrates) {
