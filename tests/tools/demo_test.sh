@@ -30,29 +30,33 @@ sed -E 's/^( +width:) .*/\1 2/; s/^( +steps:) .*/\1 4/; s/^( +warmup_steps:) .*/
         s/^( +lengths_s:) .*/\1 [0.96, 2]/; s/^( +rooms:) 4 .*/\1 1/' configs/demo.yaml >"$work/tiny.yaml"
 
 build/cpu/bin/compose "$work/composed" --tracks 12 --seconds 8 --seed 5 >/dev/null
-mkdir -p "$work/music/live at \"home\""
+odd=$' # 1: "a\\b", [c], {d}\n\r\x04\xe9' # YAML would end at, or choke on, any of these; the last byte is not UTF-8
+music=$work/music$odd
+own=$work/own$odd
+folders=("" 'live at "home"/' "-live/" $'ends in a line break\n/' "# no comment: a folder/")
 i=0
 for file in "$work"/composed/*.wav; do
-  names=("plain $i.wav" "it's $i.wav" $'two\nlines '"$i.wav" "live at \"home\"/song $i.wav")
-  mv "$file" "$work/music/${names[i % 4]}"
+  names=("plain $i.wav" "it's $i.wav" $'two\nlines '"$i.wav" "-song $i.wav" $'caf\xe9 '"$i.wav")
+  mkdir -p "$music/${folders[i % 5]}"
+  mv "$file" "$music/${folders[i % 5]}${names[(i + i / 5) % 5]}"
   i=$((i + 1))
 done
 
 options=(--config "$work/tiny.yaml" --queries 3)
-expect 0 "Table 1." "${options[@]}" --music "$work/music" --out "$work/own"
+expect 0 "Table 1." "${options[@]}" --music "$music" --out "$own"
 contains "files to train on"
 contains "Table 2."
 contains "Done in"
-has "$work/own/tables.md" "paper: audfprint"
-has "$work/own/tables.md" "landmarks (audfprint), best"
-has "$work/own/report.html" "</html>"
-build/cpu/bin/search "$work/own/index" "$(find "$work/music" -name 'plain*' | head -n 1)" >/dev/null ||
+has "$own/tables.md" "paper: audfprint"
+has "$own/tables.md" "landmarks (audfprint), best"
+has "$own/report.html" "</html>"
+build/cpu/bin/search "$own/index" "$(find "$music" -name 'plain*' -print -quit)" >/dev/null ||
   complain "the index that was left cannot be searched"
-expect 0 "there already: own" "${options[@]}" --music "$work/music" --out "$work/own"
-contains "there already: $work/own/run"
+expect 0 "there already: own" "${options[@]}" --music "$music" --out "$own"
+contains "there already: $own/run"
 contains "cells searched, "
 [[ $said == *" 0 cells searched"* ]] || complain "the second run searched again: $said"
-expect 1 "was made with other music" "${options[@]}" --compose --out "$work/own"
+expect 1 "was made with other music" "${options[@]}" --compose --out "$own"
 
 # Nothing can be fetched: apt-get and apt-cache are there, and fail.
 mkdir "$work/bin"
