@@ -1,5 +1,5 @@
-// index build|add|remove|list|info|verify|merge|calibrate INDEX ...: makes and changes an index of music. `build` and
-// `add` may be done by several processes together (kernels/rank.h).
+// index build|add|remove|list|info|verify|merge|calibrate INDEX ...: makes and changes an index of music; index files
+// PATH... lists what there is to add. `build` and `add` may be done by several processes together (kernels/rank.h).
 #include <fnmatch.h>
 
 #include <algorithm>
@@ -25,6 +25,7 @@
 #include "nn/shipped_model.h"
 #include "search/calibrate_index.h"
 #include "search/catalogue.h"
+#include "search/index_description.h"
 #include "search/index_store.h"
 #include "search/index_writer.h"
 #include "search/indexer.h"
@@ -53,6 +54,7 @@ struct Arguments {
   int hop_frames = 0;
   double rate = 0.01;
   bool json = false;
+  bool null = false;
   bool calibrate = true;
   bool lsh = false;
   bool threads_given = false;
@@ -279,48 +281,22 @@ int remove(Arguments& arguments) {
 int list(Arguments& arguments) {
   const IndexStore store = IndexStore::open(arguments.index, {false});
   for (const Track& track : store.tracks()) {
-    if (arguments.json) {
-      std::cout << "{\"id\": " << track.id << ", \"path\": " << json_string(track.path)
-                << ", \"folder\": " << json_string(track.folder) << ", \"duration_s\": " << track.duration_s
-                << ", \"title\": " << json_string(track.title) << ", \"artist\": " << json_string(track.artist)
-                << ", \"content_hash\": \"" << track.content_hash << "\", \"first_row\": " << track.first_row
-                << ", \"rows\": " << track.rows << "}\n";
-    } else {
-      std::cout << track.id << '\t' << format_time(track.duration_s) << '\t' << data::printable(track.path);
-      if (!track.title.empty() || !track.artist.empty()) {
-        std::cout << '\t' << data::printable(track.artist) << " - " << data::printable(track.title);
-      }
-      std::cout << '\n';
-    }
+    write_track(std::cout, arguments.json ? Form::json : Form::text, track);
   }
   return 0;
 }
 
-nlohmann::ordered_json describe(const IndexStore& store) {
-  double seconds = 0;
-  for (const Track& track : store.tracks()) {
-    seconds += track.duration_s;
+/// The sound files that `build` and `add` would be given.
+int files(Arguments& arguments) {
+  const std::vector<fs::path> inputs(arguments.paths.begin(), arguments.paths.end());
+  for (const data::AudioFile& file : data::list_audio_files(inputs)) {
+    if (arguments.null) {
+      std::cout << file.path.string() << '\0';
+    } else {
+      std::cout << data::printable(file.path.string()) << '\n';
+    }
   }
-  const IndexFormat& format = store.format();
-  nlohmann::ordered_json json = {{"tracks", store.tracks().size()},
-                                 {"audio_s", seconds},
-                                 {format.landmarks ? "landmarks" : "fingerprints", store.database().rows()},
-                                 {"dimension", format.dimension},
-                                 {"hop_s", format.hop_seconds()},
-                                 {"segment_s", format.segment_seconds()},
-                                 {"precision", std::string(name_of(format.precision))},
-                                 {"segment_files", store.database().blocks().size()},
-                                 {"segment_bytes", store.segment_bytes()}};
-  if (format.landmarks) {
-    json["precision"] = "landmarks";
-    json["options"] = to_text(*format.landmarks);
-  } else {
-    json["model_hash"] = format.model_hash;
-  }
-  if (store.calibration()) {
-    json["calibration"] = nlohmann::ordered_json::parse(to_json(*store.calibration()));
-  }
-  return json;
+  return 0;
 }
 
 int info(Arguments& arguments) {
@@ -446,6 +422,12 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   remove_command->add_option("--id", arguments.ids, "Track numbers as `list` shows them");
   CLI::App* list_command = command(app, arguments, "list", "List the tracks");
   list_command->add_flag("--json", arguments.json, "One JSON object per line");
+  CLI::App* files_command =
+      app.add_subcommand("files", "List the sound files of folders and lists, as build and add find them")
+          ->fallthrough();
+  files_command->add_option("PATH", arguments.paths, "Sound files, folders of them, or lists")->required();
+  files_command->add_flag("--null,-0", arguments.null,
+                          "A zero byte behind each, not a line break: for names of any bytes");
   CLI::App* info_command = command(app, arguments, "info", "Describe the index");
   info_command->add_flag("--json", arguments.json, "As one JSON object");
   command(app, arguments, "verify", "Check every file of the index; exit code 1 where one is damaged");
@@ -475,7 +457,7 @@ int main(int argc, char** argv) {
     arguments.threads_given = app.count("--threads") > 0;
     const std::string name = app.get_subcommands().front()->get_name();
     const std::vector<std::pair<std::string, int (*)(Arguments&)>> commands = {
-        {"build", build}, {"add", add},       {"remove", remove}, {"list", list},
+        {"build", build}, {"add", add},       {"remove", remove}, {"list", list},          {"files", files},
         {"info", info},   {"verify", verify}, {"merge", merge},   {"calibrate", calibrate}};
     return std::find_if(commands.begin(), commands.end(), [&](const auto& c) { return c.first == name; })
         ->second(arguments);

@@ -119,6 +119,7 @@ TEST_F(IndexProgramWhole, MisuseIsExitCodeTwoAndASentence) {
       {{}, "subcommand is required"},
       {{"nonsense"}, "subcommand is required"},
       {{"list"}, "INDEX is required"},
+      {{"files"}, "PATH is required"},
       {{"build", index, "music", "--model", "m", "--precision", "fp8"}, "fp8"},
       {{"build", index, "music", "--model", "m", "--hop", "0"}, "hop"},
       {{"add", index}, "no sound files, folders or lists given"},
@@ -138,6 +139,38 @@ TEST_F(IndexProgramWhole, MisuseIsExitCodeTwoAndASentence) {
   const Ended help = earmark::testing::run("index", {"build", "--help"});
   EXPECT_EQ(help.code, 0);
   EXPECT_THAT(help.out, HasSubstr("--precision"));
+}
+
+TEST_F(IndexProgramWhole, FilesAreThoseThatAddWouldTake) {
+  const fs::path folder = composed_.folder / "of all kinds";
+  fs::create_directories(folder / "-live");
+  const std::vector<std::string> names = {"-live/two\nlines.WAV", "caf\xe9.rf64", "link.wave", "no extension"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == "link.wave") {
+      fs::create_symlink(track(0), folder / names[i]);
+    } else {
+      data::write_wav(folder / names[i], composed_.part(static_cast<int>(i), 0, 1.5));
+    }
+  }
+  write_bytes(folder / "readme.txt", "no list of what was asked for: the folder was");
+  write_bytes(folder / "no sound", "no sound");
+  fs::create_symlink("nowhere", folder / "dangling.wav");
+  std::string bytes;
+  for (const std::string& name : names) {
+    bytes += (folder / name).string() + '\0';
+  }
+  const Ended ended = run({"files", "--null", folder.string()});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.out, bytes);
+  const Ended shown = run({"files", folder.string(), track(1).string()});
+  EXPECT_THAT(shown.out, HasSubstr("/-live/two\\x0alines.WAV\n"));
+  EXPECT_THAT(shown.out, HasSubstr("/caf\\xe9.rf64\n"));
+  EXPECT_THAT(shown.out, HasSubstr(track(1).string() + "\n"));
+  ASSERT_EQ(build(index_, {folder}).code, 0);
+  EXPECT_EQ(listed(index_).size(), names.size());
+  const Ended nowhere = run({"files", (composed_.folder / "nowhere").string()});
+  EXPECT_EQ(nowhere.code, 1);
+  EXPECT_THAT(nowhere.err, HasSubstr("nowhere: no such file or folder"));
 }
 
 TEST_F(IndexProgramWhole, WithoutAModelTheOneThatComesWithTheProjectIsTaken) {
