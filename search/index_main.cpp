@@ -148,11 +148,15 @@ int fill(Opened opened, const Arguments& arguments, Communicator* ranks) {
   if (arguments.lsh) {
     static_cast<void>(IndexStore::open(writer.folder(), {.verify = false, .device = device}).lsh());
   }
-  const bool nothing = !changed && report.renamed + report.unchanged == 0;
-  if (nothing) {
-    std::cerr << "index: none of the files could be indexed\n";
+  if (changed || report.renamed + report.unchanged > 0) {
+    return 0;
   }
-  return nothing ? 1 : 0;
+  if (report.duplicates > 0) {
+    std::cout << "nothing to add: what could be read is in the index already\n";
+    return 0;
+  }
+  std::cerr << "index: none of the files could be indexed\n";
+  return 1;
 }
 
 Opened open_landmarks(const Arguments& arguments) {

@@ -8,6 +8,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::UnorderedElementsAre;
 using ::testing::UnorderedElementsAreArray;
 
@@ -271,6 +272,30 @@ TEST_F(IndexProgramWhole, BadFilesAreReportedAndTheRestIsDone) {
   EXPECT_THAT(nothing.err, HasSubstr("none of the files could be indexed"));
   EXPECT_EQ(run({"remove", index_.string(), "it's \"2\"\n\xff.wav"}).code, 0);
   expect_sound(index_);
+}
+
+TEST_F(IndexProgramWhole, WhatIsThereAlreadyUnderAnotherNameIsNoFailure) {
+  ASSERT_EQ(build(index_, {composed_.music()}).code, 0);
+  const fs::path copies = composed_.folder / "copies";
+  fs::create_directories(copies);
+  fs::copy_file(track(1), copies / "one.wav");
+  fs::copy_file(track(2), copies / "two.wav");
+  write_bytes(copies / "text.wav", "no sound at all");
+  const std::string sentence = "nothing to add: what could be read is in the index already\n";
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"add", index_.string(), (copies / "one.wav").string(), (copies / "two.wav").string()},
+        {"add", index_.string(), copies.string()},
+        build_arguments(index_, {copies})}) {
+    const Ended ended = run(arguments);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    EXPECT_THAT(ended.out, HasSubstr(sentence));
+    EXPECT_THAT(ended.err, HasSubstr("skipped one.wav: the same content as track-1.wav"));
+    EXPECT_THAT(ended.err, Not(HasSubstr("none of the files")));
+  }
+  const Ended unchanged = run({"add", index_.string(), composed_.music().string()});
+  EXPECT_EQ(unchanged.code, 0);
+  EXPECT_THAT(unchanged.out, Not(HasSubstr("nothing to add")));
+  EXPECT_EQ(listed(index_).size(), 4U);
 }
 
 TEST_F(IndexProgramWhole, ThreadsChangeNothing) {
