@@ -62,6 +62,7 @@ void AudioAdder::note_known(const AudioSource& source, Track& present) {
   } else if (present.id == 0 || std::filesystem::exists(std::filesystem::path(present.folder) / present.path) ||
              by_path_.contains({source.folder, source.path})) {
     report.skipped.push_back({source.path, "the same content as " + data::printable(present.path)});
+    ++report.duplicates;
   } else {
     writer_.rename(present.id, source.folder, source.path);
     present.folder = source.folder;

@@ -1,5 +1,5 @@
-// index build|add|remove|list|info|verify|merge|calibrate INDEX ...: makes and changes an index of music. `build` and
-// `add` may be done by several processes together (kernels/rank.h).
+// index build|add|remove|list|info|verify|merge|calibrate INDEX ...: makes and changes an index of music; index files
+// PATH... lists what there is to add. `build` and `add` may be done by several processes together (kernels/rank.h).
 #include <fnmatch.h>
 
 #include <algorithm>
@@ -25,6 +25,7 @@
 #include "nn/shipped_model.h"
 #include "search/calibrate_index.h"
 #include "search/catalogue.h"
+#include "search/index_description.h"
 #include "search/index_store.h"
 #include "search/index_writer.h"
 #include "search/indexer.h"
@@ -53,6 +54,7 @@ struct Arguments {
   int hop_frames = 0;
   double rate = 0.01;
   bool json = false;
+  bool null = false;
   bool calibrate = true;
   bool lsh = false;
   bool threads_given = false;
@@ -146,11 +148,15 @@ int fill(Opened opened, const Arguments& arguments, Communicator* ranks) {
   if (arguments.lsh) {
     static_cast<void>(IndexStore::open(writer.folder(), {.verify = false, .device = device}).lsh());
   }
-  const bool nothing = !changed && report.renamed + report.unchanged == 0;
-  if (nothing) {
-    std::cerr << "index: none of the files could be indexed\n";
+  if (changed || report.renamed + report.unchanged > 0) {
+    return 0;
   }
-  return nothing ? 1 : 0;
+  if (report.duplicates > 0) {
+    std::cout << "nothing to add: what could be read is in the index already\n";
+    return 0;
+  }
+  std::cerr << "index: none of the files could be indexed\n";
+  return 1;
 }
 
 Opened open_landmarks(const Arguments& arguments) {
@@ -239,11 +245,22 @@ int open_and_fill(Arguments& arguments, Opened (*open)(Arguments&)) {
 int build(Arguments& arguments) { return open_and_fill(arguments, open_to_build); }
 int add(Arguments& arguments) { return open_and_fill(arguments, open_to_add); }
 
-/// A track's path, its whole path, or a pattern for either.
-bool is_meant(const Track& track, const std::string& pattern) {
-  const std::string whole = (fs::path(track.folder) / track.path).string();
-  return pattern == track.path || pattern == whole || fnmatch(pattern.c_str(), track.path.c_str(), 0) == 0 ||
-         fnmatch(pattern.c_str(), whole.c_str(), 0) == 0;
+std::string whole_path(const Track& track) { return (fs::path(track.folder) / track.path).string(); }
+
+/// Numbers of the tracks with this path or whole path; only where there are none, of those that it matches as a
+/// pattern.
+std::vector<std::int64_t> tracks_named(const std::vector<Track>& tracks, const std::string& name) {
+  std::vector<std::int64_t> exact;
+  std::vector<std::int64_t> alike;
+  for (const Track& track : tracks) {
+    const std::string whole = whole_path(track);
+    if (name == track.path || name == whole) {
+      exact.push_back(track.id);
+    } else if (fnmatch(name.c_str(), track.path.c_str(), 0) == 0 || fnmatch(name.c_str(), whole.c_str(), 0) == 0) {
+      alike.push_back(track.id);
+    }
+  }
+  return exact.empty() ? alike : exact;
 }
 
 int remove(Arguments& arguments) {
@@ -253,14 +270,10 @@ int remove(Arguments& arguments) {
   IndexWriter writer = IndexWriter::open(arguments.index, say_waiting);
   std::vector<std::int64_t> ids = arguments.ids;
   const std::vector<Track> tracks = writer.tracks();
-  for (const std::string& pattern : arguments.paths) {
-    const std::size_t before = ids.size();
-    for (const Track& track : tracks) {
-      if (is_meant(track, pattern)) {
-        ids.push_back(track.id);
-      }
-    }
-    check(ids.size() > before, "no track matches '", data::printable(pattern), "'");
+  for (const std::string& name : arguments.paths) {
+    const std::vector<std::int64_t> named = tracks_named(tracks, name);
+    check(!named.empty(), "no track matches '", data::printable(name), "'");
+    ids.insert(ids.end(), named.begin(), named.end());
   }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
@@ -272,48 +285,22 @@ int remove(Arguments& arguments) {
 int list(Arguments& arguments) {
   const IndexStore store = IndexStore::open(arguments.index, {false});
   for (const Track& track : store.tracks()) {
-    if (arguments.json) {
-      std::cout << "{\"id\": " << track.id << ", \"path\": " << json_string(track.path)
-                << ", \"folder\": " << json_string(track.folder) << ", \"duration_s\": " << track.duration_s
-                << ", \"title\": " << json_string(track.title) << ", \"artist\": " << json_string(track.artist)
-                << ", \"content_hash\": \"" << track.content_hash << "\", \"first_row\": " << track.first_row
-                << ", \"rows\": " << track.rows << "}\n";
-    } else {
-      std::cout << track.id << '\t' << format_time(track.duration_s) << '\t' << data::printable(track.path);
-      if (!track.title.empty() || !track.artist.empty()) {
-        std::cout << '\t' << data::printable(track.artist) << " - " << data::printable(track.title);
-      }
-      std::cout << '\n';
-    }
+    write_track(std::cout, arguments.json ? Form::json : Form::text, track);
   }
   return 0;
 }
 
-nlohmann::ordered_json describe(const IndexStore& store) {
-  double seconds = 0;
-  for (const Track& track : store.tracks()) {
-    seconds += track.duration_s;
+/// The sound files that `build` and `add` would be given.
+int files(Arguments& arguments) {
+  const std::vector<fs::path> inputs(arguments.paths.begin(), arguments.paths.end());
+  for (const data::AudioFile& file : data::list_audio_files(inputs)) {
+    if (arguments.null) {
+      std::cout << file.path.string() << '\0';
+    } else {
+      std::cout << data::printable(file.path.string()) << '\n';
+    }
   }
-  const IndexFormat& format = store.format();
-  nlohmann::ordered_json json = {{"tracks", store.tracks().size()},
-                                 {"audio_s", seconds},
-                                 {format.landmarks ? "landmarks" : "fingerprints", store.database().rows()},
-                                 {"dimension", format.dimension},
-                                 {"hop_s", format.hop_seconds()},
-                                 {"segment_s", format.segment_seconds()},
-                                 {"precision", std::string(name_of(format.precision))},
-                                 {"segment_files", store.database().blocks().size()},
-                                 {"segment_bytes", store.segment_bytes()}};
-  if (format.landmarks) {
-    json["precision"] = "landmarks";
-    json["options"] = to_text(*format.landmarks);
-  } else {
-    json["model_hash"] = format.model_hash;
-  }
-  if (store.calibration()) {
-    json["calibration"] = nlohmann::ordered_json::parse(to_json(*store.calibration()));
-  }
-  return json;
+  return 0;
 }
 
 int info(Arguments& arguments) {
@@ -433,10 +420,18 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   add_command->add_option("--model", arguments.model, "Refuse unless the index was made with this model");
   add_input_options(add_command, arguments);
   CLI::App* remove_command = command(app, arguments, "remove", "Remove tracks");
-  remove_command->add_option("TRACK", arguments.paths, "Paths as `list` shows them, whole paths, or patterns with * ?");
+  remove_command->add_option(
+      "TRACK", arguments.paths,
+      "Paths as `list` shows them, whole paths, or, where no track has one, patterns with * ? []");
   remove_command->add_option("--id", arguments.ids, "Track numbers as `list` shows them");
   CLI::App* list_command = command(app, arguments, "list", "List the tracks");
   list_command->add_flag("--json", arguments.json, "One JSON object per line");
+  CLI::App* files_command =
+      app.add_subcommand("files", "List the sound files of folders and lists, as build and add find them")
+          ->fallthrough();
+  files_command->add_option("PATH", arguments.paths, "Sound files, folders of them, or lists")->required();
+  files_command->add_flag("--null,-0", arguments.null,
+                          "A zero byte behind each, not a line break: for names of any bytes");
   CLI::App* info_command = command(app, arguments, "info", "Describe the index");
   info_command->add_flag("--json", arguments.json, "As one JSON object");
   command(app, arguments, "verify", "Check every file of the index; exit code 1 where one is damaged");
@@ -466,7 +461,7 @@ int main(int argc, char** argv) {
     arguments.threads_given = app.count("--threads") > 0;
     const std::string name = app.get_subcommands().front()->get_name();
     const std::vector<std::pair<std::string, int (*)(Arguments&)>> commands = {
-        {"build", build}, {"add", add},       {"remove", remove}, {"list", list},
+        {"build", build}, {"add", add},       {"remove", remove}, {"list", list},          {"files", files},
         {"info", info},   {"verify", verify}, {"merge", merge},   {"calibrate", calibrate}};
     return std::find_if(commands.begin(), commands.end(), [&](const auto& c) { return c.first == name; })
         ->second(arguments);

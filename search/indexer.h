@@ -42,9 +42,10 @@ struct IndexReport {
     std::string reason;
   };
   int added = 0;
-  int unchanged = 0;  // already there
-  int renamed = 0;    // already there under a name that no longer exists
-  int replaced = 0;   // the same name with other content
+  int unchanged = 0;   // already there
+  int renamed = 0;     // already there under a name that no longer exists
+  int replaced = 0;    // the same name with other content
+  int duplicates = 0;  // of those that were skipped: the same content is there under another name
   std::vector<Skipped> skipped;
   std::vector<Skipped> damaged;  // added as far as they could be decoded
   double audio_seconds = 0;

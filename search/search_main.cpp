@@ -178,8 +178,11 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_flag("--raw", arguments.raw, "Standard input is raw 16-bit mono samples at 16 kHz")->needs(monitor);
   app.add_flag("--ends", arguments.ends, "Report when a stretch is over, with both ends, not when it begins")
       ->needs(monitor);
-  CLI::Option* json = app.add_flag("--json", arguments.json, "One JSON object per line");
-  app.add_flag("--tsv", arguments.tsv, "Tab-separated values")->excludes(json);
+  CLI::Option* json =
+      app.add_flag("--json", arguments.json, "One JSON object per line; not with --list")->excludes(list);
+  app.add_flag("--tsv", arguments.tsv, "Tab-separated values; not with --list, which has a table of its own")
+      ->excludes(json)
+      ->excludes(list);
   arguments.device.add_option(app);
   arguments.device.add_fp32_option(app);
   arguments.rank_timeout.add_option(app);

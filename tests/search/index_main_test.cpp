@@ -8,7 +8,9 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::UnorderedElementsAre;
+using ::testing::UnorderedElementsAreArray;
 
 class IndexProgramWhole : public IndexProgram {};
 
@@ -53,6 +55,31 @@ TEST_F(IndexProgramWhole, LifeOfAnIndex) {
   EXPECT_EQ(listed(index_).size(), 4U);
 }
 
+TEST_F(IndexProgramWhole, ATracksPathMeansThatTrackOnlyWhateverPatternItIs) {
+  const fs::path folder = composed_.folder / "[live]";
+  fs::create_directories(folder);
+  const std::vector<std::string> names = {"a1.wav", "a[1].wav", "b.wav",    "c?.wav",
+                                          "cd.wav", "*.wav",    "e\\f.wav", "ef.wav"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    data::write_wav(folder / names[i],
+                    composed_.part(static_cast<int>(i) % kTracks, 0.1 * static_cast<double>(i), 1.5));
+  }
+  std::vector<std::string> left = names;
+  ASSERT_EQ(build(index_, {folder}).code, 0);
+  for (const std::string name : {"a[1].wav", "c?.wav", "*.wav", "e\\f.wav"}) {
+    const Ended removed = run({"remove", index_.string(), name});
+    EXPECT_EQ(removed.code, 0) << removed.err;
+    std::erase(left, name);
+    EXPECT_THAT(listed(index_), UnorderedElementsAreArray(left)) << name;
+  }
+  ASSERT_EQ(run({"add", index_.string(), folder.string()}).code, 0);
+  EXPECT_THAT(run({"remove", index_.string(), (folder / "a[1].wav").string()}).out, HasSubstr("removed 1 of 8"));
+  EXPECT_THAT(run({"remove", index_.string(), "a[1].wav"}).out, HasSubstr("removed 1 of 7")) << "now it is a pattern";
+  EXPECT_THAT(listed(index_), UnorderedElementsAre("b.wav", "c?.wav", "cd.wav", "*.wav", "e\\f.wav", "ef.wav"));
+  EXPECT_THAT(run({"remove", index_.string(), "c?.wav", "cd.wav"}).out, HasSubstr("removed 2 of 6"));
+  EXPECT_THAT(run({"remove", index_.string(), "*f.wav"}).out, HasSubstr("removed 2 of 4"));
+}
+
 TEST_F(IndexProgramWhole, MergesAndCalibrates) {
   ASSERT_EQ(build(index_, {track(0), track(1)}).code, 0);
   const fs::path other = composed_.folder / "other";
@@ -93,6 +120,7 @@ TEST_F(IndexProgramWhole, MisuseIsExitCodeTwoAndASentence) {
       {{}, "subcommand is required"},
       {{"nonsense"}, "subcommand is required"},
       {{"list"}, "INDEX is required"},
+      {{"files"}, "PATH is required"},
       {{"build", index, "music", "--model", "m", "--precision", "fp8"}, "fp8"},
       {{"build", index, "music", "--model", "m", "--hop", "0"}, "hop"},
       {{"add", index}, "no sound files, folders or lists given"},
@@ -112,6 +140,38 @@ TEST_F(IndexProgramWhole, MisuseIsExitCodeTwoAndASentence) {
   const Ended help = earmark::testing::run("index", {"build", "--help"});
   EXPECT_EQ(help.code, 0);
   EXPECT_THAT(help.out, HasSubstr("--precision"));
+}
+
+TEST_F(IndexProgramWhole, FilesAreThoseThatAddWouldTake) {
+  const fs::path folder = composed_.folder / "of all kinds";
+  fs::create_directories(folder / "-live");
+  const std::vector<std::string> names = {"-live/two\nlines.WAV", "caf\xe9.rf64", "link.wave", "no extension"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == "link.wave") {
+      fs::create_symlink(track(0), folder / names[i]);
+    } else {
+      data::write_wav(folder / names[i], composed_.part(static_cast<int>(i), 0, 1.5));
+    }
+  }
+  write_bytes(folder / "readme.txt", "no list of what was asked for: the folder was");
+  write_bytes(folder / "no sound", "no sound");
+  fs::create_symlink("nowhere", folder / "dangling.wav");
+  std::string bytes;
+  for (const std::string& name : names) {
+    bytes += (folder / name).string() + '\0';
+  }
+  const Ended ended = run({"files", "--null", folder.string()});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.out, bytes);
+  const Ended shown = run({"files", folder.string(), track(1).string()});
+  EXPECT_THAT(shown.out, HasSubstr("/-live/two\\x0alines.WAV\n"));
+  EXPECT_THAT(shown.out, HasSubstr("/caf\\xe9.rf64\n"));
+  EXPECT_THAT(shown.out, HasSubstr(track(1).string() + "\n"));
+  ASSERT_EQ(build(index_, {folder}).code, 0);
+  EXPECT_EQ(listed(index_).size(), names.size());
+  const Ended nowhere = run({"files", (composed_.folder / "nowhere").string()});
+  EXPECT_EQ(nowhere.code, 1);
+  EXPECT_THAT(nowhere.err, HasSubstr("nowhere: no such file or folder"));
 }
 
 TEST_F(IndexProgramWhole, WithoutAModelTheOneThatComesWithTheProjectIsTaken) {
@@ -212,6 +272,30 @@ TEST_F(IndexProgramWhole, BadFilesAreReportedAndTheRestIsDone) {
   EXPECT_THAT(nothing.err, HasSubstr("none of the files could be indexed"));
   EXPECT_EQ(run({"remove", index_.string(), "it's \"2\"\n\xff.wav"}).code, 0);
   expect_sound(index_);
+}
+
+TEST_F(IndexProgramWhole, WhatIsThereAlreadyUnderAnotherNameIsNoFailure) {
+  ASSERT_EQ(build(index_, {composed_.music()}).code, 0);
+  const fs::path copies = composed_.folder / "copies";
+  fs::create_directories(copies);
+  fs::copy_file(track(1), copies / "one.wav");
+  fs::copy_file(track(2), copies / "two.wav");
+  write_bytes(copies / "text.wav", "no sound at all");
+  const std::string sentence = "nothing to add: what could be read is in the index already\n";
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"add", index_.string(), (copies / "one.wav").string(), (copies / "two.wav").string()},
+        {"add", index_.string(), copies.string()},
+        build_arguments(index_, {copies})}) {
+    const Ended ended = run(arguments);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    EXPECT_THAT(ended.out, HasSubstr(sentence));
+    EXPECT_THAT(ended.err, HasSubstr("skipped one.wav: the same content as track-1.wav"));
+    EXPECT_THAT(ended.err, Not(HasSubstr("none of the files")));
+  }
+  const Ended unchanged = run({"add", index_.string(), composed_.music().string()});
+  EXPECT_EQ(unchanged.code, 0);
+  EXPECT_THAT(unchanged.out, Not(HasSubstr("nothing to add")));
+  EXPECT_EQ(listed(index_).size(), 4U);
 }
 
 TEST_F(IndexProgramWhole, ThreadsChangeNothing) {

@@ -334,6 +334,8 @@ TEST_F(SearchProgramWhole, MisuseIsExitCodeTwoAndASentence) {
       {{index, "a.wav", "--threshold", "high"}, "high"},
       {{index, "a.wav", "--window", "-1"}, "--window"},
       {{index, "a.wav", "--json", "--tsv"}, "--json"},
+      {{index, "--list", "b.csv", "--json"}, "--list excludes --json"},
+      {{index, "--list", "b.csv", "--tsv"}, "--list excludes --tsv"},
       {{index, "a.wav", "--out", "b.tsv"}, "--list"},
       {{index, "a.wav", "--raw"}, "--monitor"},
       {{index, "--monitor", "a.wav", "--raw"}, "--raw goes with --monitor -"},
