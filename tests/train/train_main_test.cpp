@@ -127,6 +127,18 @@ TEST_F(TrainProgramWhole, TwoInOneFolderAreRefused) {
   EXPECT_EQ(lines_of(folder_ / "run" / "log.csv"), steps + 3);
 }
 
+TEST_F(TrainProgramWhole, ATerminalShowsALineThatIsDrawnAgain) {
+  earmark::testing::Terminal terminal;
+  Program program("train", arguments("run", {"train.steps=1000000", "train.checkpoint_interval=1000000"}),
+                  {.errors = terminal.path()});
+  EXPECT_TRUE(program.wait_until([&] { return terminal.written().find("top-1") != std::string::npos; }));
+  program.kill(SIGTERM);
+  program.wait_until([&] { return terminal.written().empty(); });  // until it has ended
+  EXPECT_EQ(program.wait(), 0);
+  EXPECT_THAT(terminal.written(), ContainsRegex("\r\x1b\\[Ktrain  \\[=* *\\] 0 %  [0-9]+/8000000 segments  [0-9.]+/s  "
+                                                "[0-9:]+ left  step [0-9]+  loss [0-9.]+  top-1 [0-9.]+ %"));
+}
+
 // As in fma_metadata/tracks.csv: eight tracks to train on, of which one has no file and one was cut while it was
 // downloaded, and one to validate on.
 TEST_F(TrainProgramWhole, FmaTellsOfEveryTrackThatIsNotThere) {
