@@ -75,10 +75,10 @@ std::vector<AudioSource> sources_of(const Arguments& arguments) {
 
 void print_report(const IndexReport& report) {
   for (const auto& [path, reason] : report.skipped) {
-    std::cerr << "skipped " << data::printable(path) << ": " << data::printable(reason) << '\n';
+    std::cerr << "skipped " << data::printable(path) << ": " << data::printable_sentence(reason) << '\n';
   }
   for (const auto& [path, reason] : report.damaged) {
-    std::cerr << "damaged " << data::printable(path) << ": " << data::printable(reason) << '\n';
+    std::cerr << "damaged " << data::printable(path) << ": " << data::printable_sentence(reason) << '\n';
   }
   std::cout << "added " << report.added << ", replaced " << report.replaced << ", renamed " << report.renamed
             << ", unchanged " << report.unchanged << ", skipped " << report.skipped.size() << "; "
@@ -246,6 +246,21 @@ bool is_meant(const Track& track, const std::string& pattern) {
          fnmatch(pattern.c_str(), whole.c_str(), 0) == 0;
 }
 
+/// The tracks whose path `list` shows so, and only where there are none those that is_meant() finds: what is shown of
+/// one name may be the whole of another.
+std::vector<std::int64_t> tracks_of(const std::string& pattern, const std::vector<Track>& tracks) {
+  std::vector<std::int64_t> shown;
+  std::vector<std::int64_t> meant;
+  for (const Track& track : tracks) {
+    if (data::printable(track.path) == pattern) {
+      shown.push_back(track.id);
+    } else if (is_meant(track, pattern)) {
+      meant.push_back(track.id);
+    }
+  }
+  return shown.empty() ? meant : shown;
+}
+
 int remove(Arguments& arguments) {
   if (arguments.paths.empty() && arguments.ids.empty()) {
     data::fail_usage("nothing to remove: give paths, patterns or --id");
@@ -254,13 +269,9 @@ int remove(Arguments& arguments) {
   std::vector<std::int64_t> ids = arguments.ids;
   const std::vector<Track> tracks = writer.tracks();
   for (const std::string& pattern : arguments.paths) {
-    const std::size_t before = ids.size();
-    for (const Track& track : tracks) {
-      if (is_meant(track, pattern)) {
-        ids.push_back(track.id);
-      }
-    }
-    check(ids.size() > before, "no track matches '", data::printable(pattern), "'");
+    const std::vector<std::int64_t> found = tracks_of(pattern, tracks);
+    check(!found.empty(), "no track matches '", data::printable(pattern), "'");
+    ids.insert(ids.end(), found.begin(), found.end());
   }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());

@@ -35,11 +35,12 @@ struct Complaints {
 
   void add(const std::vector<data::SkippedFile>& files, const std::string& what) {
     for (std::size_t i = 0; i < files.size(); ++i) {
-      const std::string path = files[i].path.string();
+      const std::string path = data::printable(files[i].path.string());
       const std::string& reason = files[i].reason;
       const std::string prefix = path + ": ";
-      lines.push_back(str(what, " ", data::printable(path), ": ",
-                          data::printable(reason.starts_with(prefix) ? reason.substr(prefix.size()) : reason)));
+      lines.push_back(
+          str(what, " ", path, ": ",
+              data::printable_sentence(reason.starts_with(prefix) ? reason.substr(prefix.size()) : reason)));
       if (i < kReasonsShown) {
         report(lines.back());
       }
