@@ -130,15 +130,15 @@ std::size_t utf8_length(const std::string& text, std::size_t i) {
   }
   return 0;
 }
-}  // namespace
 
-std::string printable(const std::string& text) {
-  constexpr std::string_view kHex = "0123456789abcdef";
+constexpr std::string_view kHex = "0123456789abcdef";
+
+std::string escape(const std::string& text, bool backslashes) {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
     const auto byte = static_cast<unsigned char>(text[i]);
     const std::size_t length = utf8_length(text, i);
-    if (length == 0 || byte < 0x20 || byte == 0x7f) {
+    if (length == 0 || byte < 0x20 || byte == 0x7f || (backslashes && byte == '\\')) {
       out += "\\x";
       out += kHex[byte >> 4U];
       out += kHex[byte & 15U];
@@ -146,6 +146,27 @@ std::string printable(const std::string& text) {
     } else {
       out.append(text, i, length);
       i += length;
+    }
+  }
+  return out;
+}
+}  // namespace
+
+std::string printable(const std::string& name) { return escape(name, true); }
+
+std::string printable_sentence(const std::string& sentence) { return escape(sentence, false); }
+
+std::string from_printable(const std::string& text) {
+  const auto digit = [&](std::size_t i) { return i < text.size() ? kHex.find(text[i]) : std::string_view::npos; };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::size_t high = text.compare(i, 2, "\\x") == 0 ? digit(i + 2) : std::string_view::npos;
+    const std::size_t low = high == std::string_view::npos ? high : digit(i + 3);
+    if (low == std::string_view::npos) {
+      out += text[i];
+    } else {
+      out += static_cast<char>(16 * high + low);
+      i += 3;
     }
   }
   return out;

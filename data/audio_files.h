@@ -33,7 +33,12 @@ std::vector<AudioFile> list_audio_files(const std::filesystem::path& input);
 
 /// The name has an extension of a sound file (".mp3", ".ogg", ... in any case).
 bool has_audio_extension(const std::filesystem::path& path);
-/// A path as text that is safe to print: UTF-8; control characters and bytes that are not UTF-8 as \xNN.
-std::string printable(const std::string& text);
+/// A name (a path, an identifier) as text that is safe to print and stands for no other name: UTF-8; backslashes
+/// (\x5c), control characters and bytes that are not UTF-8 as \xNN.
+std::string printable(const std::string& name);
+/// The name that printable() shows so; text that it never makes stays as it is where it is no \xNN.
+std::string from_printable(const std::string& text);
+/// A sentence that is safe to print: the same, but for the backslashes of names in it, which are printable already.
+std::string printable_sentence(const std::string& sentence);
 
 }  // namespace earmark::data

@@ -106,7 +106,7 @@ inline int run_program(CLI::App& app, int argc, char** argv, const std::function
   } catch (const std::exception& error) {
     problem = error.what();
   }
-  std::cerr << app.get_name() << ": " << printable(problem) << '\n';
+  std::cerr << app.get_name() << ": " << printable_sentence(problem) << '\n';
   return 1;
 }
 

@@ -92,15 +92,16 @@ Rir load_rir(const std::filesystem::path& path, int sample_rate) {
 
 void RirBank::add_folder(const std::filesystem::path& path, int sample_rate) {
   const std::size_t before = rirs_.size();
-  std::string reason = "no sound files";
+  const std::size_t skipped_before = skipped_.size();
   for (const AudioFile& file : list_audio_files(path)) {
     try {
       rirs_.push_back(load_rir(file.path, sample_rate));
     } catch (const Error& error) {
-      reason = error.what();
+      skipped_.emplace_back(error.what());
     }
   }
-  check(rirs_.size() > before, printable(path.string()), ": no room response could be read: ", reason);
+  check(rirs_.size() > before, printable(path.string()),
+        ": no room response could be read: ", skipped_.size() > skipped_before ? skipped_.back() : "no sound files");
 }
 
 /// Spectra on GPUs, by their number.

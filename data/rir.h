@@ -33,7 +33,8 @@ Rir load_rir(const std::filesystem::path& path, int sample_rate = 16000);
 class RirBank {
  public:
   RirBank() = default;
-  /// Every sound file under `path`. Unreadable ones are skipped; throws Error when nothing remains.
+  /// Every sound file under `path` (folder, file or list). Unreadable and silent ones are skipped with their reason in
+  /// `skipped()`; throws Error when nothing remains.
   void add_folder(const std::filesystem::path& path, int sample_rate = 16000);
   void add(Rir rir) { rirs_.push_back(std::move(rir)); }
   /// Cuts every response off `samples` after its direct path.
@@ -45,6 +46,8 @@ class RirBank {
 
   std::int64_t size() const { return static_cast<std::int64_t>(rirs_.size()); }
   bool empty() const { return rirs_.empty(); }
+  /// A sentence for each file that add_folder() left out: "rirs/a.wav: a silent room response".
+  const std::vector<std::string>& skipped() const { return skipped_; }
   const Rir& rir(std::int64_t i) const { return rirs_.at(static_cast<std::size_t>(i)); }
   /// The prepared spectrum. Throws Error before prepare().
   const Tensor& spectrum(std::int64_t i) const;
@@ -54,6 +57,7 @@ class RirBank {
  private:
   struct Copies;
   std::vector<Rir> rirs_;
+  std::vector<std::string> skipped_;
   std::vector<Tensor> spectra_;
   std::shared_ptr<Copies> copies_;
 };

@@ -4,8 +4,10 @@
 #include <charconv>
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <utility>
 
+#include "data/audio_files.h"
 #include "experiments/answer_cells.h"
 #include "experiments/table.h"
 #include "kernels/atomic_file.h"
@@ -54,7 +56,7 @@ class KnownAnswersReader {
         break;
       case 1:
         check(fields[0] == "tracks", "expected \"tracks\" and their paths");
-        tracks_.assign(fields.begin() + 1, fields.end());
+        std::transform(fields.begin() + 1, fields.end(), std::back_inserter(tracks_), data::from_printable);
         break;
       case 2:
         check(fields[0] == "query_id" && fields.size() > 1, "expected \"query_id\" and lengths");
@@ -75,7 +77,7 @@ class KnownAnswersReader {
   void add_query(const std::vector<std::string>& fields) {
     check(fields.size() == known_.lengths_s.size() + 1, "expected ", known_.lengths_s.size() + 1, " fields, got ",
           fields.size());
-    const auto [at, is_new] = known_.by_query.emplace(fields[0], std::vector<Answer>());
+    const auto [at, is_new] = known_.by_query.emplace(data::from_printable(fields[0]), std::vector<Answer>());
     check(is_new, "query ", fields[0], " was answered before");
     for (std::size_t i = 1; i < fields.size(); ++i) {
       at->second.push_back(parse_place(fields[i], tracks_));
@@ -131,7 +133,7 @@ void write_known_answers(const fs::path& file, const QuerySet& set, const std::v
     head += places[l].empty() ? "" : '\t' + exact_number(lengths_s[l]);
   }
   for (std::size_t q = 0; q < set.queries.size(); ++q) {
-    rows += set.queries[q].id;
+    rows += data::printable(set.queries[q].id);
     for (const std::vector<Answer>& length : places) {
       if (length.empty()) {
         continue;
@@ -142,7 +144,7 @@ void write_known_answers(const fs::path& file, const QuerySet& set, const std::v
         continue;
       }
       const auto [at, is_new] = numbers.emplace(answer.track, numbers.size());
-      tracks += is_new ? '\t' + answer.track : "";
+      tracks += is_new ? '\t' + data::printable(answer.track) : "";
       // To 0.1 ms: the tables ask for 50.
       rows += str(at->second, ':', exact_number(std::round(answer.start_s * 1e4) / 1e4));
     }

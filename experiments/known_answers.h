@@ -3,7 +3,8 @@
 //   tracks <tab> path <tab> path ...
 //   query_id <tab> length, s <tab> length ...
 //   0000-clean <tab> track's number:start in s <tab> ... (a line for each query; empty: no answer)
-// They are good for the queries they were made of and for no others, which the digest tells.
+// Names are printable (data::printable()). They are good for the queries they were made of and for no others, which the
+// digest tells.
 #pragma once
 
 #include <filesystem>

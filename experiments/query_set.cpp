@@ -7,6 +7,7 @@
 #include <map>
 #include <sstream>
 
+#include "data/audio_files.h"
 #include "data/csv.h"
 #include "experiments/table.h"
 #include "kernels/atomic_file.h"
@@ -171,13 +172,13 @@ std::vector<Answer> read_answers(const fs::path& tsv, const QuerySet& set) {
   HeadedRows table(tsv, '\t');
   std::map<std::string, Answer> by_id;
   while (table.next()) {
-    Answer answer{table.text("track"), table.number("start_s").value_or(0), 0, true};
+    Answer answer{data::from_printable(table.text("track")), table.number("start_s").value_or(0), 0, true};
     const std::string matched = table.text("matched");
     answer.matched = matched.empty() || matched == "1" || matched == "true" || matched == "yes";
     if (const std::string score = table.text("score"); !score.empty()) {
       answer.score = table.number("score").value_or(0);
     }
-    by_id.emplace(table.needed("query_id"), std::move(answer));
+    by_id.emplace(data::from_printable(table.needed("query_id")), std::move(answer));
   }
   std::vector<Answer> out;
   for (const Query& query : set.queries) {

@@ -60,7 +60,8 @@ struct Answer {
 };
 
 /// One answer per query of the set, in its order, from a TSV with query_id, track, start_s and perhaps score and
-/// matched, as `search --list --out` writes it; the first row of a query counts, a query without a row has no answer.
+/// matched, as `search --list --out` writes it (names printable); the first row of a query counts, a query without a
+/// row has no answer.
 std::vector<Answer> read_answers(const std::filesystem::path& tsv, const QuerySet& set);
 
 }  // namespace earmark::experiments

@@ -59,9 +59,10 @@ std::string answers_tsv(const Results& results) {
       for (std::size_t q = 0; q < answers.size(); ++q) {
         const Verdict& verdict = results.verdicts[s][l][q];
         if (verdict.asked) {
-          out << evaluation.systems[s].name << '\t' << evaluation.lengths_s[l] << '\t' << results.set.queries[q].id
-              << '\t' << data::printable(answers[q].track) << '\t' << answers[q].start_s << '\t' << answers[q].score
-              << '\t' << verdict.file << '\t' << verdict.place << '\t' << verdict.same_sound << '\n';
+          out << evaluation.systems[s].name << '\t' << evaluation.lengths_s[l] << '\t'
+              << data::printable(results.set.queries[q].id) << '\t' << data::printable(answers[q].track) << '\t'
+              << answers[q].start_s << '\t' << answers[q].score << '\t' << verdict.file << '\t' << verdict.place << '\t'
+              << verdict.same_sound << '\n';
         }
       }
     }

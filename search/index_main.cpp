@@ -77,10 +77,10 @@ std::vector<AudioSource> sources_of(const Arguments& arguments) {
 
 void print_report(const IndexReport& report) {
   for (const auto& [path, reason] : report.skipped) {
-    std::cerr << "skipped " << data::printable(path) << ": " << data::printable(reason) << '\n';
+    std::cerr << "skipped " << data::printable(path) << ": " << data::printable_sentence(reason) << '\n';
   }
   for (const auto& [path, reason] : report.damaged) {
-    std::cerr << "damaged " << data::printable(path) << ": " << data::printable(reason) << '\n';
+    std::cerr << "damaged " << data::printable(path) << ": " << data::printable_sentence(reason) << '\n';
   }
   std::cout << "added " << report.added << ", replaced " << report.replaced << ", renamed " << report.renamed
             << ", unchanged " << report.unchanged << ", skipped " << report.skipped.size() << "; "
@@ -247,20 +247,23 @@ int add(Arguments& arguments) { return open_and_fill(arguments, open_to_add); }
 
 std::string whole_path(const Track& track) { return (fs::path(track.folder) / track.path).string(); }
 
-/// Numbers of the tracks with this path or whole path; only where there are none, of those that it matches as a
-/// pattern.
+/// Numbers of the tracks whose path `list` shows so; where there are none, of those with this path or whole path, and
+/// only then of those that it matches as a pattern. What is shown of one name may be the whole of another.
 std::vector<std::int64_t> tracks_named(const std::vector<Track>& tracks, const std::string& name) {
+  std::vector<std::int64_t> shown;
   std::vector<std::int64_t> exact;
   std::vector<std::int64_t> alike;
   for (const Track& track : tracks) {
     const std::string whole = whole_path(track);
-    if (name == track.path || name == whole) {
+    if (name == data::printable(track.path)) {
+      shown.push_back(track.id);
+    } else if (name == track.path || name == whole) {
       exact.push_back(track.id);
     } else if (fnmatch(name.c_str(), track.path.c_str(), 0) == 0 || fnmatch(name.c_str(), whole.c_str(), 0) == 0) {
       alike.push_back(track.id);
     }
   }
-  return exact.empty() ? alike : exact;
+  return !shown.empty() ? shown : !exact.empty() ? exact : alike;
 }
 
 int remove(Arguments& arguments) {

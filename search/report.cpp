@@ -23,18 +23,26 @@ double rounded(double value, double step) {
   return std::round(value * steps) / steps;
 }
 
-/// The string itself where JSON can hold it, else its printable form.
-std::string json_text(const std::string& bytes) {
+bool fits_json(const std::string& bytes) {
   try {
     static_cast<void>(Json(bytes).dump());
-    return bytes;
+    return true;
   } catch (const Json::exception&) {
-    return data::printable(bytes);
+    return false;
   }
 }
 
+/// The name itself where JSON can hold it and nobody could take it for the printable form of another, else that form.
+std::string json_name(const std::string& name) {
+  return data::from_printable(name) == name && fits_json(name) ? name : data::printable(name);
+}
+
+std::string json_sentence(const std::string& sentence) {
+  return fits_json(sentence) ? sentence : data::printable_sentence(sentence);
+}
+
 Json match_json(const Match& match, double length_s) {
-  return {{"track", json_text(match.track)},
+  return {{"track", json_name(match.track)},
           {"track_id", match.track_id},
           {"start_s", rounded(match.start_s, 1e-3)},
           {"end_s", rounded(match.start_s + length_s, 1e-3)},
@@ -44,7 +52,7 @@ Json match_json(const Match& match, double length_s) {
 }
 
 Json stretch_json(const Stretch& stretch) {
-  return {{"track", json_text(stretch.track)},
+  return {{"track", json_name(stretch.track)},
           {"track_id", stretch.track_id},
           {"query_begin_s", rounded(stretch.query_begin_s, 1e-3)},
           {"query_end_s", rounded(stretch.query_end_s, 1e-3)},
@@ -55,12 +63,12 @@ Json stretch_json(const Stretch& stretch) {
 }
 
 void write_json(std::ostream& out, const Answer& answer) {
-  Json json = {{"query", json_text(answer.path)}, {"length_s", rounded(answer.length_s, 1e-3)}};
+  Json json = {{"query", json_name(answer.path)}, {"length_s", rounded(answer.length_s, 1e-3)}};
   if (!answer.error.empty()) {
-    json["error"] = json_text(answer.error);
+    json["error"] = json_sentence(answer.error);
   }
   if (!answer.note.empty()) {
-    json["note"] = json_text(answer.note);
+    json["note"] = json_sentence(answer.note);
   }
   Json found = Json::array();
   for (const Match& match : answer.matches) {
@@ -105,11 +113,11 @@ void write_text_stretch(std::ostream& out, const Stretch& stretch) {
 void write_text(std::ostream& out, const Answer& answer) {
   out << data::printable(answer.path) << ":\n";
   if (!answer.error.empty()) {
-    out << "  " << data::printable(answer.error) << '\n';
+    out << "  " << data::printable_sentence(answer.error) << '\n';
     return;
   }
   if (!answer.note.empty()) {
-    out << "  (" << data::printable(answer.note) << ")\n";
+    out << "  (" << data::printable_sentence(answer.note) << ")\n";
   }
   if (answer.matches.empty() && answer.stretches.empty()) {
     out << "  no match\n";
@@ -172,6 +180,6 @@ std::string format_time(double seconds) {
   return text.data();
 }
 
-std::string json_string(const std::string& bytes) { return Json(json_text(bytes)).dump(); }
+std::string json_string(const std::string& bytes) { return Json(json_name(bytes)).dump(); }
 
 }  // namespace earmark::search

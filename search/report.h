@@ -1,5 +1,6 @@
-// Answers as text for people, JSON and TSV for programs. Names may hold any bytes: text and TSV show control characters
-// and what is not UTF-8 as \xNN; so does JSON for names that are not UTF-8.
+// Answers as text for people, JSON and TSV for programs. Names may hold any bytes: text and TSV show backslashes,
+// control characters and what is not UTF-8 as \xNN; JSON does so for names that are not UTF-8 or have such a \xNN in
+// them.
 #pragma once
 
 #include <ostream>

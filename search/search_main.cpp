@@ -65,7 +65,7 @@ int search_files(const Searcher& searcher, const Arguments& arguments) {
     const Answer answer = searcher.answer(fs::path(file));
     if (!answer.error.empty()) {
       ++failed;
-      std::cerr << "search: " << data::printable(answer.error) << '\n';
+      std::cerr << "search: " << data::printable_sentence(answer.error) << '\n';
     }
     write_answer(std::cout, arguments.form(), answer);
     check_written();
@@ -73,7 +73,7 @@ int search_files(const Searcher& searcher, const Arguments& arguments) {
   return failed == arguments.files.size() ? 1 : 0;
 }
 
-void complain(const std::string& message) { std::cerr << "search: " << data::printable(message) << '\n'; }
+void complain(const std::string& message) { std::cerr << "search: " << data::printable_sentence(message) << '\n'; }
 
 void write_rows(const std::ostringstream& rows, const Arguments& arguments) {
   if (arguments.out.empty()) {
@@ -118,7 +118,7 @@ int monitor_stream(const Searcher& searcher, const Arguments& arguments, int sam
   searcher.recognizer().follow(stream, at_end ? StretchFinder::Report() : report(false),
                                at_end ? report(true) : StretchFinder::Report());
   if (!stream.problem().empty()) {
-    std::cerr << "search: " << data::printable(stream.problem()) << '\n';
+    std::cerr << "search: " << data::printable_sentence(stream.problem()) << '\n';
   }
   return 0;
 }

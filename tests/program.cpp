@@ -41,8 +41,8 @@ std::string name_space(const std::string& process, const char* kind) {
 [[noreturn]] void start(int program, char** arguments, const std::string& out, const std::string& err,
                         const Surroundings& surroundings) {
   const int in = ::open(surroundings.input.c_str(), O_RDONLY);
-  const int to = ::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  const int errors = ::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  const int to = ::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0644);
+  const int errors = ::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0644);
   bool ready = in >= 0 && to >= 0 && errors >= 0 && ::dup2(in, 0) >= 0 && ::dup2(to, 1) >= 0 && ::dup2(errors, 2) >= 0;
   if (surroundings.largest_file) {
     const rlimit limit{*surroundings.largest_file, *surroundings.largest_file};
@@ -105,7 +105,7 @@ Program::Program(const std::string& name, const std::vector<std::string>& argume
   }
   argv.push_back(nullptr);
   const std::string out = surroundings.output.empty() ? (folder_ / "out").string() : surroundings.output.string();
-  const std::string err = (folder_ / "err").string();
+  const std::string err = surroundings.errors.empty() ? (folder_ / "err").string() : surroundings.errors.string();
   const int program = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   check(program >= 0, path, ": ", std::strerror(errno));
   pid_ = ::fork();
@@ -149,6 +149,31 @@ bool Program::wait_until(const std::function<bool()>& condition) const {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   return true;
+}
+
+Terminal::Terminal() : screen_(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)) {
+  check(screen_ >= 0 && ::grantpt(screen_) == 0 && ::unlockpt(screen_) == 0, "no terminal: ", std::strerror(errno));
+  line_ = ::open(path().c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  check(line_ >= 0, path().string(), ": ", std::strerror(errno));
+}
+
+Terminal::~Terminal() {
+  ::close(line_);
+  ::close(screen_);
+}
+
+std::filesystem::path Terminal::path() const {
+  std::array<char, 128> name{};
+  check(::ptsname_r(screen_, name.data(), name.size()) == 0, "a terminal without a name: ", std::strerror(errno));
+  return name.data();
+}
+
+const std::string& Terminal::written() {
+  std::array<char, 4096> part{};
+  for (ssize_t got = 0; (got = ::read(screen_, part.data(), part.size())) > 0;) {
+    written_.append(part.data(), static_cast<std::size_t>(got));
+  }
+  return written_;
 }
 
 Ended run(const std::string& name, const std::vector<std::string>& arguments, const Surroundings& surroundings) {

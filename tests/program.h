@@ -29,6 +29,7 @@ std::string hang(pid_t process);
 struct Surroundings {
   std::filesystem::path input = "/dev/null";
   std::filesystem::path output{};               ///< Where standard output goes; empty: to Program::out().
+  std::filesystem::path errors{};               ///< Where standard error goes; empty: to Program::err().
   std::optional<std::uint64_t> largest_file{};  ///< Bytes: no file may grow beyond.
   bool as_nobody = false;                       ///< A user who may write nowhere; needs root.
   pid_t host_of = 0;                            ///< A process on whose host it runs; 0: on this one.
@@ -80,6 +81,24 @@ class Program {
   bool runs() const;
   TemporaryFolder folder_;
   pid_t pid_ = -1;
+};
+
+/// A terminal, to be given to a program as one of its files. Who gives it reads it: what nobody reads stops the
+/// program.
+class Terminal {
+ public:
+  Terminal();
+  ~Terminal();
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+  std::filesystem::path path() const;
+  /// All that has been written to it.
+  const std::string& written();
+
+ private:
+  int screen_ = -1;
+  int line_ = -1;  // held open: a terminal that nobody holds forgets what it was told
+  std::string written_;
 };
 
 struct Ended {

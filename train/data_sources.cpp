@@ -35,17 +35,25 @@ struct Complaints {
 
   void add(const std::vector<data::SkippedFile>& files, const std::string& what) {
     for (std::size_t i = 0; i < files.size(); ++i) {
-      const std::string path = files[i].path.string();
+      const std::string path = data::printable(files[i].path.string());
       const std::string& reason = files[i].reason;
       const std::string prefix = path + ": ";
-      lines.push_back(str(what, " ", data::printable(path), ": ",
-                          data::printable(reason.starts_with(prefix) ? reason.substr(prefix.size()) : reason)));
+      lines.push_back(
+          str(what, " ", path, ": ",
+              data::printable_sentence(reason.starts_with(prefix) ? reason.substr(prefix.size()) : reason)));
       if (i < kReasonsShown) {
         report(lines.back());
       }
     }
     if (files.size() > kReasonsShown) {
       report(str("... and ", files.size() - kReasonsShown, " more ", what, " (all are listed in skipped.txt)"));
+    }
+  }
+  /// Of each of what a run mixes in: "skipped noise hum.wav: silent".
+  void add(const std::vector<std::string>& sentences, const std::string& what) {
+    for (const std::string& sentence : sentences) {
+      lines.push_back(str(what, " ", sentence));
+      report(lines.back());
     }
   }
 };
@@ -150,14 +158,11 @@ std::shared_ptr<data::NoiseBank> make_noise(const TrainOptions& options, Complai
       }
     }
   }
-  for (const std::string& skipped : bank->skipped()) {
-    complaints.lines.push_back("skipped noise " + skipped);
-    complaints.report(complaints.lines.back());
-  }
+  complaints.add(bank->skipped(), "skipped noise");
   return bank;
 }
 
-data::RirBank make_rooms(const TrainOptions& options) {
+data::RirBank make_rooms(const TrainOptions& options, Complaints& complaints) {
   data::RirBank bank;
   const int rate = options.features.sample_rate;
   if (options.data.rooms > 0) {
@@ -166,6 +171,7 @@ data::RirBank make_rooms(const TrainOptions& options) {
   for (const fs::path& path : options.data.rirs) {
     bank.add_folder(path, rate);
   }
+  complaints.add(bank.skipped(), "skipped room response");
   return bank;
 }
 
@@ -205,7 +211,7 @@ TrainingData open_training_data(const TrainOptions& options, const Report& repor
     *store = prepare(options, parts.training, false);
   }
   const std::shared_ptr<data::NoiseBank> noise = make_noise(options, complaints);
-  const data::RirBank rooms = make_rooms(options);
+  const data::RirBank rooms = make_rooms(options, complaints);
   TrainingData out;
   out.identity = identity_of(*store);
   out.skipped = std::move(complaints.lines);

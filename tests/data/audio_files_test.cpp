@@ -89,5 +89,20 @@ TEST(Printable, EscapesWhatATerminalShouldNotSee) {
   EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // half of a surrogate pair
 }
 
+TEST(Printable, NoTwoNamesLookAlikeAndEachIsReadBack) {
+  EXPECT_EQ(printable("c\\x0ad.wav"), "c\\x5cx0ad.wav");
+  for (const std::string name :
+       {"plain", "c\nd.wav", "c\\x0ad.wav", "c\\x5cx0ad.wav", "\\", "\xff\xc3 Gr\xc3\xbc", "\\\\x0"}) {
+    EXPECT_EQ(from_printable(printable(name)), name);
+  }
+  for (const std::string other : {"a\\b", "a\\x", "a\\x0", "a\\x0g", "a\\xAB"}) {
+    EXPECT_EQ(from_printable(other), other);
+  }
+}
+
+TEST(Printable, SentencesKeepTheNamesTheyWereGiven) {
+  EXPECT_EQ(printable_sentence(printable("c\nd\\e.wav") + ": no\tsound"), "c\\x0ad\\x5ce.wav: no\\x09sound");
+}
+
 }  // namespace
 }  // namespace earmark::data

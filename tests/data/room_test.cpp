@@ -1,5 +1,6 @@
 #include "data/room.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -58,6 +59,7 @@ TEST(Rir, FilesAreLoadedByTheirFirstChannel) {
   RirBank bank;
   bank.add_folder(folder.path());  // without the silent one
   EXPECT_EQ(bank.size(), 1);
+  EXPECT_THAT(bank.skipped(), ::testing::ElementsAre((folder / "silent.wav").string() + ": a silent room response"));
   EXPECT_THROW(bank.spectrum(0), Error);
   bank.prepare(2000, 1000);
   EXPECT_TRUE(bank.spectrum(0));

@@ -72,6 +72,15 @@ TEST_F(KnownAnswersFile, ComesBackAsItWasAtTheLengthsItHas) {
   EXPECT_NEAR(fitted.places[3][1].start_s, 1234.5678, 1e-9);
 }
 
+TEST_F(KnownAnswersFile, AnyNameComesBack) {
+  set_.queries[0].id = "tab\tand \xff";
+  write_known_answers(file_, set_, {1}, {{{"two\nlines.wav", 1}, {"two\\x0alines.wav", 2}}});
+  const FittedAnswers fitted = fit(read_known_answers(file_), set_, {1});
+  ASSERT_EQ(fitted.places.size(), 1U) << fitted.left_out;
+  EXPECT_EQ(fitted.places[0][0].track, "two\nlines.wav");
+  EXPECT_EQ(fitted.places[0][1].track, "two\\x0alines.wav");
+}
+
 TEST_F(KnownAnswersFile, IsLeftOutWhereTheQueriesAreOthers) {
   const KnownAnswers known = read_known_answers(file_);
   const auto reason = [&](const auto& change) {

@@ -85,5 +85,13 @@ TEST(Answers, FirstRowOfAQueryCounts) {
   EXPECT_EQ(answers[2].track, "");
 }
 
+TEST(Answers, NamesAreReadAsSearchWritesThem) {
+  const TemporaryFolder folder;
+  QuerySet set{folder.path(), {}};
+  set.queries.push_back({"a\tb", "", "two\nlines", 0, 5, "clean", {}, {}, "", {}});
+  std::ofstream(folder / "answers.tsv") << "query_id\ttrack\tstart_s\na\\x09b\ttwo\\x0alines\t1\n";
+  EXPECT_EQ(read_answers(folder / "answers.tsv", set)[0].track, "two\nlines");
+}
+
 }  // namespace
 }  // namespace earmark::experiments

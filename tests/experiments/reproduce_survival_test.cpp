@@ -61,7 +61,8 @@ TEST_F(ReproduceSurvivalWhole, AnEmptyCollectionIsASentence) {
 TEST_F(ReproduceSurvivalWhole, OddNamesAreMusicAndFilesWithoutMusicAreSkipped) {
   const fs::path music = folder_ / "music";
   int renamed = 0;
-  for (const std::string odd : {"it's \"1\".wav", "two\nlines.wav", "\xff not UTF-8.wav", "tab\tand, comma.wav"}) {
+  for (const std::string odd :
+       {"it's \"1\".wav", "two\nlines.wav", "\xff not UTF-8.wav", "tab\tand, back\\slash.wav"}) {
     fs::rename(music / ("track-000" + std::to_string(renamed++) + ".wav"), music / odd);
   }
   std::ofstream(music / "text.wav") << "no sound at all";
@@ -81,7 +82,8 @@ TEST_F(ReproduceSurvivalWhole, OddNamesAreMusicAndFilesWithoutMusicAreSkipped) {
   }
   EXPECT_GT(of_two_seconds, 0);
   const std::string answers = bytes_of(out_ / "answers.tsv");
-  for (const std::string shown : {"it's \"1\".wav", "two\\x0alines.wav", "\\xff not UTF-8.wav"}) {
+  for (const std::string shown :
+       {"it's \"1\".wav", "two\\x0alines.wav", "\\xff not UTF-8.wav", "tab\\x09and, back\\x5cslash.wav"}) {
     EXPECT_THAT(answers, HasSubstr(shown));
   }
 }

@@ -80,12 +80,16 @@ class Parity : public ::testing::TestWithParam<std::tuple<const char*, DType>> {
   std::string name() const { return std::get<0>(GetParam()); }
   DType dtype() const { return std::get<1>(GetParam()); }
   double tolerance() const { return dtype() == DType::f32 ? 1e-4 : 1e-9; }
+  /// At full size a ReLU that switches within another processor's rounding moves gradients by more than they are
+  /// measured to be away here.
+  double gradient_tolerance() const { return dtype() == DType::f32 && name() == "full_size_area" ? 5e-4 : tolerance(); }
 };
 
 using Case = std::tuple<const char*, DType>;
 INSTANTIATE_TEST_SUITE_P(
     PyTorch, Parity,
-    ::testing::Values(Case{"full_size", DType::f64}, Case{"paper", DType::f32}, Case{"paper", DType::f64},
+    ::testing::Values(Case{"full_size", DType::f64}, Case{"full_size_area", DType::f32},
+                      Case{"full_size_area", DType::f64}, Case{"paper", DType::f32}, Case{"paper", DType::f64},
                       Case{"poster", DType::f32}, Case{"poster", DType::f64}, Case{"area", DType::f32},
                       Case{"area", DType::f64}, Case{"tanh_area", DType::f32}, Case{"tanh_area", DType::f64},
                       Case{"no_attention", DType::f32}, Case{"no_attention", DType::f64}, Case{"nafp", DType::f32},
@@ -106,7 +110,8 @@ TEST_P(Parity, EmbeddingsLossAndGradients) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const Variable& p = parameters[i].variable;
     const Tensor gradient = p.grad() ? p.grad() : zeros_like(p.value());
-    expect_digest(gradient, r.file.at("gradients"), static_cast<std::int64_t>(i), tolerance(), parameters[i].name);
+    expect_digest(gradient, r.file.at("gradients"), static_cast<std::int64_t>(i), gradient_tolerance(),
+                  parameters[i].name);
   }
 }
 
@@ -179,17 +184,9 @@ TEST(PyTorch, FullSizeInFloat) {
 }
 
 TEST(PyTorch, FullSizeInFloatIsAsExactAsInSmallWhereGatesKeepTheirInput) {
-  EncoderOptions options = Reference("full_size", DType::f32).options;
-  options.attention_scale = AttentionScale::area;
-  const auto embeddings = [&](DType dtype) {
-    const auto encoder = make_encoder(options, 1, dtype);
-    for (std::size_t i = 0; i < encoder->parameters().size(); ++i) {
-      fill_start_values(encoder->parameters()[i], i, 0);
-    }
-    encoder->weights_changed();
-    return encoder->forward(Variable(made_up_segments(0, options, 2 * kPairs, 0, dtype))).value();
-  };
-  expect_close(embeddings(DType::f32), embeddings(DType::f64), 1e-5, "embeddings");
+  const Reference r("full_size_area", DType::f32);
+  const Variable views = r.encoder->forward(Variable(made_up_segments(r.seed, r.options, 2 * kPairs, 0, DType::f32)));
+  expect_close(views.value(), r.file.at("embeddings"), 1e-5, "embeddings");
 }
 
 TEST(PyTorch, ReadsOurCheckpoints) {

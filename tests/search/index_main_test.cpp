@@ -246,7 +246,7 @@ TEST_F(IndexProgramWhole, BadFilesAreReportedAndTheRestIsDone) {
   data::write_wav(folder / "one sample.wav", composed_.part(0, 1, 1.0 / 16000));
   fs::copy_file(track(1), folder / "cut.wav");
   fs::resize_file(folder / "cut.wav", 100000);
-  fs::copy_file(track(2), folder / "it's \"2\"\n\xff.wav");
+  fs::copy_file(track(2), folder / "it's \"2\"\n\xff\\.wav");
   fs::copy_file(track(2), folder / "z-copy.wav");
   write_bytes(composed_.folder / "list.txt", "# a list\nmixed/cut.wav\r\nmusic/track-3.wav\nmusic/missing.wav\n");
 
@@ -255,12 +255,12 @@ TEST_F(IndexProgramWhole, BadFilesAreReportedAndTheRestIsDone) {
   EXPECT_THAT(built.out, HasSubstr("added 2, replaced 0, renamed 0, unchanged 0, skipped 6;"));
   for (const std::string reason : {"skipped text.wav: ", "skipped empty.mp3: ", "skipped silent.wav: silent",
                                    "skipped short.wav: too short: 0.5 s", "skipped one sample.wav: too short",
-                                   "skipped z-copy.wav: the same content as it's \"2\"\\x0a\\xff.wav",
+                                   "skipped z-copy.wav: the same content as it's \"2\"\\x0a\\xff\\x5c.wav",
                                    "damaged cut.wav: truncated: 3.1 s of the 6 s"}) {
     EXPECT_THAT(built.err, HasSubstr(reason));
   }
   const Ended list = run({"list", index_.string()});
-  EXPECT_THAT(list.out, HasSubstr("\tit's \"2\"\\x0a\\xff.wav\n"));
+  EXPECT_THAT(list.out, HasSubstr("\tit's \"2\"\\x0a\\xff\\x5c.wav\n"));
   EXPECT_EQ(std::count(list.out.begin(), list.out.end(), '\n'), 2);
 
   const Ended listed_files = run({"add", index_.string(), "--list", (composed_.folder / "list.txt").string()});
@@ -270,7 +270,7 @@ TEST_F(IndexProgramWhole, BadFilesAreReportedAndTheRestIsDone) {
   const Ended nothing = run({"add", index_.string(), (folder / "text.wav").string()});
   EXPECT_EQ(nothing.code, 1);
   EXPECT_THAT(nothing.err, HasSubstr("none of the files could be indexed"));
-  EXPECT_EQ(run({"remove", index_.string(), "it's \"2\"\n\xff.wav"}).code, 0);
+  EXPECT_EQ(run({"remove", index_.string(), "it's \"2\"\n\xff\\.wav"}).code, 0);
   expect_sound(index_);
 }
 
@@ -296,6 +296,27 @@ TEST_F(IndexProgramWhole, WhatIsThereAlreadyUnderAnotherNameIsNoFailure) {
   EXPECT_EQ(unchanged.code, 0);
   EXPECT_THAT(unchanged.out, Not(HasSubstr("nothing to add")));
   EXPECT_EQ(listed(index_).size(), 4U);
+}
+
+TEST_F(IndexProgramWhole, NoTwoNamesAreShownAlikeAndEachIsRemovedAsItIsShown) {
+  const fs::path folder = composed_.folder / "alike";
+  fs::create_directory(folder);
+  fs::copy_file(track(0), folder / "c\nd.wav");
+  fs::copy_file(track(1), folder / "c\\x0ad.wav");
+  fs::copy_file(track(2), folder / "c\xff\\.wav");
+  ASSERT_EQ(build(index_, {folder}).code, 0);
+  const Ended list = run({"list", index_.string()});
+  for (const std::string shown : {"\tc\\x0ad.wav\n", "\tc\\x5cx0ad.wav\n", "\tc\\xff\\x5c.wav\n"}) {
+    EXPECT_THAT(list.out, HasSubstr(shown));
+  }
+  const Ended json = run({"list", index_.string(), "--json"});
+  for (const std::string shown : {R"("c\nd.wav")", R"("c\\x5cx0ad.wav")", R"("c\\xff\\x5c.wav")"}) {
+    EXPECT_THAT(json.out, HasSubstr(shown));
+  }
+  EXPECT_THAT(run({"remove", index_.string(), "c\\x0ad.wav"}).out, HasSubstr("removed 1 of 3 tracks"));
+  EXPECT_THAT(run({"list", index_.string()}).out, AllOf(HasSubstr("c\\x5cx0ad.wav"), HasSubstr("c\\xff\\x5c.wav")));
+  EXPECT_THAT(run({"remove", index_.string(), "c\\xff\\x5c.wav"}).out, HasSubstr("removed 1 of 2 tracks"));
+  EXPECT_THAT(run({"remove", index_.string(), "c\\x0ad.wav"}).out, HasSubstr("removed 1 of 1 tracks"));
 }
 
 TEST_F(IndexProgramWhole, ThreadsChangeNothing) {

@@ -321,6 +321,32 @@ TEST_F(SearchProgramWhole, AnyFileNameIsPrintedSafely) {
   EXPECT_EQ(lines_in(search({"--monitor", strange}).out).size(), 1U);
 }
 
+TEST_F(SearchProgramWhole, NoTwoFileNamesAreToldAlike) {
+  const fs::path folder = composed_->folder.path();
+  const std::string newline = (folder / "c\nd.wav").string();
+  const std::string backslash = (folder / "c\\x0ad.wav").string();
+  const std::string plain = (folder / "c\\d.wav").string();
+  for (const std::string& name : {newline, backslash, plain}) {
+    data::write_wav(name, composed_->part(1, 6.5, 5));
+  }
+  const std::vector<std::string> printed = {(folder / "c\\x0ad.wav").string(), (folder / "c\\x5cx0ad.wav").string(),
+                                            (folder / "c\\x5cd.wav").string()};
+  const std::string text = search({newline, backslash, plain}).out;
+  const std::vector<std::string> tsv = lines_in(search({newline, backslash, plain, "--tsv"}).out);
+  const std::vector<nlohmann::json> json = json_lines(search({newline, backslash, plain, "--json"}).out);
+  ASSERT_EQ(tsv.size(), 4U);
+  ASSERT_EQ(json.size(), 3U);
+  for (std::size_t i = 0; i < printed.size(); ++i) {
+    EXPECT_THAT(text, HasSubstr(printed[i] + ":\n"));
+    EXPECT_THAT(tsv[i + 1], StartsWith(printed[i] + "\t"));
+  }
+  EXPECT_EQ(json[0].at("query"), newline);
+  EXPECT_EQ(json[1].at("query"), printed[1]);
+  EXPECT_EQ(json[2].at("query"), plain);
+  // A sentence that names a file names it as everything else does.
+  EXPECT_EQ(search({backslash + "x"}).err, "search: " + printed[1] + "x: No such file or directory\n");
+}
+
 TEST_F(SearchProgramWhole, MisuseIsExitCodeTwoAndASentence) {
   const std::string index = composed_->index().string();
   const std::vector<std::pair<std::vector<std::string>, std::string>> misuses = {

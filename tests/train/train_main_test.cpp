@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "data/wav.h"
 #include "kernels/device_choice.h"
 #include "nn/model.h"
 #include "tests/data/test_sounds.h"
@@ -126,6 +127,18 @@ TEST_F(TrainProgramWhole, TwoInOneFolderAreRefused) {
   EXPECT_EQ(lines_of(folder_ / "run" / "log.csv"), steps + 3);
 }
 
+TEST_F(TrainProgramWhole, ATerminalShowsALineThatIsDrawnAgain) {
+  earmark::testing::Terminal terminal;
+  Program program("train", arguments("run", {"train.steps=1000000", "train.checkpoint_interval=1000000"}),
+                  {.errors = terminal.path()});
+  EXPECT_TRUE(program.wait_until([&] { return terminal.written().find("top-1") != std::string::npos; }));
+  program.kill(SIGTERM);
+  program.wait_until([&] { return terminal.written().empty(); });  // until it has ended
+  EXPECT_EQ(program.wait(), 0);
+  EXPECT_THAT(terminal.written(), ContainsRegex("\r\x1b\\[Ktrain  \\[=* *\\] 0 %  [0-9]+/8000000 segments  [0-9.]+/s  "
+                                                "[0-9:]+ left  step [0-9]+  loss [0-9.]+  top-1 [0-9.]+ %"));
+}
+
 // As in fma_metadata/tracks.csv: eight tracks to train on, of which one has no file and one was cut while it was
 // downloaded, and one to validate on.
 TEST_F(TrainProgramWhole, FmaTellsOfEveryTrackThatIsNotThere) {
@@ -172,6 +185,25 @@ TEST_F(TrainProgramWhole, OfManyFilesThatAreSkippedTheListHasAll) {
   EXPECT_THAT(output_, HasSubstr("... and 3 more skipped (all are listed in skipped.txt)"));
   EXPECT_EQ(lines_of(folder_ / "run/skipped.txt"), 8);
   EXPECT_THAT(bytes_of(folder_ / "run/skipped.txt"), HasSubstr("broken7.mp3: not a sound file"));
+}
+
+TEST_F(TrainProgramWhole, NoiseAndRoomResponsesThatAreSkippedAreListed) {
+  fs::create_directories(folder_ / "mixed");
+  data::write_wav(folder_ / "mixed/good.wav", melody(0.5));
+  data::write_wav(folder_ / "mixed/silent.wav", std::vector<float>(8000));
+  write_text(folder_ / "mixed/text.mp3", "no sound");
+  const std::string folder = (folder_ / "mixed").string();
+  ASSERT_EQ(run(arguments("run", {"train.steps=1", "data.noise=" + folder, "data.rirs=" + folder})), 0) << output_;
+  const std::string skipped = bytes_of(folder_ / "run/skipped.txt");
+  for (const std::string& line :
+       {"skipped noise " + folder + "/silent.wav: silent\n", "skipped noise " + folder + "/text.mp3: not a sound file",
+        "skipped room response " + folder + "/silent.wav: a silent room response\n",
+        "skipped room response " + folder + "/text.mp3: not a sound file"}) {
+    EXPECT_THAT(skipped, HasSubstr(line));
+    EXPECT_THAT(output_, HasSubstr(line));
+  }
+  EXPECT_EQ(lines_of(folder_ / "run/skipped.txt"), 4);
+  EXPECT_THAT(output_, HasSubstr("2 noises, 3 rooms"));
 }
 
 TEST_F(TrainProgramWhole, FullDiskKeepsTheLastCheckpoint) {
