@@ -25,7 +25,7 @@ struct SkippedFile {
 };
 
 /// Each input is a sound file, a folder (searched recursively, sorted by path; files with a sound file's extension, and
-/// files without a known extension whose contents are sound), or a list (.txt, .lst, .list, .m3u, .m3u8: one path per
+/// files without any extension whose contents are sound), or a list (.txt, .lst, .list, .m3u, .m3u8: one path per
 /// line, relative to the list; '#' begins a comment line; entries separated by NUL bytes where there are any). Files
 /// named twice are given once. Throws Error when an input does not exist.
 std::vector<AudioFile> list_audio_files(std::span<const std::filesystem::path> inputs);

@@ -228,6 +228,32 @@ TEST_F(MatcherTest, ParabolaFindsPlacesBetweenHops) {
   EXPECT_NEAR(Matcher(database_, refined).match(query)[0].start_s, 5.0, 1e-6);
 }
 
+TEST(ScoredRanking, APlaceBetweenHopsIsAsHighAsItsPeak) {
+  // The first track has the query's sound between its second and its third fingerprint, the second something alike
+  // just on a fingerprint.
+  const Tensor rows = unit_rows({{0.6F, 0, 0},
+                                 {0.94F, 0, 0},
+                                 {0.94F, 0, 0},
+                                 {0.6F, 0, 0},  //
+                                 {0.3F, 0, 0},
+                                 {0.96F, 0, 0},
+                                 {0.3F, 0, 0},
+                                 {0.3F, 0, 0}});
+  const Database database = planted_database(rows, 4, {2});
+  const Tensor query = unit_rows({{1, 0, 0}});
+  MatcherOptions options;
+  options.top = 2;
+  const std::vector<Match> peaks = Matcher(database, options).match(query);
+  ASSERT_EQ(peaks.size(), 2U);
+  EXPECT_EQ(peaks[0].track_id, 1);
+  EXPECT_NEAR(peaks[0].start_s, 0.15, 1e-6);
+  EXPECT_NEAR(peaks[0].score, 0.94 + 0.34 / 8, 1e-5);
+  EXPECT_EQ(peaks[1].track_id, 2);
+  EXPECT_NEAR(peaks[1].score, 0.96, 1e-5);
+  options.refine = false;
+  EXPECT_EQ(Matcher(database, options).match(query).at(0).track_id, 2);
+}
+
 TEST_F(MatcherTest, FinerQueryHop) {
   // Two query rows per database hop: the even ones are stored rows, the odd ones lie half-way.
   const std::int64_t start = 120;
