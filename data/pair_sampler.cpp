@@ -86,8 +86,7 @@ PairSampler::PairSampler(std::shared_ptr<const PcmStore> store, std::shared_ptr<
   check(store_->sample_rate() == features_.sample_rate, "training: music at ", store_->sample_rate(),
         " Hz, features at ", features_.sample_rate, " Hz");
   check(options_.pairs >= 1, "training: expected at least one pair, got ", options_.pairs);
-  check(options_.per_track >= 1 && options_.pairs % options_.per_track == 0, "training: ", options_.per_track,
-        " pairs of each track do not divide the ", options_.pairs, " pairs of a batch");
+  check(options_.per_track >= 1, "training: expected at least one pair of each track, got ", options_.per_track);
   const double with_noise = options_.noise_probability + options_.both_probability;
   const double with_reverb = options_.reverb_probability + options_.both_probability;
   check(std::min({options_.noise_probability, options_.reverb_probability, options_.both_probability}) >= 0,

@@ -29,8 +29,8 @@ struct PairOptions {
   int pairs = 64;  ///< N
   std::uint64_t seed = 0;
   Draws draws = Draws::per_file;
-  /// So many pairs of a batch come from one track, N / per_track tracks in all: places of the same music are harder to
-  /// tell apart than other music. Divides `pairs`.
+  /// So many pairs of a batch come from one track, and of the last track what is left: places of the same music are
+  /// harder to tell apart than other music.
   int per_track = 1;
   double apart_s = 0;     ///< Anchors of a batch lie at least so far apart in a track; 0: a segment's length.
   double shift_s = 0.05;  ///< The positive's shift is uniform within ± this.
@@ -102,7 +102,7 @@ class PairSampler {
   std::vector<PairOrigin> plan(std::int64_t step) const;
   PairOrigin draw(std::int64_t step, std::int64_t index, int attempt) const;
   void draw_place(std::int64_t step, std::int64_t index, int attempt, RandomStream& random, PairOrigin& origin) const;
-  std::int64_t tracks_per_step() const { return options_.pairs / options_.per_track; }
+  std::int64_t tracks_per_step() const { return (options_.pairs + options_.per_track - 1) / options_.per_track; }
   std::int64_t track_of(std::int64_t step, std::int64_t index) const;
   std::int64_t starts_in(std::int64_t track) const;
   bool is_good(const PairOrigin& origin, std::span<const PairOrigin> earlier) const;

@@ -133,9 +133,10 @@ void read_pairs(Section section, data::PairOptions& options) {
   section.read("count", options.pairs, {2, 65536}, "pairs", "Pairs in a batch.");
   section.read_choice("draws", options.draws, {{"per_file", Draws::per_file}, {"uniform_time", Draws::uniform_time}},
                       "One segment per file and epoch, or every moment of the collection equally likely.");
-  section.read("per_track", options.per_track, {1, 65536}, "pairs",
-               "Pairs of a batch that come from one track; divides count. Places of the same music are the hardest to "
-               "tell apart.");
+  section.read(
+      "per_track", options.per_track, {1, 65536}, "pairs",
+      "Pairs of a batch that come from one track; of the last one those that are left. Places of the same music "
+      "are the hardest to tell apart.");
   double apart_ms = options.apart_s * 1e3;
   section.read("apart_ms", apart_ms, {0, 1e6}, "ms",
                "Segments of a batch lie at least so far apart in a track; 0: the length of a segment.");
@@ -286,13 +287,6 @@ void check_micro_batch(const Section& train, const TrainOptions& options) {
   }
 }
 
-void check_tracks(const Section& pairs, const data::PairOptions& options) {
-  if (options.pairs % options.per_track != 0) {
-    pairs.reject("per_track", str("is ", options.per_track, ", which does not divide the ", options.pairs,
-                                  " pairs of a batch (pairs.count)"));
-  }
-}
-
 void check_features(const Section& section, const FeatureOptions& options) {
   try {
     check_feature_options(options);
@@ -332,7 +326,6 @@ TrainOptions read_train_options(Config& config) {
 
 void check_train_options(Config& config, const TrainOptions& options) {
   check_micro_batch(config.section("train"), options);
-  check_tracks(config.section("pairs"), options.pairs);
   check_sources(config.section("data"), config.section("pairs"), options);
   check_reduction_groups(config.section("train"), options);
   check_features(config.section("features"), options.features);

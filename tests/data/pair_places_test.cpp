@@ -77,11 +77,24 @@ TEST(PairPlaces, AnchorsOfATrackLieApartAsFarAsIsAsked) {
   EXPECT_LT(nearest, 0.96);  // eight segments do not fit into 4 s otherwise
 }
 
-TEST(PairPlaces, PairsOfATrackDivideTheBatch) {
+TEST(PairPlaces, TheLastTrackHasWhatIsLeft) {
   PairOptions options;
-  options.pairs = 6;
+  options.pairs = 10;
   options.per_track = 4;
-  EXPECT_THROW(sampler_of(store_of({4}), options), Error);
+  options.redraws = 200;
+  const PairSampler sampler = sampler_of(store_of({30, 30, 30, 30, 30, 30}), options);
+  EXPECT_EQ(sampler.steps_per_epoch(), 2);
+  std::map<std::int64_t, int> taken;
+  for (const std::int64_t step : {0, 1}) {
+    for (const PairOrigin& origin : sampler.batch(step).origins) {
+      ++taken[origin.track];
+    }
+  }
+  std::map<int, int> tracks;
+  for (const auto& [track, times] : taken) {
+    ++tracks[times];
+  }
+  EXPECT_EQ(tracks, (std::map<int, int>{{2, 2}, {4, 4}}));
 }
 
 TEST(PairPlaces, UniformTimeFavoursLongFiles) {
