@@ -71,9 +71,10 @@ Calibration strictest(const std::vector<Calibration>& some, const std::string& s
       out.points.push_back({point.rows, 0});
     }
   }
-  std::ranges::sort(out.points, {}, &Calibration::Point::rows);
-  const auto twice = std::ranges::unique(out.points, {}, &Calibration::Point::rows);
-  out.points.erase(twice.begin(), twice.end());
+  const auto rows_of = [](const Calibration::Point& point) { return point.rows; };
+  std::ranges::sort(out.points, {}, rows_of);
+  const auto alike = [&](const Calibration::Point& a, const Calibration::Point& b) { return rows_of(a) == rows_of(b); };
+  out.points.erase(std::unique(out.points.begin(), out.points.end(), alike), out.points.end());
   for (Calibration::Point& point : out.points) {
     for (const Calibration& one : some) {
       point.threshold = std::max(point.threshold, one.points.empty() ? 0 : one.threshold(point.rows));
