@@ -70,10 +70,10 @@ TEST_F(NafpRun, ThreadsAndWorkersDoNotChangeTheResult) {
 TEST_F(NafpRun, TheLossFallsWhenOneBatchIsRepeated) {
   Trainer trainer(nn::make_model(options_.features, options_.encoder), options_.optimizer, 0.1);
   const data::Batch batch = data_.training->batch(0);
-  const double first = trainer.step(batch, 2e-2).loss;
+  const double first = trainer.step(batch, 5e-3).loss;
   StepReport last;
   for (int step = 0; step < 40; ++step) {
-    last = trainer.step(batch, 2e-2);
+    last = trainer.step(batch, 5e-3);
   }
   EXPECT_LT(last.loss, first / 2);
   EXPECT_EQ(trainer.adam().steps_done(), 41);
