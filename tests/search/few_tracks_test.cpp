@@ -21,7 +21,7 @@ using earmark::testing::TemporaryFolder;
 
 constexpr int kRate = 16000;
 
-class FewTracks : public ::testing::TestWithParam<int> {
+class FewTracksWhole : public ::testing::TestWithParam<int> {
  protected:
   fs::path write(const std::string& name, const std::vector<float>& pcm) {
     data::write_wav(folder_ / name, pcm, kRate);
@@ -59,7 +59,7 @@ class FewTracks : public ::testing::TestWithParam<int> {
   std::vector<std::vector<float>> music_;
 };
 
-TEST_P(FewTracks, AreNotWhatAbsentMusicIsTakenFor) {
+TEST_P(FewTracksWhole, AreNotWhatAbsentMusicIsTakenFor) {
   build(GetParam());
   const Ended info = earmark::testing::run("index", {"info", (folder_ / "index").string(), "--json"});
   const nlohmann::json calibration = nlohmann::json::parse(info.out).at("calibration");
@@ -83,7 +83,7 @@ TEST_P(FewTracks, AreNotWhatAbsentMusicIsTakenFor) {
   }
   EXPECT_EQ(matched(present), static_cast<int>(present.size()));
 }
-INSTANTIATE_TEST_SUITE_P(, FewTracks, ::testing::Values(1, 2), ::testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(, FewTracksWhole, ::testing::Values(1, 2), ::testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace earmark::search
