@@ -40,6 +40,11 @@ void copy_reflected(std::span<const std::int16_t> track, std::int64_t begin, std
   }
 }
 
+// 0 to count - 1.
+std::int64_t below(std::int64_t count, RandomStream& random) {
+  return static_cast<std::int64_t>(random.uniform() * static_cast<double>(count));
+}
+
 constexpr std::array kKinds = {DistortionKind::none, DistortionKind::noise, DistortionKind::reverb,
                                DistortionKind::noise_reverb};
 
@@ -87,6 +92,9 @@ PairSampler::PairSampler(std::shared_ptr<const PcmStore> store, std::shared_ptr<
         " Hz, features at ", features_.sample_rate, " Hz");
   check(options_.pairs >= 1, "training: expected at least one pair, got ", options_.pairs);
   check(options_.per_track >= 1, "training: expected at least one pair of each track, got ", options_.per_track);
+  check(options_.alike >= 0 && options_.alike < options_.per_track,
+        "training: expected fewer pairs alike (pairs.alike) than of each track (pairs.per_track: ", options_.per_track,
+        "), got ", options_.alike);
   const double with_noise = options_.noise_probability + options_.both_probability;
   const double with_reverb = options_.reverb_probability + options_.both_probability;
   check(std::min({options_.noise_probability, options_.reverb_probability, options_.both_probability}) >= 0,
@@ -104,6 +112,9 @@ PairSampler::PairSampler(std::shared_ptr<const PcmStore> store, std::shared_ptr<
   window_.margin_after = features_.n_fft / 2;
   if (with_reverb > 0) {
     rirs_.prepare(window_.total(), window_.context);
+  }
+  if (options_.alike > 0) {
+    alike_ = std::make_unique<const AlikePlaces>(store_, features_);
   }
   std::int64_t places = 0;
   for (std::int64_t i = 0; i < store_->size(); ++i) {
@@ -141,31 +152,33 @@ void PairSampler::draw_place(std::int64_t step, std::int64_t index, int attempt,
   const std::int64_t group = index / options_.per_track;
   if (options_.draws == PairOptions::Draws::per_file) {
     origin.track = track_of(step, group);
-    origin.anchor_start = static_cast<std::int64_t>(random.uniform() * static_cast<double>(starts_in(origin.track)));
+    origin.anchor_start = below(starts_in(origin.track), random);
     return;
   }
-  const auto any_place = [this](RandomStream& stream) {
-    return static_cast<std::int64_t>(stream.uniform() * static_cast<double>(ends_.back()));
-  };
   const auto track_at = [this](std::int64_t place) {
     return std::upper_bound(ends_.begin(), ends_.end(), place) - ends_.begin();
   };
   if (options_.per_track > 1 && attempt <= options_.redraws / 2) {
     RandomStream tracks(options_.seed, stream_of(kTrackStream, step), static_cast<std::uint64_t>(group));
-    origin.track = track_at(any_place(tracks));
-    origin.anchor_start = static_cast<std::int64_t>(random.uniform() * static_cast<double>(starts_in(origin.track)));
+    origin.track = track_at(below(ends_.back(), tracks));
+    origin.anchor_start = below(starts_in(origin.track), random);
     return;
   }
-  const std::int64_t place = any_place(random);
+  const std::int64_t place = below(ends_.back(), random);
   origin.track = track_at(place);
   origin.anchor_start = place - (origin.track > 0 ? ends_[static_cast<std::size_t>(origin.track - 1)] : 0);
 }
 
-PairOrigin PairSampler::draw(std::int64_t step, std::int64_t index, int attempt) const {
+PairOrigin PairSampler::draw(std::int64_t step, std::int64_t index, int attempt, const Place* place) const {
   RandomStream random(options_.seed, stream_of(kDrawStream, step),
                       static_cast<std::uint64_t>(index) << 16U | static_cast<std::uint64_t>(attempt));
   PairOrigin origin;
-  draw_place(step, index, attempt, random, origin);
+  if (place != nullptr) {
+    origin.track = place->track;
+    origin.anchor_start = place->start;
+  } else {
+    draw_place(step, index, attempt, random, origin);
+  }
   const std::int64_t last = starts_in(origin.track) - 1;
   const double shift = random.uniform(-options_.shift_s, options_.shift_s) * features_.sample_rate;
   origin.positive_start = std::clamp<std::int64_t>(origin.anchor_start + std::lround(shift), 0, last);
@@ -186,16 +199,36 @@ PairOrigin PairSampler::draw(std::int64_t step, std::int64_t index, int attempt)
   return origin;
 }
 
+// How near to each other anchors of a track may begin.
+std::int64_t PairSampler::samples_apart() const {
+  return options_.apart_s > 0 ? static_cast<std::int64_t>(std::ceil(options_.apart_s * features_.sample_rate))
+                              : window_.segment;
+}
+
+std::vector<PairSampler::Place> PairSampler::places_like(const PairOrigin& origin) const {
+  std::vector<Place> out;
+  for (const std::int64_t start : alike_->find(origin.track, origin.anchor_start, options_.alike, samples_apart())) {
+    out.push_back({origin.track, start});
+  }
+  return out;
+}
+
 // Anchors that are silent, or too near an earlier one of the batch (they would be taken for negatives of each other),
 // are drawn again.
 std::vector<PairOrigin> PairSampler::plan(std::int64_t step) const {
   std::vector<PairOrigin> origins;
+  std::vector<Place> alike;  // to the first pair of its track
   for (std::int64_t index = 0; index < options_.pairs; ++index) {
-    PairOrigin origin = draw(step, index, 0);
+    const auto of_track = static_cast<std::size_t>(index % options_.per_track);
+    const bool is_alike = of_track >= 1 && of_track <= alike.size();
+    PairOrigin origin = draw(step, index, 0, is_alike ? &alike[of_track - 1] : nullptr);
     for (int attempt = 1; attempt <= options_.redraws && !is_good(origin, origins); ++attempt) {
       origin = draw(step, index, attempt);
     }
     origins.push_back(origin);
+    if (of_track == 0 && alike_) {
+      alike = places_like(origin);
+    }
   }
   return origins;
 }
@@ -204,11 +237,9 @@ bool PairSampler::is_good(const PairOrigin& origin, std::span<const PairOrigin> 
   const auto segment =
       store_->track(origin.track)
           .subspan(static_cast<std::size_t>(origin.anchor_start), static_cast<std::size_t>(window_.segment));
-  const double apart =
-      options_.apart_s > 0 ? options_.apart_s * features_.sample_rate : static_cast<double>(window_.segment);
+  const std::int64_t apart = samples_apart();
   const bool too_near = std::any_of(earlier.begin(), earlier.end(), [&](const PairOrigin& other) {
-    return other.track == origin.track &&
-           static_cast<double>(std::abs(other.anchor_start - origin.anchor_start)) < apart;
+    return other.track == origin.track && std::abs(other.anchor_start - origin.anchor_start) < apart;
   });
   return !too_near && pcm_mean_square(segment) > options_.silence_mean_square;
 }

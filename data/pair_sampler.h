@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "data/alike_places.h"
 #include "data/augment.h"
 #include "data/distort.h"
 #include "data/noise.h"
@@ -32,6 +33,8 @@ struct PairOptions {
   /// So many pairs of a batch come from one track, and of the last track what is left: places of the same music are
   /// harder to tell apart than other music.
   int per_track = 1;
+  /// Of these, so many are at the places that sound most like the first one (alike_places.h). Less than `per_track`.
+  int alike = 0;
   double apart_s = 0;     ///< Anchors of a batch lie at least so far apart in a track; 0: a segment's length.
   double shift_s = 0.05;  ///< The positive's shift is uniform within ± this.
   double silence_mean_square = 1e-4;  ///< Anchors at or below are redrawn, at most `redraws` times.
@@ -100,7 +103,14 @@ class PairSampler {
 
  private:
   std::vector<PairOrigin> plan(std::int64_t step) const;
-  PairOrigin draw(std::int64_t step, std::int64_t index, int attempt) const;
+  struct Place {
+    std::int64_t track = 0;
+    std::int64_t start = 0;
+  };
+  /// At `place`, where given.
+  PairOrigin draw(std::int64_t step, std::int64_t index, int attempt, const Place* place = nullptr) const;
+  std::vector<Place> places_like(const PairOrigin& origin) const;
+  std::int64_t samples_apart() const;
   void draw_place(std::int64_t step, std::int64_t index, int attempt, RandomStream& random, PairOrigin& origin) const;
   std::int64_t tracks_per_step() const { return (options_.pairs + options_.per_track - 1) / options_.per_track; }
   std::int64_t track_of(std::int64_t step, std::int64_t index) const;
@@ -125,7 +135,8 @@ class PairSampler {
   FeatureOptions features_;
   PairOptions options_;
   DistortWindow window_;
-  std::vector<std::int64_t> ends_;  // cumulative numbers of possible anchor starts, for uniform_time
+  std::unique_ptr<const AlikePlaces> alike_;  // where some are asked for
+  std::vector<std::int64_t> ends_;            // cumulative numbers of possible anchor starts, for uniform_time
 };
 
 }  // namespace earmark::data

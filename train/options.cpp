@@ -137,6 +137,9 @@ void read_pairs(Section section, data::PairOptions& options) {
       "per_track", options.per_track, {1, 65536}, "pairs",
       "Pairs of a batch that come from one track; of the last one those that are left. Places of the same music "
       "are the hardest to tell apart.");
+  section.read("alike", options.alike, {0, 65535}, "pairs",
+               "Of these, so many are at the places of the track that sound most like the first one; less than "
+               "per_track.");
   double apart_ms = options.apart_s * 1e3;
   section.read("apart_ms", apart_ms, {0, 1e6}, "ms",
                "Segments of a batch lie at least so far apart in a track; 0: the length of a segment.");

@@ -135,9 +135,10 @@ TEST(TrainOptions, ReductionGroupsAreOffUnlessToldAndFitThePairs) {
 TEST(TrainOptions, PairsOfATrackAndTheirDistance) {
   EXPECT_EQ(read_options("fma.yaml", {kMusic}).pairs.per_track, 1);
   EXPECT_EQ(read_options("demo.yaml", {kMusic}).pairs.per_track, 8);
-  const TrainOptions options =
-      read_options("demo.yaml", {kMusic, "pairs.count=24", "pairs.per_track=12", "pairs.apart_ms=250"});
+  const TrainOptions options = read_options(
+      "demo.yaml", {kMusic, "pairs.count=24", "pairs.per_track=12", "pairs.apart_ms=250", "pairs.alike=5"});
   EXPECT_EQ(options.pairs.per_track, 12);
+  EXPECT_EQ(options.pairs.alike, 5);
   EXPECT_EQ(options.pairs.apart_s, 0.25);
 }
 
