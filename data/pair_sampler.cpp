@@ -41,7 +41,7 @@ void copy_reflected(std::span<const std::int16_t> track, std::int64_t begin, std
 }
 
 // 0 to count - 1.
-std::int64_t below(std::int64_t count, RandomStream& random) {
+std::int64_t draw_below(std::int64_t count, RandomStream& random) {
   return static_cast<std::int64_t>(random.uniform() * static_cast<double>(count));
 }
 
@@ -152,7 +152,7 @@ void PairSampler::draw_place(std::int64_t step, std::int64_t index, int attempt,
   const std::int64_t group = index / options_.per_track;
   if (options_.draws == PairOptions::Draws::per_file) {
     origin.track = track_of(step, group);
-    origin.anchor_start = below(starts_in(origin.track), random);
+    origin.anchor_start = draw_below(starts_in(origin.track), random);
     return;
   }
   const auto track_at = [this](std::int64_t place) {
@@ -160,11 +160,11 @@ void PairSampler::draw_place(std::int64_t step, std::int64_t index, int attempt,
   };
   if (options_.per_track > 1 && attempt <= options_.redraws / 2) {
     RandomStream tracks(options_.seed, stream_of(kTrackStream, step), static_cast<std::uint64_t>(group));
-    origin.track = track_at(below(ends_.back(), tracks));
-    origin.anchor_start = below(starts_in(origin.track), random);
+    origin.track = track_at(draw_below(ends_.back(), tracks));
+    origin.anchor_start = draw_below(starts_in(origin.track), random);
     return;
   }
-  const std::int64_t place = below(ends_.back(), random);
+  const std::int64_t place = draw_below(ends_.back(), random);
   origin.track = track_at(place);
   origin.anchor_start = place - (origin.track > 0 ? ends_[static_cast<std::size_t>(origin.track - 1)] : 0);
 }

@@ -29,7 +29,8 @@ std::shared_ptr<const PcmStore> loop_of(double seconds, int rounds) {
   }
   const std::vector<float> hum = testing::sine(100, seconds, 16000);
   for (std::size_t i = 0; i < track.size(); ++i) {
-    track[i] = 0.9F * track[i] + 0.02F * hum[i * 7 % hum.size()] * static_cast<float>(i / loop.size());
+    const std::size_t round = i / loop.size();
+    track[i] = 0.9F * track[i] + 0.02F * hum[i * 7 % hum.size()] * static_cast<float>(round);
   }
   std::vector<std::vector<std::int16_t>> tracks;
   tracks.push_back(testing::to_pcm(track));
