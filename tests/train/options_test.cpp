@@ -60,6 +60,8 @@ TEST(TrainOptions, NafpIsItsAuthors) {
   TrainOptions beside = read_options("nafp_same_frontend.yaml", {kMusic});
   const TrainOptions best = read_options("best.yaml", {kMusic});
   EXPECT_EQ(beside.pairs.pairs, best.pairs.pairs);
+  EXPECT_EQ(beside.pairs.per_track, best.pairs.per_track);
+  EXPECT_EQ(beside.pairs.alike, best.pairs.alike);
   EXPECT_EQ(beside.pairs.both_probability, best.pairs.both_probability);
   EXPECT_EQ(beside.pairs.snr_min_db, best.pairs.snr_min_db);
   EXPECT_EQ(beside.steps, best.steps);
