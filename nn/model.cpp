@@ -1,9 +1,12 @@
 #include "nn/model.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <set>
+#include <vector>
 
 #include "kernels/error.h"
 #include "nn/json_fields.h"
@@ -88,6 +91,13 @@ Tensor in_16_bits(const std::string& name, const Tensor& tensor) {
     check(std::abs(value) <= kLargestF16 || std::isnan(value), "tensor ", name, ": ", value, " is too large for f16");
   }
   return wide.to(DType::f16);
+}
+
+void add_values(const Tensor& tensor, std::vector<double>& sums) {
+  const Tensor wide = tensor.to(DType::f64);
+  const auto values = wide.values<double>();
+  sums.resize(values.size());
+  std::transform(values.begin(), values.end(), sums.begin(), sums.begin(), std::plus<>());
 }
 
 const std::string& metadata(const SafetensorsFile& file, const std::string& key, const std::string& origin) {
@@ -179,6 +189,31 @@ void save_model(const fs::path& path, const Model& model, DType weights) {
     }
   }
   write_safetensors(path, file);
+}
+
+Model average_models(std::span<const fs::path> paths) {
+  check(!paths.empty(), "average: expected at least one model");
+  Model mean = load_model(paths.front());
+  std::vector<std::vector<double>> sums;
+  for (const fs::path& path : paths) {
+    const Model model = load_model(path);
+    check(model.features == mean.features && model.options == mean.options, path.string(),
+          ": its features or its encoder's options are others than those of ", paths.front().string());
+    const SafetensorsFile file = to_safetensors(model);
+    sums.resize(file.tensors.size());
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      add_values(file.tensors[i].second, sums[i]);
+    }
+  }
+  SafetensorsFile file = to_safetensors(mean);
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const Tensor wide(file.tensors[i].second.shape(), DType::f64);
+    std::transform(sums[i].begin(), sums[i].end(), wide.mutable_data<double>(),
+                   [&](double sum) { return sum / static_cast<double>(paths.size()); });
+    file.tensors[i].second = wide;
+  }
+  load_weights(file, *mean.encoder, "average");
+  return mean;
 }
 
 std::string model_hash(const Model& model) {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "kernels/spectrogram.h"
@@ -28,6 +29,11 @@ Model load_model(const std::filesystem::path& path);
 /// searched with; vectors, such as the statistics of normalisation, stay as they are. Throws Error on other types than
 /// f32 and f16, and where a weight is too large for f16.
 void save_model(const std::filesystem::path& path, const Model& model, DType weights = DType::f32);
+
+/// The mean of the weights, and of the statistics of normalisation, of models that were trained on from each other or
+/// from one: often better than each of them, at the cost of one (Wortsman et al., "Model soups", ICML 2022). Throws
+/// Error where there is none, or where features or options differ, naming the files.
+Model average_models(std::span<const std::filesystem::path> paths);
 
 /// 16 hexadecimal digits over features, options, parameters and buffers: what an index stores to refuse another model.
 std::string model_hash(const Model& model);

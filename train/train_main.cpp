@@ -1,6 +1,7 @@
 // train CONFIG [--set key=value]... [--out DIR]: trains an encoder as a configuration says.
 // train --resume RUN [--set key=value]...: goes on with a run.
 // train --compact MODEL --out FILE: the model with weights of 16 bits, to be passed on.
+// train --average MODEL... --out FILE: the model whose weights are the mean of theirs.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -33,6 +34,7 @@ struct Arguments {
   std::string resume;
   std::string out;
   std::string compact;
+  std::vector<fs::path> average;
   data::DeviceChoice device;
   bool threads_given = false;
   bool help_config = false;
@@ -91,10 +93,22 @@ int report_end(const RunReport& report, const RunFolder& run) {
   return 0;
 }
 
-int compact_main(const Arguments& arguments) {
+/// Of `option`, which makes a model out of others.
+void check_only_out_is_given(const Arguments& arguments, const std::string& option) {
   if (!arguments.config.empty() || !arguments.resume.empty() || arguments.out.empty()) {
-    data::fail_usage("--compact needs --out FILE, and neither a configuration nor --resume");
+    data::fail_usage(option + " needs --out FILE, and neither a configuration nor --resume");
   }
+}
+
+int average_main(const Arguments& arguments) {
+  check_only_out_is_given(arguments, "--average");
+  nn::save_model(arguments.out, nn::average_models(arguments.average));
+  std::cout << arguments.out << ": the mean of " << arguments.average.size() << " models\n";
+  return 0;
+}
+
+int compact_main(const Arguments& arguments) {
+  check_only_out_is_given(arguments, "--compact");
   nn::save_model(arguments.out, nn::load_model(arguments.compact), DType::f16);
   std::cout << arguments.out << ": " << fs::file_size(arguments.out) << " bytes, " << fs::file_size(arguments.compact)
             << " before\n";
@@ -159,6 +173,9 @@ int train_main(Arguments& arguments) {
   if (!arguments.compact.empty()) {
     return compact_main(arguments);
   }
+  if (!arguments.average.empty()) {
+    return average_main(arguments);
+  }
   go_on_after_restart(arguments);
   const bool resuming = !arguments.resume.empty();
   if (resuming && !arguments.out.empty()) {
@@ -200,6 +217,9 @@ int main(int argc, char** argv) {
   app.add_option("--out", arguments.out, "Folder of the new run (default: runs/<config>-<time>)");
   app.add_option("--compact", arguments.compact,
                  "Writes this model to the file --out with weights of 16 bits: half the size");
+  app.add_option("--average", arguments.average,
+                 "Writes the mean of these models, trained on from one another or from one, to the file --out")
+      ->excludes("--compact");
   arguments.device.add_option(app);
   app.add_flag("--help-config", arguments.help_config, "Lists every configuration key and exits");
   app.add_flag("--dry-run", arguments.dry_run, "Checks the configuration, prints it with all defaults, and exits");

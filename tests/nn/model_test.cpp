@@ -45,6 +45,49 @@ std::vector<float> tone(std::int64_t samples) {
   return pcm;
 }
 
+TEST(Model, TheAverageHasTheMeanOfAllWeightsAndStatistics) {
+  const TemporaryFolder folder;
+  std::vector<std::filesystem::path> paths;
+  std::vector<SafetensorsFile> files;
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    const Model model = small_model(seed);
+    model.encoder->forward(Variable(Tensor::full({2, 16, 32, 1}, static_cast<double>(seed))));  // moves the statistics
+    paths.push_back(folder / str(seed, ".safetensors"));
+    save_model(paths.back(), model);
+    files.push_back(to_safetensors(model));
+  }
+  const Model mean = average_models(paths);
+  EXPECT_FALSE(mean.encoder->training());
+  const SafetensorsFile averaged = to_safetensors(mean);
+  ASSERT_EQ(averaged.tensors.size(), files[0].tensors.size());
+  std::size_t differing = 0;
+  for (std::size_t t = 0; t < averaged.tensors.size(); ++t) {
+    const auto values = averaged.tensors[t].second.values<float>();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      double sum = 0;
+      for (const SafetensorsFile& file : files) {
+        sum += static_cast<double>(file.tensors[t].second.values<float>()[i]);
+      }
+      ASSERT_FLOAT_EQ(values[i], static_cast<float>(sum / 3)) << averaged.tensors[t].first;
+      differing += values[i] != files[0].tensors[t].second.values<float>()[i] ? 1 : 0;
+    }
+  }
+  EXPECT_GT(differing, 1000U);
+}
+
+TEST(Model, OnlyModelsOfOneKindAreAveraged) {
+  const TemporaryFolder folder;
+  save_model(folder / "a.safetensors", small_model());
+  EncoderOptions other = small_model().options;
+  other.width = 4;
+  save_model(folder / "b.safetensors", make_model(small_model().features, other));
+  const std::vector<std::filesystem::path> paths = {folder / "a.safetensors", folder / "b.safetensors"};
+  const std::string error = testing::error_of([&] { average_models(paths); });
+  EXPECT_THAT(error, HasSubstr("b.safetensors: its features or its encoder's options are others than those of"));
+  EXPECT_THAT(error, HasSubstr("a.safetensors"));
+  EXPECT_THAT(testing::error_of([] { average_models({}); }), HasSubstr("at least one"));
+}
+
 TEST(Model, SurvivesTheWayThroughAFile) {
   const TemporaryFolder folder;
   const Model model = small_model();

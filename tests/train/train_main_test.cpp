@@ -50,6 +50,20 @@ TEST_F(TrainProgramWhole, AModelIsPassedOnInHalfTheBytes) {
   EXPECT_THAT(output_, HasSubstr("none"));
 }
 
+TEST_F(TrainProgramWhole, ModelsAreAveraged) {
+  ASSERT_EQ(run(arguments("run")), 0) << output_;
+  const std::string model = (folder_ / "run/model.safetensors").string();
+  const std::string mean = (folder_ / "mean.safetensors").string();
+  ASSERT_EQ(run({"--average", model, model, "--out", mean}), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("the mean of 2 models"));
+  EXPECT_EQ(nn::model_hash(nn::load_model(mean)), nn::model_hash(nn::load_model(model)));
+  EXPECT_EQ(run({"--average", model, model}), 2);
+  EXPECT_THAT(output_, HasSubstr("--average needs --out FILE"));
+  EXPECT_EQ(run({"--average", model, "--compact", model, "--out", mean}), 2);
+  EXPECT_EQ(run({"--average", model, (folder_ / "none").string(), "--out", mean}), 1);
+  EXPECT_THAT(output_, HasSubstr("none"));
+}
+
 TEST_F(TrainProgramWhole, SaysWhatIsWrong) {
   EXPECT_EQ(run({"--nonsense"}), 2);
   EXPECT_EQ(run({}), 2);
