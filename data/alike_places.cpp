@@ -6,7 +6,7 @@
 #include <numeric>
 #include <utility>
 
-#include "kernels/pcm.h"
+#include "data/wav.h"
 
 namespace earmark::data {
 namespace {
@@ -77,8 +77,7 @@ std::shared_ptr<const AlikePlaces::Spectrogram> AlikePlaces::spectrogram(std::in
   }
   const auto pcm = store_->track(track);
   std::vector<float> samples(pcm.size());
-  std::transform(pcm.begin(), pcm.end(), samples.begin(),
-                 [](std::int16_t value) { return static_cast<float>(value) * kernels::kPcmStep; });
+  std::transform(pcm.begin(), pcm.end(), samples.begin(), from_int16);
   auto out = std::make_shared<Spectrogram>();
   out->values = quantised(log_mel(samples, features_));
   const auto bands = static_cast<std::size_t>(features_.mel_bands);
