@@ -40,6 +40,7 @@ AttentionEncoder::AttentionEncoder(const EncoderOptions& encoder_options, std::u
     blocks_.at(static_cast<std::size_t>(index)) = make_block(init, index, bands, frames);
   }
   make_head(init);
+  add_whitening();
 }
 
 AttentionEncoder::ConvNorm AttentionEncoder::make_conv_norm(const Initialiser& init, const std::string& conv,
@@ -182,7 +183,7 @@ Variable AttentionEncoder::forward(const Variable& x) {
   }
   const LayerRange range("head");
   // C, F, T order, whatever the layout of activations: checkpoints then mean what the paper's mean.
-  return head_.forward(permute(cast(y, weight_type()), {0, 3, 1, 2}));
+  return fingerprints_of(head_.forward(permute(cast(y, weight_type()), {0, 3, 1, 2})));
 }
 
 }  // namespace earmark::nn

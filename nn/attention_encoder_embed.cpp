@@ -133,7 +133,7 @@ Tensor AttentionEncoder::embed_last_blocks(const Folded& folded, Tensor y) const
   }
   const Tensor flat({y.dim(0), y.dim(3), y.dim(1), y.dim(2)}, y.dtype(), y.device());
   kernels::permute(y, std::array{0, 3, 1, 2}, flat);
-  return head_.encode(flat);
+  return whitened(head_.encode(flat));
 }
 
 Tensor AttentionEncoder::embed(const Tensor& x) const {

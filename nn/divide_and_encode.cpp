@@ -21,7 +21,7 @@ Variable DivideAndEncode::forward(const Variable& x) const {
   const Variable parts = reshape(x, divided(x.shape(), hidden_weight));
   const Variable hidden = grouped_linear(parts, hidden_weight, hidden_bias, kernels::Activation::elu);
   const Variable out = grouped_linear(hidden, output_weight, output_bias);
-  return l2_normalize(reshape(out, {out.shape()[0], out.shape()[1]}));
+  return reshape(out, {out.shape()[0], out.shape()[1]});
 }
 
 Tensor DivideAndEncode::encode(const Tensor& x) const {

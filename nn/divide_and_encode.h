@@ -12,9 +12,10 @@ struct DivideAndEncode {
   Variable output_weight;  // (D, 1, H)
   Variable output_bias;    // (D, 1)
 
-  /// x (N, ...) with D · I elements in each sample, divided in the order in which they lie -> unit rows (N, D).
+  /// x (N, ...) with D · I elements in each sample, divided in the order in which they lie -> (N, D), not yet scaled to
+  /// length 1.
   Variable forward(const Variable& x) const;
-  /// The same without a graph, the rows not yet scaled to length 1.
+  /// The same without a graph.
   Tensor encode(const Tensor& x) const;
 };
 

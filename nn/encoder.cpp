@@ -5,6 +5,7 @@
 
 #include "autograd/functions.h"
 #include "kernels/error.h"
+#include "kernels/matmul.h"
 #include "nn/attention_encoder.h"
 #include "nn/nafp_encoder.h"
 
@@ -23,6 +24,14 @@ const std::vector<std::pair<std::string, Factory>>& factories() {
                   DType dtype) { return std::make_shared<NafpEncoder>(options, seed, dtype); }},
   };
   return table;
+}
+
+Tensor identity_matrix(std::int64_t extent) {
+  Tensor out = Tensor::zeros({extent, extent}, DType::f64);
+  for (std::int64_t i = 0; i < extent; ++i) {
+    out.mutable_data<double>()[i * extent + i] = 1;
+  }
+  return out;
 }
 
 }  // namespace
@@ -75,6 +84,35 @@ Variable Encoder::add_parameter(std::string name, Tensor value, std::int64_t lay
 Tensor Encoder::add_buffer(std::string name, Tensor value) {
   buffers_.push_back({std::move(name), std::move(value)});
   return buffers_.back().tensor;
+}
+
+void Encoder::add_whitening() {
+  if (options_.whitening) {
+    add_buffer("whitening.weight", Tensor({options_.embedding, options_.embedding}, weight_type()));
+    set_whitening(identity_matrix(options_.embedding));
+  }
+}
+
+void Encoder::set_whitening(const Tensor& matrix) {
+  check(options_.whitening, "encoder: a whitening matrix is given to one without whitening");
+  const Tensor own = whitening();
+  check(matrix.shape() == own.shape(), "encoder: expected a whitening matrix of ", own.shape(), ", got ",
+        matrix.shape());
+  own.copy_from(matrix.to(own.dtype()));
+  weights_changed();
+}
+
+Variable Encoder::fingerprints_of(const Variable& rows) const {
+  return l2_normalize(training() || !options_.whitening ? rows : matmul(rows, Variable(whitening()), false, true));
+}
+
+Tensor Encoder::whitened(const Tensor& rows) const {
+  if (!options_.whitening) {
+    return rows;
+  }
+  const Tensor out = empty_like(rows);
+  kernels::matmul({.a = rows, .b = whitening(), .out = out, .transpose_b = true});
+  return out;
 }
 
 std::vector<std::string> encoder_names() {

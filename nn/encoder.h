@@ -60,6 +60,13 @@ class Encoder {
   const std::vector<NamedBuffer>& buffers() const { return buffers_; }
   std::int64_t parameter_count() const;
 
+  /// What rows are multiplied with before they are scaled to length 1, (D, D): row i makes element i. With
+  /// options().whitening; the identity until one is set; otherwise none. Inference has it, training does not: forward()
+  /// leaves it out in training mode, and no gradient moves it (train/whitening.h).
+  Tensor whitening() const { return options_.whitening ? buffers_.back().tensor : Tensor(); }
+  /// Of floating-point numbers, copied. Throws Error where the options have no whitening, and on another shape.
+  void set_whitening(const Tensor& matrix);
+
   bool training() const { return training_; }
   void set_training(bool training) { training_ = training; }
   /// The type in which forward() stores activations and their gradients, and in which it convolves: at first that of
@@ -82,6 +89,12 @@ class Encoder {
   explicit Encoder(EncoderOptions options) : options_(std::move(options)) {}
   Variable add_parameter(std::string name, Tensor value, std::int64_t layers = 1);
   Tensor add_buffer(std::string name, Tensor value);
+  /// To be called last by a constructor: the buffer of whitening(), where the options ask for it.
+  void add_whitening();
+  /// Of what the head makes of each segment, (N, D): fingerprints, recorded.
+  Variable fingerprints_of(const Variable& rows) const;
+  /// The same without a graph, not yet scaled to length 1.
+  Tensor whitened(const Tensor& rows) const;
   /// Called when buffers() has other tensors than add_buffer() returned: take them from there.
   virtual void buffers_moved() = 0;
   /// Throws Error unless x is (N, bands, frames, 1) of the weights' type and on their device.

@@ -43,6 +43,7 @@ void visit_encoder(Fields& fields, EncoderOptions& options) {
   }
   fields.value("embedding", options.embedding);
   fields.value("head_hidden", options.head_hidden);
+  fields.later_value("whitening", options.whitening, false);
 }
 
 }  // namespace

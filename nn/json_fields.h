@@ -26,6 +26,13 @@ class JsonWriter {
       }
     }
   }
+  /// As later_choice.
+  template <class T>
+  void later_value(const std::string& key, const T& field, const T& before) {
+    if (field != before) {
+      value(key, field);
+    }
+  }
   /// A choice that models did not always have: left out where it is what all had before, so that those keep their text,
   /// and their hash.
   template <class E>
@@ -74,6 +81,11 @@ class JsonReader {
       }
     }
     fail(what_, ": ", key, " has a value that is not known: ", found->dump());
+  }
+  template <class T>
+  void later_value(const std::string& key, T& field, const T& before) {
+    field = before;
+    value(key, field);
   }
   template <class E>
   void later_choice(const std::string& key, E& field, const E& before,

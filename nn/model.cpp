@@ -216,6 +216,21 @@ Model average_models(std::span<const fs::path> paths) {
   return mean;
 }
 
+Model with_whitening(const Model& model, bool whitening) {
+  EncoderOptions options = model.options;
+  options.whitening = whitening;
+  Model out = make_model(model.features, options);
+  SafetensorsFile file = to_safetensors(model);
+  if (model.options.whitening && !whitening) {
+    file.tensors.pop_back();  // the last buffer
+  } else if (whitening && !model.options.whitening) {
+    file.tensors.emplace_back(out.encoder->buffers().back().name, out.encoder->whitening());
+  }
+  load_weights(file, *out.encoder, "with_whitening");
+  out.encoder->set_training(model.encoder->training());
+  return out;
+}
+
 std::string model_hash(const Model& model) {
   const SafetensorsFile file = to_safetensors(model);
   ContentHash hash;

@@ -35,6 +35,9 @@ void save_model(const std::filesystem::path& path, const Model& model, DType wei
 /// Error where there is none, or where features or options differ, naming the files.
 Model average_models(std::span<const std::filesystem::path> paths);
 
+/// The same weights in an encoder with whitening, by the identity at first, or in one without; on the CPU.
+Model with_whitening(const Model& model, bool whitening);
+
 /// 16 hexadecimal digits over features, options, parameters and buffers: what an index stores to refuse another model.
 std::string model_hash(const Model& model);
 

@@ -35,6 +35,7 @@ NafpEncoder::NafpEncoder(const EncoderOptions& encoder_options, std::uint64_t se
     block.along_frequency = make_layer(init, name, "2", x, {channels, 3, 1, channels}, 2, 1);
   }
   make_head(init);
+  add_whitening();
 }
 
 NafpEncoder::Layer NafpEncoder::make_layer(const Initialiser& init, const std::string& name, const std::string& number,
@@ -87,7 +88,7 @@ Variable NafpEncoder::forward(const Variable& x) {
     y = layer(blocks_.at(i).along_frequency, layer(blocks_.at(i).along_time, y));
   }
   const LayerRange range("head");
-  return head_.forward(cast(y, weight_type()));
+  return fingerprints_of(head_.forward(cast(y, weight_type())));
 }
 
 }  // namespace earmark::nn

@@ -57,7 +57,7 @@ class NafpEncoder final : public Encoder {
 
   std::shared_ptr<const Prepared> prepared() const;
   Tensor embed_blocks(const Prepared& prepared, Tensor x, std::size_t begin, std::size_t end) const;
-  void buffers_moved() override {}  // there are none
+  void buffers_moved() override {}  // it holds none of them
 
   std::array<Block, kBlocks> blocks_;
   DivideAndEncode head_;

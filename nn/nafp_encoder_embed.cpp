@@ -71,7 +71,7 @@ Tensor NafpEncoder::embed(const Tensor& x) const {
       {.first = [&](Tensor samples) { return embed_blocks(*weights, std::move(samples), 0, kSingleBlocks); },
        .last =
            [&](Tensor samples) {
-             return head_.encode(embed_blocks(*weights, std::move(samples), kSingleBlocks, kBlocks));
+             return whitened(head_.encode(embed_blocks(*weights, std::move(samples), kSingleBlocks, kBlocks)));
            }});
 }
 

@@ -82,6 +82,9 @@ void read_encoder(Section section, nn::EncoderOptions& options) {
   read_attention(section, options);
   section.read("embedding", options.embedding, {1, 4096}, "", "Elements of a fingerprint and groups of the head.");
   section.read("head_hidden", options.head_hidden, {1, 4096}, "", "Hidden units of each group.");
+  section.read("whitening", options.whitening,
+               "Multiply fingerprints so that their elements count the less the more distortions move them (within-class "
+               "covariance normalisation): estimated before each validation and at the end, not trained.");
 }
 
 void read_data(Section section, DataOptions& options) {
@@ -218,6 +221,10 @@ void read_train(Section section, TrainOptions& options) {
   section.read("weight_decay", optimizer.weight_decay, {0, 10}, "",
                "Decoupled from the gradient (AdamW); with lamb, part of the step that is scaled; 0: none.");
   section.read("clip_norm", optimizer.clip_norm, {0, kUnlimited}, "", "Largest norm of all gradients; 0: no clipping.");
+  section.read("whitening_pairs", options.whitening.pairs, {1, 1e7}, "pairs",
+               "Of clean and distorted segments, from which the whitening of an encoder that has one is estimated.");
+  section.read("whitening_floor", options.whitening.floor, {1e-6, 1e6}, "",
+               "Of the mean variance of a fingerprint's elements, added to all of them before they are equalised.");
   section.read("log_interval", options.log_interval, {1, kManySteps}, "steps", "Between scalars for TensorBoard.");
   section.read("checkpoint_interval", options.checkpoint_interval, {1, kManySteps}, "steps", "Between checkpoints.");
   section.read("keep_checkpoints", options.keep_checkpoints, {1, 1e6}, "", "The last ones; the best model stays too.");

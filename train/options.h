@@ -14,6 +14,7 @@
 #include "kernels/spectrogram.h"
 #include "nn/encoder_options.h"
 #include "train/config.h"
+#include "train/whitening.h"
 
 namespace earmark::train {
 
@@ -99,6 +100,7 @@ struct TrainOptions {
   DataOptions data;
   OptimizerOptions optimizer;
   ValidationOptions validation;
+  WhiteningOptions whitening;  ///< Of an encoder that has one.
 };
 
 /// Reads the sections features, encoder, data, pairs, train and validation. Throws Error as Config does. Keys that no

@@ -18,6 +18,7 @@
 #include "train/step_log.h"
 #include "train/trainer.h"
 #include "train/validation.h"
+#include "train/whitening.h"
 
 namespace earmark::train {
 
@@ -53,7 +54,7 @@ class Tf32Scope {
 /// `options.initial_model`, which must be of the same kind as `fresh`.
 nn::Model initial_model(const TrainOptions& options, const nn::Model& fresh) {
   const std::string name = options.initial_model.string();
-  nn::Model model = nn::load_model(options.initial_model);
+  nn::Model model = nn::with_whitening(nn::load_model(options.initial_model), options.encoder.whitening);
   check(model.features == fresh.features, "train.initial_model: ", name, " is for the features ",
         nn::to_json(model.features), ", the configuration has ", nn::to_json(fresh.features));
   check(model.options == fresh.options, "train.initial_model: ", name, " is the encoder ", nn::to_json(model.options),
@@ -131,6 +132,9 @@ class Run {
       }
       if (validates || saves || on_cpu_) {
         take_report(steps_.front());
+        if (validates && options_.encoder.whitening) {
+          whiten(trainer_.model(), *data_.training, options_.whitening, *ranks_);
+        }
         const Validated validated = validates ? validation() : Validated{};
         const nn::SafetensorsFile moments = saves ? optimizer_state() : nn::SafetensorsFile{};
         const auto wind_up = [&] {

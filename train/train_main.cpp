@@ -2,6 +2,7 @@
 // train --resume RUN [--set key=value]...: goes on with a run.
 // train --compact MODEL --out FILE: the model with weights of 16 bits, to be passed on.
 // train --average MODEL... --out FILE: the model whose weights are the mean of theirs.
+// train CONFIG --whiten MODEL --out FILE: the model with its whitening estimated from the configuration's pairs.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -21,6 +22,7 @@
 #include "kernels/error.h"
 #include "train/run.h"
 #include "train/run_group.h"
+#include "train/whitening.h"
 
 namespace fs = std::filesystem;
 using namespace earmark;         // NOLINT(google-build-using-namespace): a program, not a header.
@@ -35,6 +37,7 @@ struct Arguments {
   std::string out;
   std::string compact;
   std::vector<fs::path> average;
+  std::string whiten;
   data::DeviceChoice device;
   bool threads_given = false;
   bool help_config = false;
@@ -115,6 +118,25 @@ int compact_main(const Arguments& arguments) {
   return 0;
 }
 
+/// On pairs as the configuration draws them.
+int whiten_main(Arguments& arguments) {
+  if (arguments.config.empty() || !arguments.resume.empty() || arguments.out.empty()) {
+    data::fail_usage("--whiten needs a configuration, which says from what pairs, and --out FILE, and no --resume");
+  }
+  Config config = Config::load(arguments.config, arguments.overrides);
+  const TrainOptions options = read_and_check(config);
+  const nn::Model model = nn::with_whitening(nn::load_model(arguments.whiten), true);
+  check(model.features == options.features, arguments.whiten, ": is for the features ", nn::to_json(model.features),
+        ", the configuration has ", nn::to_json(options.features));
+  model.encoder->to(arguments.device.choose({}));
+  arguments.device.announce();
+  const TrainingData data = open_training_data(options, [](const std::string& line) { std::cerr << line << "\n"; });
+  whiten(model, *data.training, options.whitening, *make_communicator({}, {}));
+  nn::save_model(arguments.out, model);
+  std::cout << arguments.out << ": whitened by " << options.whitening.pairs << " pairs\n";
+  return 0;
+}
+
 /// The other processes of the run, if there are any.
 std::shared_ptr<Communicator> meet(const Rank& rank, const TrainOptions& options, const Config& config, Device device) {
   const std::chrono::duration<double> timeout(options.rank_timeout_s);
@@ -176,6 +198,9 @@ int train_main(Arguments& arguments) {
   if (!arguments.average.empty()) {
     return average_main(arguments);
   }
+  if (!arguments.whiten.empty()) {
+    return whiten_main(arguments);
+  }
   go_on_after_restart(arguments);
   const bool resuming = !arguments.resume.empty();
   if (resuming && !arguments.out.empty()) {
@@ -220,6 +245,9 @@ int main(int argc, char** argv) {
   app.add_option("--average", arguments.average,
                  "Writes the mean of these models, trained on from one another or from one, to the file --out")
       ->excludes("--compact");
+  app.add_option("--whiten", arguments.whiten,
+                 "Writes this model, with its whitening estimated from the configuration's pairs, to the file --out")
+      ->excludes("--compact", "--average");
   arguments.device.add_option(app);
   app.add_flag("--help-config", arguments.help_config, "Lists every configuration key and exits");
   app.add_flag("--dry-run", arguments.dry_run, "Checks the configuration, prints it with all defaults, and exits");

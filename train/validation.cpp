@@ -11,6 +11,7 @@
 #include "kernels/rank_rows.h"
 #include "kernels/rank_work.h"
 #include "kernels/trace.h"
+#include "train/rank_share.h"
 
 namespace earmark::train {
 
@@ -19,11 +20,6 @@ namespace {
 /// Seconds, inclusive: what the tables allow, or half a hop where hops are longer. A row has no nearer one to lose to.
 double tolerance(const nn::Fingerprinter& fingerprinter) {
   return std::max(0.05, fingerprinter.hop_seconds() / 2) + 1e-9;
-}
-
-/// Of `count` things, those that are rank `rank`'s.
-data::PairRange share_of(std::int64_t count, int rank, int size) {
-  return {count * rank / size, count * (rank + 1) / size};
 }
 
 /// Where sound comes from.
@@ -58,7 +54,7 @@ Places places_of(const nn::Fingerprinter& fingerprinter, const data::PcmStore& s
 Tensor clean_fingerprints(const nn::Fingerprinter& fingerprinter, const data::PcmStore& store,
                           const Communicator& ranks, std::int64_t rows) {
   const Tensor out({rows, fingerprinter.model().options.embedding});
-  const data::PairRange share = share_of(store.size(), ranks.rank(), ranks.size());
+  const data::PairRange share = own_share(store.size(), ranks);
   std::int64_t row = 0;
   for (std::int64_t track = share.begin; track < share.end; ++track) {
     const std::span<const std::int16_t> samples = store.track(track);
@@ -128,14 +124,12 @@ HitRate validate(const nn::Model& model, const data::PairSampler& held_out) {
 
 HitRate validate(const nn::Model& model, const data::PairSampler& held_out, Communicator& ranks) {
   const TraceRange range("validate");
-  for (const nn::NamedBuffer& buffer : model.encoder->buffers()) {  // each rank's own, where they are not shared
-    ranks.broadcast(buffer.tensor, 0);
-  }
+  take_first_buffers(model, ranks);
   const Device device = model.encoder->device();
   const nn::Fingerprinter fingerprinter(model, device);
   const Places places = places_of(fingerprinter, held_out.store(), ranks);
   const std::int64_t all = held_out.options().pairs;
-  const data::PairRange share = share_of(all, ranks.rank(), ranks.size());
+  const data::PairRange share = own_share(all, ranks);
   Tensor own_rows;
   Queries queries;
   work_beside_ranks(ranks, [&] {
