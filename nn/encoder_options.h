@@ -28,8 +28,8 @@ struct EncoderOptions {
   AttentionInit attention_init = AttentionInit::normal;
   double attention_deviation = 1;  ///< Of AttentionInit::normal.
   ConvolutionInit convolution_init = ConvolutionInit::pytorch;
-  int embedding = 128;   ///< D: elements of a fingerprint, and groups of the head.
-  int head_hidden = 32;  ///< Hidden units of each group of the head.
+  int embedding = 128;     ///< D: elements of a fingerprint, and groups of the head.
+  int head_hidden = 32;    ///< Hidden units of each group of the head.
   bool whitening = false;  ///< A matrix (D, D) behind the head, estimated rather than trained (Encoder::whitening).
 
   bool operator==(const EncoderOptions&) const = default;

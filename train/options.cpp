@@ -82,9 +82,10 @@ void read_encoder(Section section, nn::EncoderOptions& options) {
   read_attention(section, options);
   section.read("embedding", options.embedding, {1, 4096}, "", "Elements of a fingerprint and groups of the head.");
   section.read("head_hidden", options.head_hidden, {1, 4096}, "", "Hidden units of each group.");
-  section.read("whitening", options.whitening,
-               "Multiply fingerprints so that their elements count the less the more distortions move them (within-class "
-               "covariance normalisation): estimated before each validation and at the end, not trained.");
+  section.read(
+      "whitening", options.whitening,
+      "Multiply fingerprints so that their elements count the less the more distortions move them (within-class "
+      "covariance normalisation): estimated before each validation and at the end, not trained.");
 }
 
 void read_data(Section section, DataOptions& options) {

@@ -55,6 +55,21 @@ TEST_F(GpuEncoder, EmbedsAsTheCpu) {
   EXPECT_LT(distance(gpu->forward(Variable(x)).value(), gpu->embed(x)), 2e-5);
 }
 
+TEST_F(GpuEncoder, WhitensAsTheCpu) {
+  nn::EncoderOptions options = small();
+  options.whitening = true;
+  const auto cpu = nn::make_encoder(options, 3);
+  const auto gpu = nn::make_encoder(options, 3);
+  gpu->to(kGpu);
+  const Tensor matrix = draw({8, 8}, Domain::normal, DType::f64, 5);
+  cpu->set_whitening(matrix);
+  gpu->set_whitening(matrix);
+  const Tensor x = segments(5, DType::f32, 7);
+  EXPECT_LT(distance(gpu->embed(x.to(kGpu)), cpu->embed(x)), 2e-5);
+  gpu->set_training(false);
+  EXPECT_LT(distance(gpu->forward(Variable(x.to(kGpu))).value(), cpu->embed(x)), 2e-5);
+}
+
 TEST_F(GpuEncoder, GradientsErrAsLittleAsTheCpus) {
   const auto gradients = [](DType dtype, Device device) {
     const auto encoder = nn::make_encoder(small(), 3, dtype);

@@ -166,6 +166,17 @@ TEST(TrainOptions, EncodersHaveOptionsOfTheirOwn) {
   EXPECT_THAT(demo_error({kMusic, nafp, "encoder.embedding=100"}), HasSubstr("encoder.embedding"));
 }
 
+TEST(TrainOptions, FingerprintsAreWhitenedWhereThatIsAskedFor) {
+  EXPECT_FALSE(read_options("fma.yaml", {kMusic}).encoder.whitening);
+  EXPECT_TRUE(read_options("demo.yaml", {kMusic}).encoder.whitening);
+  const TrainOptions options = read_options(
+      "fma.yaml", {kMusic, "encoder.whitening=true", "train.whitening_pairs=99", "train.whitening_floor=1"});
+  EXPECT_TRUE(options.encoder.whitening);
+  EXPECT_EQ(options.whitening.pairs, 99);
+  EXPECT_EQ(options.whitening.floor, 1);
+  EXPECT_THAT(demo_error({kMusic, "train.whitening_floor=0"}), HasSubstr("train.whitening_floor"));
+}
+
 TEST(TrainOptions, LambIsAnOptimiserBesideAdam) {
   EXPECT_EQ(read_options("demo.yaml", {kMusic}).optimizer.kind, OptimizerKind::adam);
   EXPECT_EQ(read_options("demo.yaml", {kMusic}).optimizer.epsilon, 1e-8);

@@ -64,6 +64,24 @@ TEST_F(TrainProgramWhole, ModelsAreAveraged) {
   EXPECT_THAT(output_, HasSubstr("none"));
 }
 
+TEST_F(TrainProgramWhole, AModelIsWhitened) {
+  ASSERT_EQ(run(arguments("run")), 0) << output_;
+  const std::string model = (folder_ / "run/model.safetensors").string();
+  const std::string white = (folder_ / "white.safetensors").string();
+  const std::string config = (folder_ / "run/config.yaml").string();
+  ASSERT_EQ(run({config, "--whiten", model, "--out", white, "--set", "train.whitening_pairs=8"}), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("white.safetensors: whitened by 8 pairs"));
+  EXPECT_TRUE(nn::load_model(white).options.whitening);
+  EXPECT_EQ(nn::model_hash(nn::with_whitening(nn::load_model(white), false)), nn::model_hash(nn::load_model(model)));
+  EXPECT_EQ(run({"--whiten", model, "--out", white}), 2);
+  EXPECT_THAT(output_, HasSubstr("--whiten needs a configuration"));
+  EXPECT_EQ(run({config, "--whiten", model}), 2);
+  EXPECT_EQ(run({config, "--whiten", model, "--out", white, "--set", "features.frames=40"}), 1);
+  EXPECT_THAT(output_, HasSubstr("model.safetensors: is for the features"));
+  EXPECT_EQ(run({config, "--whiten", (folder_ / "none").string(), "--out", white}), 1);
+  EXPECT_THAT(output_, HasSubstr("none"));
+}
+
 TEST_F(TrainProgramWhole, SaysWhatIsWrong) {
   EXPECT_EQ(run({"--nonsense"}), 2);
   EXPECT_EQ(run({}), 2);
