@@ -212,7 +212,7 @@ TEST(Ablations, TheConfigurationThatIsThereIsWhole) {
   const ReproduceOptions options = read_reproduce_options(file);
   file.finish();
   EXPECT_GE(options.ablations.seeds.size(), 3U);
-  EXPECT_EQ(plan_runs(options.ablations, request, 1).size(), 6U);
+  EXPECT_EQ(plan_runs(options.ablations, request, 1).size(), 7U);
   EXPECT_EQ(options.precisions.size(), 3U);
 }
 
