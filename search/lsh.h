@@ -21,7 +21,7 @@ struct LshOptions {
   int tables = 50;
   int bits = 18;
   int rotations = 1;  // rounds of the pseudo-rotation, 1 to 3
-  int probes = 200;   // buckets looked into per query row, over all tables, at least one each; 1000 in the original
+  int probes = 400;   // buckets looked into per query row, over all tables, at least one each; 1000 in the original
   std::uint64_t seed = 1;
   /// Rows compared per query row; of more candidates, those found in the most probed buckets. 0: all.
   int max_candidates = 1000;
