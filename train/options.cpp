@@ -168,8 +168,27 @@ void read_pairs(Section section, data::PairOptions& options) {
   read_masks(section, options.augment);
 }
 
+void read_optimizer(Section section, OptimizerOptions& optimizer) {
+  section.read_choice(
+      "optimizer", optimizer.kind, {{"adam", OptimizerKind::adam}, {"lamb", OptimizerKind::lamb}},
+      "Adam, or LAMB (You et al., ICLR 2020), whose steps are as long as each layer asks for: for large "
+      "batches.");
+  optimizer.epsilon = optimizer.kind == OptimizerKind::lamb ? kLambEpsilon : optimizer.epsilon;
+  section.read("learning_rate", optimizer.learning_rate, {0, 10}, "", "At its highest.");
+  section.read_choice("schedule", optimizer.schedule, {{"constant", Schedule::constant}, {"cosine", Schedule::cosine}},
+                      "Of the learning rate after the warm-up.");
+  section.read("warmup_steps", optimizer.warmup_steps, {0, kManySteps}, "steps", "Linear rise of the learning rate.");
+  section.read("final_fraction", optimizer.final_fraction, {0, 1}, "", "Of the learning rate, where the cosine ends.");
+  section.read("beta1", optimizer.beta1, {0, 0.999999}, "", "Of the mean of gradients.");
+  section.read("beta2", optimizer.beta2, {0, 0.9999999}, "", "Of the mean of their squares.");
+  section.read("epsilon", optimizer.epsilon, {1e-30, 1}, "",
+               "Beside the root of that mean. With lamb 1e-6 unless set.");
+  section.read("weight_decay", optimizer.weight_decay, {0, 10}, "",
+               "Decoupled from the gradient (AdamW); with lamb, part of the step that is scaled; 0: none.");
+  section.read("clip_norm", optimizer.clip_norm, {0, kUnlimited}, "", "Largest norm of all gradients; 0: no clipping.");
+}
+
 void read_train(Section section, TrainOptions& options) {
-  OptimizerOptions& optimizer = options.optimizer;
   section.read("seed", options.seed, {0, 9007199254740992.0}, "", "Everything random follows from it.");
   section.read_path("initial_model", options.initial_model,
                     "Model whose weights the run begins with (fine-tuning); features and encoder must be those of this "
@@ -205,23 +224,7 @@ void read_train(Section section, TrainOptions& options) {
                "it has moved (ZeRO, stage 1): the same bits with less memory. Checkpoints are the same.");
   section.read("rank_timeout_s", options.rank_timeout_s, {0.1, 1e6}, "s",
                "How long a process waits for one that does not answer before it gives up.");
-  section.read_choice(
-      "optimizer", optimizer.kind, {{"adam", OptimizerKind::adam}, {"lamb", OptimizerKind::lamb}},
-      "Adam, or LAMB (You et al., ICLR 2020), whose steps are as long as each layer asks for: for large "
-      "batches.");
-  optimizer.epsilon = optimizer.kind == OptimizerKind::lamb ? kLambEpsilon : optimizer.epsilon;
-  section.read("learning_rate", optimizer.learning_rate, {0, 10}, "", "At its highest.");
-  section.read_choice("schedule", optimizer.schedule, {{"constant", Schedule::constant}, {"cosine", Schedule::cosine}},
-                      "Of the learning rate after the warm-up.");
-  section.read("warmup_steps", optimizer.warmup_steps, {0, kManySteps}, "steps", "Linear rise of the learning rate.");
-  section.read("final_fraction", optimizer.final_fraction, {0, 1}, "", "Of the learning rate, where the cosine ends.");
-  section.read("beta1", optimizer.beta1, {0, 0.999999}, "", "Of the mean of gradients.");
-  section.read("beta2", optimizer.beta2, {0, 0.9999999}, "", "Of the mean of their squares.");
-  section.read("epsilon", optimizer.epsilon, {1e-30, 1}, "",
-               "Beside the root of that mean. With lamb 1e-6 unless set.");
-  section.read("weight_decay", optimizer.weight_decay, {0, 10}, "",
-               "Decoupled from the gradient (AdamW); with lamb, part of the step that is scaled; 0: none.");
-  section.read("clip_norm", optimizer.clip_norm, {0, kUnlimited}, "", "Largest norm of all gradients; 0: no clipping.");
+  read_optimizer(section, options.optimizer);
   section.read("whitening_pairs", options.whitening.pairs, {1, 1e7}, "pairs",
                "Of clean and distorted segments, from which the whitening of an encoder that has one is estimated.");
   section.read("whitening_floor", options.whitening.floor, {1e-6, 1e6}, "",
