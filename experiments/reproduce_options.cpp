@@ -106,7 +106,7 @@ ReproduceOptions read_reproduce_options(train::Config& config) {
   section.read("neighbours", evaluation.neighbours, {1, 1000}, "", "Nearest fingerprints of each query fingerprint.");
   section.read("lsh", evaluation.lsh, "Search by LSH as well as exactly.");
   section.read("lsh_tables", lsh.tables, {1, 1000}, "tables", "Hash tables.");
-  section.read("lsh_bits", lsh.bits, {1, 30}, "bits", "Of a hash.");
+  section.read("lsh_bits", lsh.bits, {0, 30}, "bits", "Of a hash; 0: by the number of fingerprints.");
   section.read("lsh_probes", lsh.probes, {1, 1e6}, "buckets", "Looked into per query fingerprint, over all tables.");
   section.read("lsh_candidates", lsh.max_candidates, {0, 1e6}, "fingerprints",
                "Compared per query fingerprint; of more, those found in the most buckets; 0: all.");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <limits>
 #include <utility>
 
@@ -155,11 +156,18 @@ void compare(const Database& database, Comparison& args) {
 
 }  // namespace
 
-LshIndex LshIndex::build(const Database& database, const LshOptions& options) {
+int lsh_bits(std::int64_t rows) {
+  constexpr int kFewest = 8;
+  constexpr int kMost = 18;
+  return std::clamp(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(rows))) - 2, kFewest, kMost);
+}
+
+LshIndex LshIndex::build(const Database& database, const LshOptions& given) {
   const TraceRange range("hash tables");
   constexpr int kTablesAtOnce = 8;  // their buckets are held in memory together
   check(database.rows() < std::numeric_limits<std::uint32_t>::max(), "LSH: ", database.rows(),
         " fingerprints are more than its tables can number");
+  const LshOptions options = with_bits(given, database.rows());
   auto tables = std::make_shared<Tables>();
   tables->options = options;
   tables->family =

@@ -19,16 +19,19 @@ namespace earmark::search {
 
 struct LshOptions {
   int tables = 50;
-  int bits = 18;
+  int bits = 0;       // of a bucket's number; 0: by the number of rows, lsh_bits(); 18 in the original
   int rotations = 1;  // rounds of the pseudo-rotation, 1 to 3
-  int probes = 400;   // buckets looked into per query row, over all tables, at least one each; 1000 in the original
+  int probes = 600;   // buckets looked into per query row, over all tables, at least one each; 1000 in the original
   std::uint64_t seed = 1;
   /// Rows compared per query row; of more candidates, those found in the most probed buckets. 0: all.
-  int max_candidates = 1000;
+  int max_candidates = 2000;
   /// Bucket entries looked at per query row before the remaining, less promising probes are dropped; 0: no limit.
   /// Fingerprints of music crowd in some buckets, and there the first probes suffice.
-  int max_entries = 8000;
+  int max_entries = 20000;
 };
+
+/// As many as give a bucket two to four rows, 8 to 18.
+int lsh_bits(std::int64_t rows);
 
 class LshIndex {
  public:
@@ -60,7 +63,7 @@ class LshIndex {
   Neighbours search(const Database& database, const Tensor& queries, int k, double* candidates = nullptr) const;
   /// Rows in a bucket, ascending.
   std::span<const std::uint32_t> bucket(int table, std::int32_t number) const;
-  const LshOptions& options() const;
+  const LshOptions& options() const;  ///< Their bits never 0.
   const kernels::HashFamily& family() const;
   std::size_t bytes() const;
 

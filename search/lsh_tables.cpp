@@ -93,12 +93,13 @@ void LshIndex::save(const std::filesystem::path& file, std::uint64_t key) const 
   });
 }
 
-LshIndex LshIndex::load(const std::filesystem::path& file, const LshOptions& options, std::uint64_t key) {
+LshIndex LshIndex::load(const std::filesystem::path& file, const LshOptions& given, std::uint64_t key) {
   const auto mapped = MappedFile::open(file);
   try {
     LshHeader header;
     check(mapped->bytes().size() >= sizeof header, "cut short");
     std::memcpy(&header, mapped->bytes().data(), sizeof header);
+    const LshOptions options = with_bits(given, header.rows);
     check_header(header, options, key, mapped->bytes().size());
     std::span<const std::byte> bytes = mapped->bytes().subspan(sizeof header);
     check(XXH3_64bits(bytes.data(), bytes.size()) == header.payload_hash, "the checksum does not match");

@@ -55,6 +55,10 @@ struct LshIndex::Tables {
 };
 
 /// Words of a table's `occupied`.
+inline LshOptions with_bits(LshOptions options, std::int64_t rows) {
+  options.bits = options.bits == 0 ? lsh_bits(rows) : options.bits;
+  return options;
+}
 inline std::size_t words_of(int bits) { return bits > 6 ? std::size_t{1} << (static_cast<unsigned>(bits) - 6U) : 1; }
 
 }  // namespace earmark::search

@@ -143,7 +143,7 @@ void add_matcher_options(CLI::App& app, MatcherOptions& options) {
 
 void add_lsh_options(CLI::App& app, LshOptions& options) {
   app.add_option("--lsh-tables", options.tables, "Hash tables")->capture_default_str();
-  app.add_option("--lsh-bits", options.bits, "Bits of a bucket number")->capture_default_str();
+  app.add_option("--lsh-bits", options.bits, "Bits of a bucket number; 0: by the index's size")->capture_default_str();
   app.add_option("--lsh-rotations", options.rotations, "Rounds of the pseudo-rotation")->capture_default_str();
   app.add_option("--lsh-probes", options.probes, "Buckets looked into per fingerprint")->capture_default_str();
   app.add_option("--lsh-candidates", options.max_candidates,

@@ -107,6 +107,24 @@ TEST(LshIndexTest, SavedTablesAreTheSame) {
                                  loaded.search(database, queries, 3).indices.values<std::int64_t>()));
 }
 
+TEST(LshIndexTest, BitsFollowTheNumberOfRowsUnlessTheyAreGiven) {
+  EXPECT_EQ(lsh_bits(0), 8);
+  EXPECT_EQ(lsh_bits(1023), 8);
+  EXPECT_EQ(lsh_bits(2048), 10);
+  EXPECT_EQ(lsh_bits(143675), 16);
+  EXPECT_EQ(lsh_bits(100'000'000), 18);
+  const testing::TemporaryFolder folder;
+  LshOptions by_size = small_options();
+  by_size.bits = 0;
+  const LshIndex built = LshIndex::build(database_of(random_fingerprints(2100, 32, 5)), by_size);
+  EXPECT_EQ(built.options().bits, 10);
+  built.save(folder / "lsh.cache", 42);
+  EXPECT_EQ(LshIndex::load(folder / "lsh.cache", by_size, 42).options().bits, 10);
+  by_size.bits = 10;
+  EXPECT_NO_THROW(LshIndex::load(folder / "lsh.cache", by_size, 42));
+  EXPECT_THROW(LshIndex::load(folder / "lsh.cache", small_options(), 42), Error);
+}
+
 TEST(LshIndexTest, RefusesTablesOfOtherContentOptionsAndDamage) {
   const testing::TemporaryFolder folder;
   const auto file = folder / "lsh.cache";

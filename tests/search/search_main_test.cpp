@@ -390,7 +390,7 @@ TEST_F(SearchProgramWhole, WhatCannotBeDoneIsExitCodeOneAndASentence) {
       {{broken.string(), good}, "00000001.ear"},
       {{broken.string(), good, "--trust"}, "00000001.ear"},
       {{composed_->index().string(), good, "--query-hop", "0.03"}, "0.03"},
-      {{composed_->index().string(), good, "--method", "lsh", "--lsh-bits", "0"}, "bits"}};
+      {{composed_->index().string(), good, "--method", "lsh", "--lsh-bits", "99"}, "bits"}};
   for (const auto& [arguments, sentence] : impossible) {
     const Ended ended = run(arguments);
     EXPECT_EQ(ended.code, 1) << ::testing::PrintToString(arguments);
