@@ -11,7 +11,8 @@ namespace earmark {
 namespace {
 
 constexpr std::chrono::seconds kGrace{2};      // rank 0 gives up first, and says for whom it waited
-constexpr std::chrono::seconds kToItself{10};  // rank 0 listens already: only a name may take a while to be found
+// Rank 0 listens already: only a name may take a while to be found. It gives up before the others: it knows more.
+constexpr std::chrono::seconds kToItself{10};
 constexpr std::chrono::milliseconds kBetweenTries{100};
 
 Deadline after(std::chrono::milliseconds time) { return std::chrono::steady_clock::now() + time; }
@@ -20,7 +21,7 @@ Socket connected(const Rank& rank, std::chrono::milliseconds timeout, Deadline d
   const std::string place = str(rank.master_addr, ":", rank.master_port);
   try {
     return connect_to(rank.master_addr, rank.master_port,
-                      rank.rank == 0 ? std::min(deadline, after(kToItself)) : deadline);
+                      rank.rank == 0 ? std::min(after(timeout / 2), after(kToItself)) : deadline);
   } catch (const Error& error) {
     check(rank.rank != 0, "rank 0 of ", rank.size, " cannot be reached at ", place, " (", error.what(),
           "): is MASTER_ADDR an address of this machine?");

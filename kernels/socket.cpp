@@ -89,7 +89,7 @@ void send_at_once(int descriptor) {
   ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-/// One try; none, and why, where it fails.
+/// One try; none, and why, where it fails. One that the deadline cuts off knows no better than those before it.
 Socket try_connect(const addrinfo& address, Deadline deadline, std::string& problem) {
   Socket socket(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   int failure = 0;
@@ -99,10 +99,11 @@ Socket try_connect(const addrinfo& address, Deadline deadline, std::string& prob
     failure = errno;
     if (failure == EINPROGRESS) {
       socklen_t size = sizeof failure;
-      failure = ETIMEDOUT;
-      if (wait_for(socket.descriptor(), POLLOUT, deadline)) {
-        ::getsockopt(socket.descriptor(), SOL_SOCKET, SO_ERROR, &failure, &size);
+      if (!wait_for(socket.descriptor(), POLLOUT, deadline)) {
+        problem = problem.empty() ? error_text(ETIMEDOUT) : problem;
+        return {};
       }
+      ::getsockopt(socket.descriptor(), SOL_SOCKET, SO_ERROR, &failure, &size);
     }
   }
   if (failure != 0) {

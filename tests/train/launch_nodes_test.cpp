@@ -83,7 +83,7 @@ TEST_F(LaunchNodesWhole, AWrongAddressIsNamedInTime) {
   const Launch others = start(1, 1, "wrong", soon, {}, TwoHosts::address(0));
   EXPECT_EQ(others->wait(), 1);
   EXPECT_THAT(others->err(), HasSubstr("did not come to 10.77.0.1:29500 within 1 s (Connection refused)"));
-  const Launch not_its_own = start(0, 0, "wrong", soon, {}, TwoHosts::address(1));
+  const Launch not_its_own = start(0, 0, "wrong", {"train.rank_timeout_s=4"}, {}, TwoHosts::address(1));
   EXPECT_EQ(not_its_own->wait(), 1);
   EXPECT_THAT(not_its_own->err(), HasSubstr("rank 0 of 4 cannot be reached at 10.77.0.2:29500 (Connection refused): is "
                                             "MASTER_ADDR an address of this machine?"));
