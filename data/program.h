@@ -34,7 +34,7 @@ class DeviceChoice {
   /// For programs that only read models: --fp32. Without it the CPU multiplies in bf16 where it has a unit for that.
   void add_fp32_option(CLI::App& app) {
     products_ = true;
-    app.add_flag("--fp32", fp32_, "Multiply in fp32 also where the CPU multiplies bf16 several times as fast (AMX)");
+    app.add_flag("--fp32", fp32_, "Multiply in fp32 also where the CPU multiplies bf16 faster (AMX, AVX512_BF16)");
   }
   /// The device; of several processes on a machine, each by itself where no index was given. Throws Error where it is
   /// asked for and cannot be had.

@@ -39,11 +39,14 @@ namespace kernels {
 void allow_tf32(bool allowed);
 bool tf32_allowed();
 
-/// Whether CPUs with a unit for products of bf16 tiles (has_tile_unit(); Intel AMX) may round the operands of float
-/// convolutions to bf16 (8 bits of mantissa), sums still in float: several times as fast. Not allowed at first.
+/// Whether this CPU multiplies bf16 faster than float: by a unit for tiles of them (Intel AMX), or in pairs where a
+/// float would be (AVX512_BF16: AMD from Zen 4 on).
+bool has_bf16_products();
+/// Whether such CPUs may round the operands of float convolutions to bf16 (8 bits of mantissa), sums still in float:
+/// several times as fast with a unit, a third faster in pairs. Not allowed at first.
 void allow_bf16_products(bool allowed);
 bool bf16_products_allowed();
-/// Whether they are what the CPU computes: allowed, and there is a unit.
+/// Whether they are what the CPU computes: allowed, and there.
 bool bf16_products_used();
 
 /// While it lives, bf16 products are allowed or not.

@@ -204,7 +204,7 @@ void read_train(Section section, TrainOptions& options) {
        {"bf16_products", Precision::bf16_products},
        {"bf16", Precision::bf16}},
       "tf32: faster convolutions on GPUs. bf16_products: convolutions round their operands to 8 bits on "
-      "CPUs that multiply these faster (AMX). Elsewhere both are fp32. bf16: activations stored with 8 "
+      "CPUs that multiply these faster (AMX, AVX512_BF16). Elsewhere both are fp32. bf16: activations stored with 8 "
       "bits; faster on GPUs, slower elsewhere. Weights and checkpoints are fp32 always.");
   section.read(
       "cuda_graph", options.cuda_graph,

@@ -72,7 +72,7 @@ struct ValidationOptions {
 enum class Precision {
   fp32,
   tf32,           ///< On GPUs, convolutions round their operands to 10 bits of mantissa. Elsewhere fp32.
-  bf16_products,  ///< On CPUs with a unit for bf16 tiles, convolutions round their operands to it. Elsewhere fp32.
+  bf16_products,  ///< On CPUs that multiply bf16 faster, convolutions round their operands to it. Elsewhere fp32.
   bf16,  ///< The encoder's activations and their gradients are stored with 8 bits, and convolutions take such operands.
 };
 

@@ -1,8 +1,8 @@
 #include "kernels/conv.h"
 
-#include <array>
 #include <type_traits>
 
+#include "kernels/cpu/conv_bf16_pairs.h"
 #include "kernels/cpu/conv_direct.h"
 #include "kernels/cpu/conv_pairs.h"
 #include "kernels/cpu/conv_tiles.h"
@@ -21,13 +21,20 @@ const T* data_or_null(const Tensor& t) {
 /// Whether this call's operands are rounded to bf16 for the tile unit.
 template <class T>
 bool in_tiles(const ConvExtents& e) {
-  return std::is_same_v<T, float> && bf16_products_used() && tiles_pay(e);
+  return std::is_same_v<T, float> && bf16_products_used() && has_tile_unit() && tiles_pay(e);
+}
+
+/// Whether they are for products of pairs.
+template <class T>
+bool in_bf16_pairs(const ConvExtents& e) {
+  return std::is_same_v<T, float> && bf16_products_used() && !has_tile_unit() && bf16_pairs_pay(e);
 }
 
 /// A forward pass made ready: any way to compute it.
 template <class T>
 struct Prepared final : PreparedConv {
   std::shared_ptr<const TileWalk> tiles;
+  std::shared_ptr<const Bf16PairWalk> bf16_pairs;
   bool winograd;
   bool pairs;
   Panels<T> panels;
@@ -36,6 +43,8 @@ struct Prepared final : PreparedConv {
   Prepared(const Tensor& weight, const ConvExtents& e) : winograd(winograd_pays(e)), pairs(pairs_fit<T>(e)) {
     if (in_tiles<T>(e)) {
       tiles = tile_forward(e, weight.data<float>());
+    } else if (in_bf16_pairs<T>(e)) {
+      bf16_pairs = bf16_pair_forward(e, weight);
     } else if (winograd) {
       panels = winograd_forward_panels<T>(weight);
     } else {
@@ -43,23 +52,6 @@ struct Prepared final : PreparedConv {
       classes = forward_pixels(pairs ? paired_extents(e) : e);
     }
   }
-};
-
-/// A bias for each of two paired outputs, or null where there is none.
-template <class T>
-class PairedBias {
- public:
-  PairedBias(const T* bias, std::int64_t channels) : given_(bias != nullptr) {
-    if (given_) {
-      std::copy_n(bias, channels, twice_.begin());
-      std::copy_n(bias, channels, twice_.begin() + channels);
-    }
-  }
-  const T* data() const { return given_ ? twice_.data() : nullptr; }
-
- private:
-  bool given_;
-  std::array<T, kLanes<T>> twice_;
 };
 
 template <class T>
@@ -70,6 +62,10 @@ void forward_with(const Prepared<T>& p, const ConvExtents& e, const ConvForward&
   if constexpr (std::is_same_v<T, float>) {
     if (p.tiles) {
       tile_convolve({a.x.data<T>(), out, e.n, bias, add, a.relu}, *p.tiles);
+      return;
+    }
+    if (p.bf16_pairs) {
+      bf16_pair_convolve({a.x.data<T>(), out, e.n, bias, add, a.relu}, *p.bf16_pairs);
       return;
     }
   }
@@ -105,6 +101,10 @@ void input_gradient(const ConvBackward& a, const ConvExtents& e) {
   if constexpr (std::is_same_v<T, float>) {
     if (in_tiles<T>(e)) {
       tile_convolve({dout, dx, e.n, nullptr, nullptr, false}, *tile_backward(e, a.weight.data<T>()));
+      return;
+    }
+    if (in_bf16_pairs<T>(e)) {
+      bf16_pair_convolve({dout, dx, e.n, nullptr, nullptr, false}, *bf16_pair_backward(e, a.weight));
       return;
     }
   }

@@ -1,5 +1,7 @@
 #include "kernels/cpu/conv_direct.h"
 
+#include "kernels/cpu/bf16_pairs.h"
+
 namespace earmark::kernels::cpu {
 namespace {
 
@@ -24,7 +26,7 @@ std::vector<Run> runs_of(const PixelClass& c, std::int64_t depth, std::int64_t k
 }
 
 /// The pixels [begin, end) of a class, counted over the samples of a task, R at a time.
-template <class T, int R, int V>
+template <class T, int R, int V, class Products>
 struct TileLoop {
   const Walk<T>& walk;
   const PixelClass& pixels;
@@ -48,7 +50,7 @@ struct TileLoop {
           ++n;
         }
       }
-      multiply_tile<T, Rows, V>(walk.source, source.data(), runs, panel, target.data(), store);
+      multiply_tile<T, Rows, V, Products>(walk.source, source.data(), runs, panel, target.data(), store);
     }
     return begin;
   }
@@ -63,7 +65,7 @@ struct TileLoop {
 };
 
 /// One task: samples [n0, n1), one block of columns.
-template <class T, int V>
+template <class T, int V, class Products>
 void walk_block(const Walk<T>& w, const std::vector<PixelClass>& classes, const Panels<T>& panels, std::int64_t block,
                 std::int64_t n0, std::int64_t n1) {
   const T* panel = panels.block(block);
@@ -79,7 +81,7 @@ void walk_block(const Walk<T>& w, const std::vector<PixelClass>& classes, const 
     for (const PixelClass& c : classes) {
       const auto pixels = static_cast<std::int64_t>(c.source.size());
       const std::vector<Run> runs = runs_of(c, depth, k0);
-      TileLoop<T, kTileRows<V>, V>{w, c, runs, panel, store}.all(n0 * pixels, n1 * pixels);
+      TileLoop<T, kTileRows<V>, V, Products>{w, c, runs, panel, store}.all(n0 * pixels, n1 * pixels);
     }
     panel += panels.taps * depth * panels.width();
     store.accumulate = true;
@@ -119,7 +121,14 @@ void run_walk(const Walk<T>& w, const std::vector<PixelClass>& classes, const Pa
   parallel_for(groups * blocks, [&](std::int64_t task) {
     const std::int64_t n0 = task / blocks * group;
     const std::int64_t n1 = std::min(w.samples, n0 + group);
-    with_tile_vectors(panels.vectors, [&]<int V>() { walk_block<T, V>(w, classes, panels, task % blocks, n0, n1); });
+    with_tile_vectors(panels.vectors, [&]<int V>() {
+      if constexpr (std::is_same_v<T, float>) {
+        if (w.bf16_pairs) {
+          return walk_block<T, V, Bf16PairProducts>(w, classes, panels, task % blocks, n0, n1);
+        }
+      }
+      walk_block<T, V, FloatProducts>(w, classes, panels, task % blocks, n0, n1);
+    });
   });
 }
 

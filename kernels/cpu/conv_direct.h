@@ -27,6 +27,7 @@ struct Walk {
   const T* bias;  // per column, or null
   const T* add;   // like target, or null
   bool relu;
+  bool bf16_pairs = false;  // what elements of source and panels are (bf16_pairs.h); T is float
 };
 template <class T>
 void run_walk(const Walk<T>& w, const std::vector<PixelClass>& classes, const Panels<T>& panels);

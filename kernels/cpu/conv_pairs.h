@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 
 #include "kernels/cpu/conv_plan.h"
 #include "kernels/cpu/lanes.h"
@@ -41,5 +42,22 @@ inline ConvExtents paired_extents(const ConvExtents& e) {
   options.stride_t *= 2;
   return {{e.n, e.f, e.t, e.in}, {2 * e.out, e.kernel_f, e.kernel_t + e.options.stride_t, e.in}, options};
 }
+
+/// A bias for each of two paired outputs, or null where there is none.
+template <class T>
+class PairedBias {
+ public:
+  PairedBias(const T* bias, std::int64_t channels) : given_(bias != nullptr) {
+    if (given_) {
+      std::copy_n(bias, channels, twice_.begin());
+      std::copy_n(bias, channels, twice_.begin() + channels);
+    }
+  }
+  const T* data() const { return given_ ? twice_.data() : nullptr; }
+
+ private:
+  bool given_;
+  std::array<T, kLanes<T>> twice_;
+};
 
 }  // namespace earmark::kernels::cpu

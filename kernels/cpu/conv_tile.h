@@ -61,9 +61,19 @@ struct Run {
   std::int64_t length;
 };
 
+/// Products of a source's element and a vector of weights, for accumulate_runs: sum += x * weights.
+struct FloatProducts {
+  static constexpr bool kHalves = true;
+
+  template <class W, class T>
+  static void add(W& sum, T x, const W& weights) {
+    sum += x * weights;
+  }
+};
+
 /// acc[r][v] += sum over runs and k < length of source[r][offset + k] * panel[run.k + k][v], whose rows have V whole
 /// vectors; W are whole vectors or halves.
-template <class T, int R, int V, class W>
+template <class Products, class T, int R, int V, class W>
 inline void accumulate_runs(W (&acc)[R][V], const T* source, const std::int64_t* source_offsets,
                             std::span<const Run> runs, const T* panel) {
   constexpr int kColumns = V * kLanes<T>;
@@ -85,7 +95,7 @@ inline void accumulate_runs(W (&acc)[R][V], const T* source, const std::int64_t*
       for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) {
-          acc[r][v] += row[r][k] * b[v];
+          Products::add(acc[r][v], row[r][k], b[v]);
         }
       }
     }
@@ -102,7 +112,7 @@ void multiply_half_tile(const T* source, const std::int64_t* source_offsets, std
   for (int r = 0; r < R; ++r) {
     half[r][0] = start;
   }
-  accumulate_runs<T, R, 1>(half, source, source_offsets, runs, panel);
+  accumulate_runs<FloatProducts, T, R, 1>(half, source, source_offsets, runs, panel);
   Vec<T> acc[R][1];
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
@@ -113,10 +123,10 @@ void multiply_half_tile(const T* source, const std::int64_t* source_offsets, std
 
 /// target[r][0..V*L) (+)= sum over runs and k < length of source[r][offset + k] * panel[run.k + k][0..V*L), for R rows
 /// whose sources and targets are given as offsets.
-template <class T, int R, int V>
+template <class T, int R, int V, class Products = FloatProducts>
 void multiply_tile(const T* source, const std::int64_t* source_offsets, std::span<const Run> runs, const T* panel,
                    const std::int64_t* target_offsets, const TileStore<T>& s) {
-  if constexpr (V == 1) {
+  if constexpr (V == 1 && Products::kHalves) {
     if (s.columns <= kLanes<T> / 2) {
       return multiply_half_tile<T, R>(source, source_offsets, runs, panel, target_offsets, s);
     }
@@ -130,7 +140,7 @@ void multiply_tile(const T* source, const std::int64_t* source_offsets, std::spa
       acc[r][v] = start;
     }
   }
-  accumulate_runs<T, R, V>(acc, source, source_offsets, runs, panel);
+  accumulate_runs<Products, T, R, V>(acc, source, source_offsets, runs, panel);
   if (s.columns >= V * kLanes<T>) {
     store_tile<T, R, V, true>(acc, target_offsets, s);
   } else {

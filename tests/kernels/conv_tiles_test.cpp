@@ -1,4 +1,5 @@
-// Convolutions in bf16 tiles. Called by their own names they run anywhere: without the unit, by plain loops.
+// Convolutions of operands that are rounded to bf16, in tiles and in pairs. Called by their own names they run
+// anywhere: without the instructions, by plain loops.
 #include "kernels/cpu/conv_tiles.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "kernels/cpu/bf16_rows.h"
+#include "kernels/cpu/conv_bf16_pairs.h"
 #include "kernels/parallel.h"
 #include "tests/compare_tensors.h"
 #include "tests/normal_numbers.h"
@@ -72,6 +74,17 @@ TileResults by_tiles(const TileLayer& l, const Tensor& x, const Tensor& w, const
   kernels::cpu::tile_convolve({dout.data<float>(), r.dx.mutable_data<float>(), e.n, nullptr, nullptr, false},
                               *backward);
   kernels::cpu::tile_weight_gradient(e, x.data<float>(), dout.data<float>(), r.dweight.mutable_data<float>());
+  return r;
+}
+
+TileResults by_pairs(const TileLayer& l, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dout) {
+  const TileResults r{empty_like(dout), empty_like(x), {}};
+  const ConvExtents e(l.x, l.weight, l.options);
+  kernels::cpu::bf16_pair_convolve(
+      {x.data<float>(), r.out.mutable_data<float>(), e.n, bias.data<float>(), dout.data<float>(), true},
+      *kernels::cpu::bf16_pair_forward(e, w));
+  kernels::cpu::bf16_pair_convolve({dout.data<float>(), r.dx.mutable_data<float>(), e.n, nullptr, nullptr, false},
+                                   *kernels::cpu::bf16_pair_backward(e, w));
   return r;
 }
 
@@ -152,6 +165,55 @@ TEST_P(ConvTiles, GiveTheSameBitsOnAnyNumberOfThreadsAndInAnyCompany) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ConvTiles, ::testing::ValuesIn(tile_layers()));
 
+class ConvBf16Pairs : public ::testing::TestWithParam<TileLayer> {};
+
+TEST_P(ConvBf16Pairs, AreExactButForTheRoundingOfTheirOperands) {
+  const TileLayer& l = GetParam();
+  const Tensor x = in_bf16(normal(l.x, 1));
+  const Tensor w = in_bf16(normal(l.weight, 2));
+  const Tensor bias = normal({l.weight[0]}, 3).to(DType::f32);
+  const Tensor dout = in_bf16(normal(conv_output_shape(l.x, l.weight, l.options), 4));
+  const TileResults got = by_pairs(l, x, w, bias, dout);
+  const TileResults want = in_double(l, x, w, bias, dout);
+  EXPECT_LT(relative_error(got.out, want.out), 3e-6);
+  EXPECT_LT(relative_error(got.dx, want.dx), 3e-6);
+}
+
+TEST_P(ConvBf16Pairs, RoundOperandsToNearest) {
+  const TileLayer& l = GetParam();
+  const auto [x, w, bias, dout] = normal_inputs(l);
+  const TileResults got = by_pairs(l, x, w, bias, dout);
+  EXPECT_TRUE(same_bits(got.out, by_pairs(l, in_bf16(x), in_bf16(w), bias, dout).out));
+  EXPECT_TRUE(same_bits(got.dx, by_pairs(l, x, in_bf16(w), bias, in_bf16(dout)).dx));
+}
+
+TEST_P(ConvBf16Pairs, GiveTheSameBitsOnAnyNumberOfThreadsAndInAnyCompany) {
+  const TileLayer& l = GetParam();
+  const auto [x, w, bias, dout] = normal_inputs(l);
+  const int before = num_threads();
+  std::vector<TileResults> results;
+  for (const int threads : {1, 2, 3}) {
+    set_num_threads(threads);
+    results.push_back(by_pairs(l, x, w, bias, dout));
+  }
+  set_num_threads(before);
+  for (const TileResults& r : results) {
+    EXPECT_TRUE(same_bits(r.out, results[0].out) && same_bits(r.dx, results[0].dx));
+  }
+  const TileLayer last{{1, l.x[1], l.x[2], l.x[3]}, l.weight, l.options};
+  const TileResults alone = by_pairs(last, x.slice(l.x[0] - 1, l.x[0]), w, bias, dout.slice(l.x[0] - 1, l.x[0]));
+  EXPECT_TRUE(same_bits(alone.out, results[0].out.slice(l.x[0] - 1, l.x[0])));
+}
+
+std::vector<TileLayer> layers_of_pairs() {
+  std::vector<TileLayer> layers = tile_layers();
+  std::erase_if(
+      layers, [](const TileLayer& l) { return !kernels::cpu::bf16_pairs_pay(ConvExtents(l.x, l.weight, l.options)); });
+  return layers;
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ConvBf16Pairs, ::testing::ValuesIn(layers_of_pairs()));
+
 TEST(ConvTilesValues, LetNaNThroughAndOnlyWithinTheSample) {
   const TileLayer l{{3, 8, 8, 16}, {16, 3, 3, 16}, kStride1};
   const Tensor x = normal(l.x, 1).to(DType::f32);
@@ -194,7 +256,7 @@ TEST(ConvTilesValues, ConvolutionsTakeThemOnlyWhereAllowed) {
     rounded = convolve();
   }
   EXPECT_FALSE(kernels::bf16_products_allowed());
-  EXPECT_EQ(same_bits(full, rounded), !kernels::cpu::has_tile_unit());
+  EXPECT_EQ(same_bits(full, rounded), !kernels::has_bf16_products());
   EXPECT_LT(relative_error(rounded, full.to(DType::f64)), 0.01);
   EXPECT_TRUE(same_bits(full, convolve()));
 }

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/conv.h"
-#include "kernels/cpu/tile_unit.h"
+#include "kernels/conv.h"
 #include "nn/model.h"
 #include "tests/test_support.h"
 #include "tests/train/example_run.h"
@@ -83,7 +83,7 @@ TEST_F(PrecisionOfTraining, Bf16ProductsAreForProcessorsThatHaveThemAndLeaveNoth
   const std::vector<double> fp32 = train("fp32", Precision::fp32, 4);
   const std::vector<double> products = train("products", Precision::bf16_products, 4);
   EXPECT_FALSE(kernels::bf16_products_allowed());
-  if (!kernels::cpu::has_tile_unit()) {
+  if (!kernels::has_bf16_products()) {
     EXPECT_EQ(products, fp32);
     return;
   }
