@@ -117,7 +117,7 @@ class SharedCommunicator::Group {
       processes_.emplace_back(seat(other).process);
     }
   }
-  void complete() const { memory_.complete(); }
+  void complete() { memory_.complete(); }
 
   int rank() const { return ranks_->rank(); }
   int size() const { return ranks_->size(); }
@@ -197,7 +197,7 @@ class SharedCommunicator::Areas {
         area_bytes_(area_bytes),
         memory_(name, static_cast<std::size_t>(group.size()) * (sizeof(Round) + 2 * area_bytes)) {}
 
-  void complete() const { memory_.complete(); }
+  void complete() { memory_.complete(); }
   std::size_t area_bytes() const { return area_bytes_; }
   /// Of rank `rank`, in turn.
   std::byte* area(int rank) const {

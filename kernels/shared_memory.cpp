@@ -48,9 +48,17 @@ SharedMemory::SharedMemory(const std::string& name, std::size_t bytes) : name_("
   bytes_ = {static_cast<std::byte*>(at), bytes};
 }
 
-SharedMemory::~SharedMemory() { ::munmap(bytes_.data(), bytes_.size()); }
+SharedMemory::~SharedMemory() {
+  complete();
+  ::munmap(bytes_.data(), bytes_.size());
+}
 
-void SharedMemory::complete() const { ::shm_unlink(name_.c_str()); }
+void SharedMemory::complete() {
+  if (!completed_) {
+    ::shm_unlink(name_.c_str());
+    completed_ = true;
+  }
+}
 
 std::string machine_identity() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");

@@ -19,12 +19,14 @@ class SharedMemory {
   SharedMemory(const SharedMemory&) = delete;
   SharedMemory& operator=(const SharedMemory&) = delete;
 
-  /// Nobody else comes: the system takes the memory back when the last process that has it has ended.
-  void complete() const;
+  /// Nobody else comes: the system takes the memory back when the last process that has it has ended. Also said by the
+  /// destructor: whoever ends before all have come, since one of them failed, leaves no file behind.
+  void complete();
   std::span<std::byte> bytes() const { return bytes_; }
 
  private:
   std::string name_;
+  bool completed_ = false;
   std::span<std::byte> bytes_;
 };
 

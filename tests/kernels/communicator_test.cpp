@@ -242,21 +242,23 @@ TEST(Communicator, WithoutRoomForSharedMemoryTcpDoes) {
   EXPECT_THAT(problems_of_processes(2, work, milliseconds(30000)), ::testing::Each(""));
 }
 
-TEST(Communicator, SharedMemoryLeavesNothingBehind) {
-  const auto files = [] {
-    std::set<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
-      if (entry.path().filename().string().starts_with("earmark-" + std::to_string(::getpid()))) {
-        names.insert(entry.path().filename().string());
-      }
+/// This process' files of shared memory.
+std::set<std::string> shared_files() {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+    if (entry.path().filename().string().starts_with("earmark-" + std::to_string(::getpid()) + "-")) {
+      names.insert(entry.path().filename().string());
     }
-    return names;
-  };
+  }
+  return names;
+}
+
+TEST(Communicator, SharedMemoryLeavesNothingBehind) {
   run_as_ranks(2, [&](const std::shared_ptr<Communicator>& ranks) {
     ranks->barrier();
     ranks->another()->barrier();
     ranks->barrier();  // both have their areas now
-    EXPECT_THAT(files(), ::testing::IsEmpty());
+    EXPECT_THAT(shared_files(), ::testing::IsEmpty());
   });
 }
 
@@ -394,6 +396,7 @@ TEST_P(CommunicatorOver, ARankThatAbandonsEndsTheOthersAtOnce) {
   EXPECT_EQ(problems[0], "");
   EXPECT_THAT(problems[1], HasSubstr("has ended, or given up"));
   EXPECT_THAT(problems[2], HasSubstr("has ended, or given up"));
+  EXPECT_THAT(shared_files(), ::testing::IsEmpty()) << "of ranks that waited for the one that did not come";
 }
 
 }  // namespace

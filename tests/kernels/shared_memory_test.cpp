@@ -30,19 +30,19 @@ std::atomic<std::uint32_t>& first_word(const SharedMemory& memory) {
 
 TEST(SharedMemory, IsTheSameForAllWhoGiveItsNameUntilItIsComplete) {
   const std::string name = new_name();
-  const SharedMemory one(name, 100000);
+  SharedMemory one(name, 100000);
   const SharedMemory two(name, 100000);
   EXPECT_EQ(one.bytes().size(), 100000u);
   one.bytes()[99999] = std::byte{7};
   EXPECT_EQ(two.bytes()[99999], std::byte{7});
   one.complete();
-  const SharedMemory later(name, 100000);
+  SharedMemory later(name, 100000);
   later.complete();
   EXPECT_EQ(later.bytes()[99999], std::byte{0});
 }
 
 TEST(SharedMemory, WithoutRoomIsAnError) {
-  const SharedMemory small(new_name(), 8);
+  SharedMemory small(new_name(), 8);
   small.complete();
   const auto wanted = std::size_t{1} << 63U;
   EXPECT_THAT(testing::error_of([&] { const SharedMemory large(new_name(), wanted); }),
@@ -50,7 +50,7 @@ TEST(SharedMemory, WithoutRoomIsAnError) {
 }
 
 TEST(SharedMemory, AnotherProcessWakesWhoSleeps) {
-  const SharedMemory memory(new_name(), 64);
+  SharedMemory memory(new_name(), 64);
   memory.complete();
   const pid_t child = ::fork();
   if (child == 0) {
