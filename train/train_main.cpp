@@ -105,8 +105,10 @@ void check_only_out_is_given(const Arguments& arguments, const std::string& opti
 
 int average_main(const Arguments& arguments) {
   check_only_out_is_given(arguments, "--average");
-  nn::save_model(arguments.out, nn::average_models(arguments.average));
-  std::cout << arguments.out << ": the mean of " << arguments.average.size() << " models\n";
+  const nn::Model mean = nn::average_models(arguments.average);
+  nn::save_model(arguments.out, mean);
+  std::cout << arguments.out << ": the mean of " << arguments.average.size() << " models"
+            << (mean.options.whitening ? "; so is its whitening: --whiten estimates its own\n" : "\n");
   return 0;
 }
 

@@ -73,6 +73,8 @@ TEST_F(TrainProgramWhole, AModelIsWhitened) {
   EXPECT_THAT(output_, HasSubstr("white.safetensors: whitened by 8 pairs"));
   EXPECT_TRUE(nn::load_model(white).options.whitening);
   EXPECT_EQ(nn::model_hash(nn::with_whitening(nn::load_model(white), false)), nn::model_hash(nn::load_model(model)));
+  ASSERT_EQ(run({"--average", white, white, "--out", (folder_ / "mean.safetensors").string()}), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("--whiten estimates its own"));
   EXPECT_EQ(run({"--whiten", model, "--out", white}), 2);
   EXPECT_THAT(output_, HasSubstr("--whiten needs a configuration"));
   EXPECT_EQ(run({config, "--whiten", model}), 2);
