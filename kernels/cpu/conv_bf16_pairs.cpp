@@ -8,7 +8,7 @@
 namespace earmark::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kLeastChannels = 8;
+constexpr std::int64_t kLeastPairChannels = 8;
 constexpr std::int64_t kPairsPerTask = 16384;
 
 Bf16Bits* bits_of(float* pairs) { return reinterpret_cast<Bf16Bits*>(pairs); }
@@ -52,7 +52,7 @@ struct Bf16PairWalk {
 };
 
 bool bf16_pairs_pay(const ConvExtents& e) {
-  return std::min(e.in, e.out) >= kLeastChannels && e.in % 2 == 0 && e.out % 2 == 0;
+  return std::min(e.in, e.out) >= kLeastPairChannels && e.in % 2 == 0 && e.out % 2 == 0;
 }
 
 std::shared_ptr<const Bf16PairWalk> bf16_pair_forward(const ConvExtents& e, const Tensor& weight) {
