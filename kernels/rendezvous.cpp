@@ -10,7 +10,7 @@ namespace earmark {
 
 namespace {
 
-constexpr std::chrono::seconds kGrace{2};      // rank 0 gives up first, and says for whom it waited
+constexpr std::chrono::seconds kGrace{2};  // rank 0 gives up first, and says for whom it waited
 // Rank 0 listens already: only a name may take a while to be found. It gives up before the others: it knows more.
 constexpr std::chrono::seconds kToItself{10};
 constexpr std::chrono::milliseconds kBetweenTries{100};

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "kernels/conv.h"
-#include "kernels/conv.h"
 #include "nn/model.h"
 #include "tests/test_support.h"
 #include "tests/train/example_run.h"
