@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
-#include "kernels/cpu/bf16_pairs.h"
+#include "kernels/cpu/conv_bf16_pairs.h"
 #include "kernels/cpu/tile_unit.h"
 #include "kernels/dispatch.h"
 
@@ -67,7 +67,7 @@ void check_optional(const Tensor& t, const Shape& shape, const Tensor& x, const 
 
 void allow_tf32(bool allowed) { tf32 = allowed; }
 bool tf32_allowed() { return tf32; }
-bool has_bf16_products() { return cpu::has_tile_unit() || cpu::kQuickBf16Pairs; }
+bool has_bf16_products() { return cpu::has_tile_unit() || cpu::has_bf16_pairs(); }
 void allow_bf16_products(bool allowed) { bf16_products = allowed; }
 bool bf16_products_allowed() { return bf16_products; }
 bool bf16_products_used() { return bf16_products && has_bf16_products(); }

@@ -11,13 +11,6 @@
 
 namespace earmark::kernels::cpu {
 
-/// Whether products of pairs are quicker than those of floats.
-#if defined(__AVX512BF16__)
-inline constexpr bool kQuickBf16Pairs = true;
-#else
-inline constexpr bool kQuickBf16Pairs = false;
-#endif
-
 /// Products for multiply_tile: sum += first * first + second * second.
 struct Bf16PairProducts {
   static constexpr bool kHalves = false;

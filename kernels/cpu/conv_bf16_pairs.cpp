@@ -51,6 +51,14 @@ struct Bf16PairWalk {
   bool two_outputs;  // conv_pairs.h
 };
 
+bool has_bf16_pairs() {
+#if defined(__AVX512BF16__)
+  return true;
+#else
+  return false;
+#endif
+}
+
 bool bf16_pairs_pay(const ConvExtents& e) {
   return std::min(e.in, e.out) >= kLeastPairChannels && e.in % 2 == 0 && e.out % 2 == 0;
 }

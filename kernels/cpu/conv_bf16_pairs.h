@@ -14,6 +14,8 @@
 
 namespace earmark::kernels::cpu {
 
+/// Whether this processor multiplies pairs in one instruction: they are quicker than floats.
+bool has_bf16_pairs();
 /// Whether pairs pay for this convolution: a function of channels, never of the batch.
 bool bf16_pairs_pay(const ConvExtents& e);
 
