@@ -31,7 +31,7 @@ class DeviceChoice {
     app.add_option("--device", text_, "auto (a GPU where one works, else the CPU), cpu, cuda or cuda:<index>")
         ->capture_default_str();
   }
-  /// For programs that only read models: --fp32. Without it the CPU multiplies in bf16 where it has a unit for that.
+  /// For programs that only read models: --fp32. Without it the CPU multiplies in bf16 where that is faster.
   void add_fp32_option(CLI::App& app) {
     products_ = true;
     app.add_flag("--fp32", fp32_, "Multiply in fp32 also where the CPU multiplies bf16 faster (AMX, AVX512_BF16)");

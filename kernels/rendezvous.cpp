@@ -21,7 +21,7 @@ Socket connected(const Rank& rank, std::chrono::milliseconds timeout, Deadline d
   const std::string place = str(rank.master_addr, ":", rank.master_port);
   try {
     return connect_to(rank.master_addr, rank.master_port,
-                      rank.rank == 0 ? std::min(after(timeout / 2), after(kToItself)) : deadline);
+                      rank.rank == 0 ? std::min({deadline, after(timeout / 2), after(kToItself)}) : deadline);
   } catch (const Error& error) {
     check(rank.rank != 0, "rank 0 of ", rank.size, " cannot be reached at ", place, " (", error.what(),
           "): is MASTER_ADDR an address of this machine?");

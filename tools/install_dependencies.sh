@@ -9,7 +9,8 @@ packages=(g++ cmake ninja-build pkg-config ccache ca-certificates
   libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libsqlite3-dev libgloo-dev libbenchmark-dev libgtest-dev libgmock-dev
   unzip libjs-chart.js)
 if [[ ${1:-} == --tests ]]; then
-  packages+=(clang-format clang-tidy shellcheck git ffmpeg iproute2 chromium)
+  packages+=(clang-format clang-tidy shellcheck git ffmpeg iproute2)
+  if grep -qs '^ID=debian' /etc/os-release; then packages+=(chromium); fi # elsewhere it may be no package
 elif [[ $# -gt 0 ]]; then
   echo "usage: $0 [--tests]" >&2
   exit 2

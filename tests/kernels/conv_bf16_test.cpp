@@ -152,6 +152,7 @@ TEST_P(Bf16Convolutions, RoundOperandsToNearest) {
   const auto [x, w, bias, dout] = normal_inputs(GetParam().layer);
   const TileResults got = GetParam()(x, w, bias, dout);
   const TileResults want = GetParam()(in_bf16(x), in_bf16(w), bias, in_bf16(dout));
+  EXPECT_TRUE(same_bits(got.out, GetParam()(in_bf16(x), in_bf16(w), bias, dout).out)) << "which adds dout as it is";
   EXPECT_TRUE(same_bits(got.dx, want.dx));
   EXPECT_TRUE(!got.dweight || same_bits(got.dweight, want.dweight));
 }
@@ -196,12 +197,14 @@ TEST(ConvTilesValues, LetNaNThroughAndOnlyWithinTheSample) {
   const Tensor bias = normal({16}, 3).to(DType::f32);
   const Tensor dout = normal(l.x, 4).to(DType::f32);
   x.mutable_data<float>()[(64 + 3 * 8 + 4) * 16] = std::numeric_limits<float>::quiet_NaN();
-  const TileResults r = by_tiles(l, x, w, bias, dout);
-  EXPECT_TRUE(std::isnan(r.out.data<float>()[(64 + 4 * 8 + 5) * 16 + 15]));
-  EXPECT_TRUE(std::isnan(r.dweight.data<float>()[0]));
-  for (std::int64_t i = 0; i < 64 * 16; ++i) {
-    ASSERT_FALSE(std::isnan(r.out.data<float>()[i])) << i;
-    ASSERT_FALSE(std::isnan(r.out.data<float>()[2 * 64 * 16 + i])) << i;
+  for (const Way way : {by_tiles, by_pairs}) {
+    const TileResults r = way(l, x, w, bias, dout);
+    EXPECT_TRUE(std::isnan(r.out.data<float>()[(64 + 4 * 8 + 5) * 16 + 15]));
+    EXPECT_TRUE(!r.dweight || std::isnan(r.dweight.data<float>()[0]));
+    for (std::int64_t i = 0; i < 64 * 16; ++i) {
+      ASSERT_FALSE(std::isnan(r.out.data<float>()[i])) << i;
+      ASSERT_FALSE(std::isnan(r.out.data<float>()[2 * 64 * 16 + i])) << i;
+    }
   }
 }
 
