@@ -1,7 +1,5 @@
 // Convolutions of operands that are rounded to bf16, in tiles and in pairs. Called by their own names they run
 // anywhere: without the instructions, by plain loops.
-#include "kernels/cpu/conv_tiles.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -10,6 +8,7 @@
 
 #include "kernels/cpu/bf16_rows.h"
 #include "kernels/cpu/conv_bf16_pairs.h"
+#include "kernels/cpu/conv_tiles.h"
 #include "kernels/parallel.h"
 #include "tests/compare_tensors.h"
 #include "tests/normal_numbers.h"
